@@ -1,0 +1,208 @@
+"""An experiment: a task family, and the settings that learn it."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, NamedTuple
+
+from metarl_jax.algorithms import a2c, ppo, reinforce
+from metarl_jax.learner import Algorithm, UpdateConfig, require_positive
+from metarl_jax.memory import Memory, gru
+from metarl_jax.policy import (
+    Architecture,
+    Policy,
+    contextual_policy,
+    memoryless_policy,
+    recurrent_policy,
+)
+from metarl_jax.returns import DiscountMode
+from metarl_jax.schedules import Hyperparameters, hyperparameters
+from metarl_jax.tasks import TaskDistribution
+
+PolicyName = Literal["recurrent", "memoryless", "contextual"]
+MemoryName = Literal["gru"]
+AlgorithmName = Literal["a2c", "ppo", "reinforce"]
+Knots = tuple[float, ...]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Settings:
+    """How a task family is learned. Every field is a flag of the command line.
+
+    Numeric settings marked (schedule) take one number, or several that training passes through
+    from its first update to its last.
+
+    Attributes:
+        policy: recurrent; memoryless sees the current observation alone; contextual is the
+            recurrent policy told the task.
+        memory: the sequence model that reads every transition.
+        hidden_size: units of the memory.
+        embedding_size: units of the embeddings before it.
+        head_sizes: units of the layers of each head after it.
+        initial_log_std: log of the standard deviation of continuous actions before training.
+        algorithm: a2c, ppo or reinforce.
+        num_tasks: tasks in the batch of an update.
+        total_steps: environment steps to train for; rounded up to whole updates.
+        meta_episode_steps: end a meta-episode after so many steps, not after its episodes.
+        discount_mode: meta, or episodic or dual at an episode's end.
+        normalize_observations: by their running mean and standard deviation.
+        learning_rate: of Adam (schedule).
+        discount: gamma (schedule).
+        boundary_discount: gamma from an episode to the next, for discount mode dual (schedule).
+        gae_lambda: lambda of the advantage (schedule).
+        entropy_coefficient: weight of the entropy bonus (schedule).
+        value_coefficient: weight of the value error (schedule).
+        max_gradient_norm: norm to which gradients are clipped (schedule).
+        clip_ratio: PPO's epsilon (schedule).
+        windows: A2C's gradient steps in a meta-episode; more than 1 truncates backpropagation.
+        epochs: PPO's passes over a batch.
+        minibatches: PPO's parts of a batch, by tasks.
+        seed: of everything random.
+        num_evaluations: evaluations on meta-test tasks during training.
+        evaluation_tasks: meta-test tasks of each of them.
+        final_evaluation_tasks: meta-test tasks of the evaluation at the end.
+    """
+
+    policy: PolicyName = "recurrent"
+    memory: MemoryName = "gru"
+    hidden_size: int = 128
+    embedding_size: int = 64
+    head_sizes: tuple[int, ...] = ()
+    initial_log_std: float = -0.5
+    algorithm: AlgorithmName = "a2c"
+    num_tasks: int = 256
+    total_steps: int = 10_000_000
+    meta_episode_steps: int | None = None
+    discount_mode: DiscountMode = "meta"
+    normalize_observations: bool = False
+    learning_rate: Knots = (1e-3,)
+    discount: Knots = (0.99,)
+    boundary_discount: Knots = (0.99,)
+    gae_lambda: Knots = (0.95,)
+    entropy_coefficient: Knots = (0.01, 0.0)
+    value_coefficient: Knots = (0.5,)
+    max_gradient_norm: Knots = (0.5,)
+    clip_ratio: Knots = (0.2,)
+    windows: int = 1
+    epochs: int = 4
+    minibatches: int = 4
+    seed: int = 0
+    num_evaluations: int = 20
+    evaluation_tasks: int = 256
+    final_evaluation_tasks: int = 10_000
+
+    def __post_init__(self) -> None:
+        counts = ("hidden_size", "embedding_size", "num_tasks", "total_steps", "windows", "epochs")
+        more = ("minibatches", "num_evaluations", "evaluation_tasks", "final_evaluation_tasks")
+        for name in counts + more:
+            require_positive(name, getattr(self, name))
+        self.hyperparameters()
+
+    def hyperparameters(self) -> Hyperparameters:
+        """The numeric settings as schedules; raises ConfigurationError where one is off."""
+        names = [field.name for field in dataclasses.fields(Hyperparameters)]
+        return hyperparameters(**{name: getattr(self, name) for name in names})
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Experiment:
+    """A preset.
+
+    Attributes:
+        name: what `metarl train` is given.
+        summary: one line for `metarl list`.
+        family: makes the task distribution, from keyword arguments that all have defaults.
+        arguments: those this preset changes.
+        settings: how it is learned by default.
+        variants: settings to change where another algorithm (by its name) is asked for.
+    """
+
+    name: str
+    summary: str
+    family: Callable[..., TaskDistribution]
+    arguments: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    settings: Settings = Settings()
+    variants: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
+
+    def settings_for(self, algorithm: str) -> Settings:
+        """The preset's settings where it is learned by `algorithm`."""
+        if algorithm == self.settings.algorithm:
+            return self.settings
+        changes = {"algorithm": algorithm} | dict(self.variants.get(algorithm, {}))
+        return dataclasses.replace(self.settings, **changes)
+
+
+class Program(NamedTuple):
+    """What an experiment comes to, ready to compile.
+
+    Attributes:
+        tasks: p(M).
+        policy: what is trained.
+        algorithm: how.
+        num_updates: a multiple of updates_per_chunk.
+        updates_per_chunk: updates in one call of the compiled program.
+        chunks_per_evaluation: chunks from one evaluation to the next.
+    """
+
+    tasks: TaskDistribution
+    policy: Policy
+    algorithm: Algorithm
+    num_updates: int
+    updates_per_chunk: int
+    chunks_per_evaluation: int
+
+
+LOGGED_PER_EVALUATION = 5
+"""Rows of metrics from one evaluation to the next, where there are updates enough."""
+
+
+def make_program(tasks: TaskDistribution, settings: Settings) -> Program:
+    """Puts the pieces together; nothing is compiled yet.
+
+    Raises:
+        ConfigurationError: the settings do not fit each other or the tasks.
+    """
+    length = settings.meta_episode_steps or tasks.max_steps
+    wanted = -(-settings.total_steps // (settings.num_tasks * length))
+    chunks_per_evaluation = max(1, min(LOGGED_PER_EVALUATION, wanted // settings.num_evaluations))
+    chunks = min(wanted, settings.num_evaluations * chunks_per_evaluation)
+    updates_per_chunk = -(-wanted // chunks)
+    num_updates = updates_per_chunk * chunks
+    config = UpdateConfig(
+        num_tasks=settings.num_tasks,
+        num_updates=num_updates,
+        discount_mode=settings.discount_mode,
+        meta_episode_steps=settings.meta_episode_steps,
+        normalize_observations=settings.normalize_observations,
+    )
+    policy = make_policy(tasks, settings)
+    algorithm = make_algorithm(tasks, policy, settings, config)
+    return Program(tasks, policy, algorithm, num_updates, updates_per_chunk, chunks_per_evaluation)
+
+
+def make_policy(tasks: TaskDistribution, settings: Settings) -> Policy:
+    """The policy of these settings."""
+    architecture = Architecture(
+        settings.embedding_size, settings.head_sizes, settings.initial_log_std
+    )
+    if settings.policy == "memoryless":
+        return memoryless_policy(tasks, architecture)
+    make = {"recurrent": recurrent_policy, "contextual": contextual_policy}[settings.policy]
+    return make(tasks, _make_memory(settings), architecture)
+
+
+def make_algorithm(
+    tasks: TaskDistribution, policy: Policy, settings: Settings, config: UpdateConfig
+) -> Algorithm:
+    """The algorithm of these settings."""
+    h = settings.hyperparameters()
+    if settings.algorithm == "a2c":
+        return a2c(tasks, policy, h, config, windows=settings.windows)
+    if settings.algorithm == "reinforce":
+        return reinforce(tasks, policy, h, config)
+    return ppo(
+        tasks, policy, h, config, epochs=settings.epochs, minibatches=settings.minibatches
+    )
+
+
+def _make_memory(settings: Settings) -> Memory:
+    return {"gru": gru}[settings.memory](settings.hidden_size)

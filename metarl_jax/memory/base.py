@@ -1,0 +1,54 @@
+"""The memory: f_θ, a sequence model as a record of pure functions.
+
+A memory has no reset: it cannot be wiped between the episodes of a task by mistake. A new carry is
+made only where a meta-episode begins.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+
+from metarl_jax.types import Array, Key, PyTree
+
+Carry = Any
+
+
+class MemoryInput(NamedTuple):
+    """What a memory reads at a step, already embedded by the policy."""
+
+    transition: Array  # [..., D] the transition that led here
+    observation: Array  # [..., D'] where that is
+
+
+class Memory(NamedTuple):
+    """A memory, over any leading axes.
+
+    Laws, tested over every memory: `unroll` equals repeated `step`, in outputs, carries and
+    gradients; ∂y_t/∂x_{t+k} is exactly 0; the carry's size does not grow.
+
+    Attributes:
+        name: for people and configurations.
+        init: (key, x) -> params; x is one MemoryInput, for its shapes.
+        initial_carry: key -> carry of one task, without leading axes. The key is for memories that
+            draw at random (posterior sampling); most ignore it.
+        step: (params, carry, x) -> (carry, y), y of shape [..., M].
+        unroll: (params, carry, xs) -> (carry, ys), xs with a leading time axis [T, ..., D].
+    """
+
+    name: str
+    init: Callable[[Key, MemoryInput], PyTree]
+    initial_carry: Callable[[Key], Carry]
+    step: Callable[[PyTree, Carry, MemoryInput], tuple[Carry, Array]]
+    unroll: Callable[[PyTree, Carry, MemoryInput], tuple[Carry, Array]]
+
+
+def unroll_by_steps(
+    step: Callable[[PyTree, Carry, Any], tuple[Carry, Any]],
+) -> Callable[[PyTree, Carry, Any], tuple[Carry, Any]]:
+    """The `unroll` that every `step` has: a scan over time."""
+
+    def unroll(params: PyTree, carry: Carry, xs: Any) -> tuple[Carry, Any]:
+        return jax.lax.scan(lambda carry, x: step(params, carry, x), carry, xs)
+
+    return unroll

@@ -1,0 +1,256 @@
+"""The policy: embeds the experience, remembers it, and acts.
+
+    τ_t = tanh(W_τ [s, a, r, s', terminated, truncated])    the last transition
+    o_t = tanh(W_o [s_t, describe(M)])                      where the agent is (and, if told, the task)
+    m_t = f_θ(m_{t-1}; τ_t, o_t)                            the memory
+    π_t, V_t = heads([m_t, o_t])
+
+The recurrent, the contextual and the memoryless policy are this one machine, with a memory, with a
+memory and the task told, and with neither. The tanh embedding before the memory is not decoration:
+"the arm that paid" is a product of action and reward, which no linear input layer offers.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from flax import struct
+
+from metarl_jax.distributions import ActionDistribution, Categorical, DiagonalGaussian
+from metarl_jax.memory import Memory, MemoryInput, memoryless
+from metarl_jax.normalization import RunningStatistics, identity_statistics, normalize
+from metarl_jax.tasks import Specification, TaskDistribution, specification
+from metarl_jax.types import (
+    Array,
+    ConfigurationError,
+    Experience,
+    Key,
+    PyTree,
+    Transition,
+)
+
+
+class PolicyOutput(struct.PyTreeNode):
+    """What a policy says at a step."""
+
+    action_distribution: ActionDistribution  # [...]
+    value: Array  # [...] float32, expected discounted return, in reward units
+    features: Array  # [..., M] the memory's output
+
+
+class Statistics(struct.PyTreeNode):
+    """What the policy normalises by; not trained, kept beside the weights."""
+
+    observation: RunningStatistics  # of [O]
+    reward: RunningStatistics  # of []
+    value_target: RunningStatistics  # of []: the value head answers in these units
+
+
+class PolicyParams(struct.PyTreeNode):
+    """All a policy needs to act."""
+
+    weights: PyTree  # trained
+    statistics: PyTree  # gathered
+
+
+class Policy(NamedTuple):
+    """A policy, over any leading axes.
+
+    Attributes:
+        name: "recurrent", "contextual", "memoryless" or a reference agent's name.
+        contextual: whether it is told the task.
+        init: key -> params.
+        initial_carry: key -> carry of one task at a meta-episode's start.
+        step: (params, carry, experience) -> (carry, output).
+        unroll: the same over a leading time axis, from the carry before the first step.
+    """
+
+    name: str
+    contextual: bool
+    init: Callable[[Key], Any]
+    initial_carry: Callable[[Key], PyTree]
+    step: Callable[[Any, PyTree, Experience], tuple[PyTree, PolicyOutput]]
+    unroll: Callable[[Any, PyTree, Experience], tuple[PyTree, PolicyOutput]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Architecture:
+    """The layers around the memory.
+
+    Attributes:
+        embedding_size: units of the tanh embeddings of transition and observation, at least 1.
+        head_sizes: units of the tanh layers of each head; none by default.
+        initial_log_std: log σ of continuous actions before training.
+    """
+
+    embedding_size: int = 64
+    head_sizes: tuple[int, ...] = ()
+    initial_log_std: float = -0.5
+
+    def __post_init__(self) -> None:
+        if min(self.embedding_size, *self.head_sizes, 1) < 1:
+            raise ConfigurationError(
+                "layers need at least 1 unit, got embedding_size="
+                f"{self.embedding_size} and head_sizes={self.head_sizes}; 32 to 256 are usual."
+            )
+
+
+def _dense(size: int, scale: float) -> nn.Dense:
+    return nn.Dense(size, kernel_init=nn.initializers.orthogonal(scale))
+
+
+class _Embedding(nn.Module):
+    """Transition and observation, each through one tanh layer."""
+
+    size: int
+    num_actions: int | None
+
+    @nn.compact
+    def __call__(self, experience: Experience, statistics: Statistics) -> MemoryInput:
+        observation = normalize(statistics.observation, experience.observation)
+        observation = jnp.concatenate([observation, experience.context], axis=-1)
+        vector = self._vector(experience.transition, statistics)
+        return MemoryInput(
+            transition=jnp.tanh(_dense(self.size, 2**0.5)(vector)),
+            observation=jnp.tanh(_dense(self.size, 2**0.5)(observation)),
+        )
+
+    def _vector(self, transition: Transition, statistics: Statistics) -> Array:
+        action = transition.action
+        if self.num_actions is not None:
+            action = jax.nn.one_hot(action, self.num_actions, dtype=jnp.float32)
+        scalars = [
+            normalize(statistics.reward, transition.reward),
+            transition.terminated.astype(jnp.float32),
+            transition.truncated.astype(jnp.float32),
+        ]
+        return jnp.concatenate(
+            [
+                normalize(statistics.observation, transition.observation),
+                action,
+                jnp.stack(scalars, axis=-1),
+                normalize(statistics.observation, transition.final_observation),
+            ],
+            axis=-1,
+        )
+
+
+class _Heads(nn.Module):
+    """Action distribution and value, each through its own tanh layers."""
+
+    specification: Specification
+    hidden_sizes: tuple[int, ...]
+    initial_log_std: float
+
+    @nn.compact
+    def __call__(self, features: Array) -> tuple[ActionDistribution, Array]:
+        value = _dense(1, 1.0)(self._hidden(features))[..., 0]
+        actor = self._hidden(features)
+        if self.specification.num_actions is not None:
+            return Categorical(_dense(self.specification.num_actions, 0.01)(actor)), value
+        size = self.specification.action_size
+        assert size is not None
+        mean = _dense(size, 0.01)(actor)
+        log_std = self.param("log_std", nn.initializers.constant(self.initial_log_std), (size,))
+        log_std = log_std.reshape((1,) * (mean.ndim - 1) + (size,))
+        return DiagonalGaussian(mean, jnp.broadcast_to(log_std, mean.shape)), value
+
+    def _hidden(self, x: Array) -> Array:
+        for size in self.hidden_sizes:
+            x = jnp.tanh(_dense(size, 2**0.5)(x))
+        return x
+
+
+def _policy(
+    name: str,
+    tasks: TaskDistribution,
+    memory: Memory,
+    architecture: Architecture,
+    *,
+    contextual: bool,
+) -> Policy:
+    spec = specification(tasks)
+    embedding = _Embedding(architecture.embedding_size, spec.num_actions)
+    heads = _Heads(spec, tuple(architecture.head_sizes), architecture.initial_log_std)
+
+    def init(key: Key) -> PolicyParams:
+        embedding_key, memory_key, heads_key, carry_key = jax.random.split(key, 4)
+        statistics = Statistics(
+            observation=identity_statistics((spec.observation_size,)),
+            reward=identity_statistics(),
+            value_target=identity_statistics(),
+        )
+        experience = blank_experience(spec, contextual)
+        embedding_weights = embedding.init(embedding_key, experience, statistics)
+        x = embedding.apply(embedding_weights, experience, statistics)
+        memory_weights = memory.init(memory_key, x)
+        _, y = memory.step(memory_weights, memory.initial_carry(carry_key), x)
+        heads_weights = heads.init(heads_key, jnp.concatenate([y, x.observation], axis=-1))
+        weights = {"embedding": embedding_weights, "memory": memory_weights, "heads": heads_weights}
+        return PolicyParams(weights, statistics)
+
+    def through(
+        remember: Callable[..., tuple[PyTree, Array]],
+    ) -> Callable[[PolicyParams, PyTree, Experience], tuple[PyTree, PolicyOutput]]:
+        def act(
+            params: PolicyParams, carry: PyTree, experience: Experience
+        ) -> tuple[PyTree, PolicyOutput]:
+            statistics = jax.lax.stop_gradient(params.statistics)
+            x = embedding.apply(params.weights["embedding"], experience, statistics)
+            carry, y = remember(params.weights["memory"], carry, x)
+            features = jnp.concatenate([y, x.observation], axis=-1)
+            distribution, value = heads.apply(params.weights["heads"], features)
+            target = statistics.value_target
+            return carry, PolicyOutput(distribution, value * target.scale + target.mean, y)
+
+        return act
+
+    return Policy(
+        name, contextual, init, memory.initial_carry, through(memory.step), through(memory.unroll)
+    )
+
+
+def blank_experience(spec: Specification, contextual: bool) -> Experience:
+    """An experience of zeros, for shapes."""
+    observation = jnp.zeros((spec.observation_size,), jnp.float32)
+    no, zero = jnp.zeros((), bool), jnp.zeros((), jnp.float32)
+    if spec.num_actions is not None:
+        action = jnp.zeros((), jnp.int32)
+    else:
+        action = jnp.zeros((spec.action_size or 0,), jnp.float32)
+    return Experience(
+        observation=observation,
+        transition=Transition(observation, action, zero, observation, no, no),
+        episode_start=no,
+        context=jnp.zeros((spec.context_size if contextual else 0,), jnp.float32),
+    )
+
+
+def recurrent_policy(
+    tasks: TaskDistribution, memory: Memory, architecture: Architecture = Architecture()
+) -> Policy:
+    """The policy that finds out what the task is: reads every transition, is told nothing.
+
+    Args:
+        tasks: what it shall act in; read for shapes alone.
+        memory: f_θ.
+        architecture: of the layers around the memory.
+    """
+    return _policy("recurrent", tasks, memory, architecture, contextual=False)
+
+
+def contextual_policy(
+    tasks: TaskDistribution, memory: Memory, architecture: Architecture = Architecture()
+) -> Policy:
+    """The recurrent policy, told `tasks.describe(task)`: the upper line. Arguments as there."""
+    return _policy("contextual", tasks, memory, architecture, contextual=True)
+
+
+def memoryless_policy(
+    tasks: TaskDistribution, architecture: Architecture = Architecture()
+) -> Policy:
+    """Sees the current observation alone: the lower line. Arguments as `recurrent_policy`'s."""
+    return _policy("memoryless", tasks, memoryless(), architecture, contextual=False)

@@ -1,0 +1,97 @@
+"""Finding experiments: by the entry points of installed packages, or in a file of the user's own.
+
+A package offers presets in its `pyproject.toml`, one entry point each, by the preset's name:
+
+    [project.entry-points."metarl_jax.experiments"]
+    corridor_9 = "corridors.presets:corridor_9"
+"""
+
+import difflib
+import importlib
+import importlib.metadata
+import importlib.util
+import inspect
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from metarl_jax.experiment import Experiment
+from metarl_jax.types import ConfigurationError
+
+GROUP = "metarl_jax.experiments"
+
+
+def experiment_names() -> list[str]:
+    """Names of all installed presets; imports none of them."""
+    return sorted({point.name for point in importlib.metadata.entry_points(group=GROUP)})
+
+
+def load_experiment(name: str) -> Experiment:
+    """The experiment of that name.
+
+    Args:
+        name: an installed preset, or `FILE.py:NAME` or `MODULE:NAME`, where NAME is an `Experiment`
+            or a function that makes a task distribution.
+
+    Raises:
+        ConfigurationError: there is none; near names are given.
+    """
+    if ":" in name:
+        return _experiment_at(name)
+    points = {point.name: point for point in importlib.metadata.entry_points(group=GROUP)}
+    if name not in points:
+        near = difflib.get_close_matches(name, points, n=3, cutoff=0.4)
+        hint = f"did you mean {' or '.join(near)}?" if near else "`metarl list` shows them all."
+        raise ConfigurationError(
+            f"expected the name of an experiment or FILE.py:NAME, got {name!r}; {hint}"
+        )
+    return points[name].load()
+
+
+def _experiment_at(name: str) -> Experiment:
+    place, _, attribute = name.rpartition(":")
+    module = _import_file(Path(place)) if place.endswith(".py") else _import_module(place)
+    found = getattr(module, attribute, None)
+    if isinstance(found, Experiment):
+        return found
+    if not callable(found):
+        raise ConfigurationError(
+            f"{place} has no experiment or function {attribute!r}; expected a function that returns "
+            "a TaskDistribution, or an Experiment."
+        )
+    summary = (found.__doc__ or "").strip().partition("\n")[0]
+    return Experiment(name=name, summary=summary, family=_checked(name, found))
+
+
+def _checked(name: str, family: Any) -> Any:
+    parameters = inspect.signature(family).parameters.values()
+    required = [p.name for p in parameters if p.default is p.empty]
+    if required:
+        raise ConfigurationError(
+            f"{name}: every argument of a task family needs a default, {required} have none."
+        )
+    return family
+
+
+def _import_module(name: str) -> ModuleType:
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        raise ConfigurationError(
+            f"no module {error.name!r} to take an experiment from; install the package that holds "
+            "it, or name a file as FILE.py:NAME."
+        ) from error
+
+
+def _import_file(path: Path) -> ModuleType:
+    if not path.is_file():
+        raise ConfigurationError(
+            f"no file {str(path)!r} to take an experiment from; expected FILE.py:NAME."
+        )
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[path.stem] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    return module
