@@ -22,7 +22,7 @@ class ActionDistribution(Protocol):
         ...
 
     def log_prob(self, action: Array) -> Array:
-        """log π(action), the event axes summed."""
+        """Log π(action), the event axes summed."""
         ...
 
     def entropy(self) -> Array:

@@ -17,6 +17,7 @@ from metarl_jax.policy import (
 from metarl_jax.returns import DiscountMode
 from metarl_jax.schedules import Hyperparameters, hyperparameters
 from metarl_jax.tasks import TaskDistribution
+from metarl_jax.training import TrainingPlan
 
 PolicyName = Literal["recurrent", "memoryless", "contextual"]
 MemoryName = Literal["gru"]
@@ -132,23 +133,12 @@ class Experiment:
 
 
 class Program(NamedTuple):
-    """What an experiment comes to, ready to compile.
-
-    Attributes:
-        tasks: p(M).
-        policy: what is trained.
-        algorithm: how.
-        num_updates: a multiple of updates_per_chunk.
-        updates_per_chunk: updates in one call of the compiled program.
-        chunks_per_evaluation: chunks from one evaluation to the next.
-    """
+    """What an experiment comes to, ready to compile."""
 
     tasks: TaskDistribution
     policy: Policy
     algorithm: Algorithm
-    num_updates: int
-    updates_per_chunk: int
-    chunks_per_evaluation: int
+    plan: TrainingPlan
 
 
 LOGGED_PER_EVALUATION = 5
@@ -176,7 +166,12 @@ def make_program(tasks: TaskDistribution, settings: Settings) -> Program:
     )
     policy = make_policy(tasks, settings)
     algorithm = make_algorithm(tasks, policy, settings, config)
-    return Program(tasks, policy, algorithm, num_updates, updates_per_chunk, chunks_per_evaluation)
+    plan = TrainingPlan(
+        num_updates=num_updates,
+        updates_per_chunk=updates_per_chunk,
+        chunks_per_evaluation=chunks_per_evaluation,
+    )
+    return Program(tasks, policy, algorithm, plan)
 
 
 def make_policy(tasks: TaskDistribution, settings: Settings) -> Policy:
@@ -199,9 +194,7 @@ def make_algorithm(
         return a2c(tasks, policy, h, config, windows=settings.windows)
     if settings.algorithm == "reinforce":
         return reinforce(tasks, policy, h, config)
-    return ppo(
-        tasks, policy, h, config, epochs=settings.epochs, minibatches=settings.minibatches
-    )
+    return ppo(tasks, policy, h, config, epochs=settings.epochs, minibatches=settings.minibatches)
 
 
 def _make_memory(settings: Settings) -> Memory:

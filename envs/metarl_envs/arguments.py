@@ -1,0 +1,48 @@
+"""Checks of the factories' arguments, made before anything is compiled."""
+
+import math
+
+from metarl_jax.types import ConfigurationError
+
+
+def check_whole_number(
+    family: str, name: str, value: int, *, at_least: int, at_most: int | None = None
+) -> None:
+    """Refuses what is not a whole number of at least `at_least`, and at most `at_most` if given.
+
+    Raises:
+        ConfigurationError: says which argument of which family, and what it may be.
+    """
+    is_whole = isinstance(value, int) and not isinstance(value, bool)
+    if not is_whole or value < at_least or (at_most is not None and value > at_most):
+        bounds = f"at least {at_least}" + ("" if at_most is None else f" and at most {at_most}")
+        raise ConfigurationError(
+            f"{family}: {name} must be a whole number of {bounds}, got {value!r}; "
+            f"choose another {name}, for instance {at_least}."
+        )
+
+
+def check_number(family: str, name: str, value: float, *, at_least: float, at_most: float) -> None:
+    """Refuses what is not a number between `at_least` and `at_most` (both allowed).
+
+    Raises:
+        ConfigurationError: says which argument of which family, and what it may be.
+    """
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not is_number or math.isnan(value) or not at_least <= value <= at_most:
+        raise ConfigurationError(
+            f"{family}: {name} must be a number from {at_least} to {at_most}, got {value!r}; "
+            f"choose {name} within these."
+        )
+
+
+def check_choice(family: str, name: str, value: str, choices: tuple[str, ...]) -> None:
+    """Refuses what is not one of `choices`.
+
+    Raises:
+        ConfigurationError: lists the choices.
+    """
+    if value not in choices:
+        raise ConfigurationError(
+            f"{family}: {name} must be one of {', '.join(choices)}, got {value!r}; take one."
+        )

@@ -1,0 +1,11 @@
+"""The half-cheetah's physics: one pure function (state, action) -> state, two engines behind it."""
+
+from metarl_envs.physics.engine import (
+    EngineName,
+    MjxImplementation,
+    PhysicsEngine,
+    PhysicsState,
+    make_engine,
+)
+
+__all__ = ["EngineName", "MjxImplementation", "PhysicsEngine", "PhysicsState", "make_engine"]

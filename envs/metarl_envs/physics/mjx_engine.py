@@ -1,0 +1,84 @@
+"""MuJoCo as a jax program (MJX), for accelerators: float32, the same model.
+
+MJX's state has hundreds of arrays, nearly all of them worked out anew in every step; what goes
+round the loop is qpos, qvel and the solver's warm start.
+"""
+
+import contextlib
+import functools
+import io
+from importlib import util
+
+import jax
+import jax.numpy as jnp
+
+with contextlib.redirect_stdout(io.StringIO()):  # it prints what it misses where warp is not
+    from mujoco import mjx
+
+from metarl_envs.physics.engine import MjxImplementation, PhysicsEngine, PhysicsState
+from metarl_envs.physics.model import SUBSTEPS, half_cheetah
+from metarl_jax.types import Array, ConfigurationError
+
+ITERATIONS = 4
+"""Newton steps of the solver at most. In float32 its tolerance of 1e-8 is out of reach, and the
+model's 100 are spent for nothing: over 100 visited states 4 leave the same error as 100."""
+LINE_SEARCHES = 6
+"""Line search steps in one of them at most; the model's 50 change nothing either."""
+MAX_CONTACTS = 16
+"""Two for each of the eight capsules."""
+MAX_CONSTRAINTS = 4 * MAX_CONTACTS + 6
+"""Four faces of the friction pyramid for each contact, and six joint limits."""
+WARP_WORLDS = 4096
+"""Simulations with all their contacts at once that warp has room for, over the whole batch."""
+
+
+@functools.cache
+def mjx_engine(impl: MjxImplementation = "jax") -> PhysicsEngine:
+    """Makes the engine.
+
+    Args:
+        impl: who computes the steps: "jax", or NVIDIA's "warp".
+
+    Raises:
+        ConfigurationError: an unknown `impl`, or one that is not installed.
+    """
+    model, blank = _program(impl)
+
+    def initial(qpos: Array, qvel: Array) -> PhysicsState:
+        return PhysicsState(qpos, qvel, jnp.zeros_like(qpos), jnp.zeros_like(qvel))
+
+    def step(state: PhysicsState, action: Array) -> PhysicsState:
+        before = blank.replace(
+            qpos=state.qpos, qvel=state.qvel, qacc_warmstart=state.internal, ctrl=action
+        )
+        after = jax.lax.fori_loop(0, SUBSTEPS, lambda _, data: mjx.step(model, data), before)
+        moved = after.qpos - state.qpos
+        return jax.lax.stop_gradient(
+            PhysicsState(after.qpos, after.qvel, moved, after.qacc_warmstart)
+        )
+
+    return PhysicsEngine("mjx", initial, step)
+
+
+def _program(impl: MjxImplementation) -> tuple[mjx.Model, mjx.Data]:
+    """The model and a blank state of it, as `impl` wants them."""
+    if impl == "jax":
+        model, blank = (
+            mjx.put_model(half_cheetah(), impl=impl),
+            mjx.make_data(half_cheetah(), impl=impl),
+        )
+        fewer = model.opt.replace(iterations=ITERATIONS, ls_iterations=LINE_SEARCHES)
+        return model.replace(opt=fewer), blank
+    if impl != "warp":
+        raise ConfigurationError(
+            f"Expected mjx_impl 'jax' or 'warp', got {impl!r}: name one of these."
+        )
+    if util.find_spec("warp") is None:
+        raise ConfigurationError(
+            "mjx_impl 'warp' expected the package warp, got none installed: "
+            "pip install 'mujoco-mjx[warp]', or choose mjx_impl 'jax'."
+        )
+    blank = mjx.make_data(
+        half_cheetah(), impl=impl, naconmax=MAX_CONTACTS * WARP_WORLDS, njmax=MAX_CONSTRAINTS
+    )
+    return mjx.put_model(half_cheetah(), impl=impl), blank

@@ -1,0 +1,1 @@
+"""The composition root: presets, the command line, benchmarks and reproductions."""

@@ -1,0 +1,69 @@
+"""The command line: `metarl train | evaluate | list | doctor`."""
+
+import difflib
+import sys
+from collections.abc import Callable, Sequence
+
+from metarl_experiments.runtime import configure_jax
+
+USAGE = """\
+usage: metarl COMMAND ...
+
+  train NAME [options]      meta-train, evaluate on meta-test tasks, draw; --help shows the options
+  train --resume RUN        go on with a run that was stopped
+  evaluate RUN [options]    evaluate a run's last checkpoint on meta-test tasks
+  list                      the presets that are installed
+  doctor                    versions, devices, physics: is everything in place?
+
+NAME is a preset, or FILE.py:FUNCTION for a task family of your own."""
+
+EXIT_BAD_INPUT = 2
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command and returns its exit code.
+
+    0 finished; 2 bad input; 3 diverged, last good state saved; 75 terminated and 130 interrupted,
+    both saved and resumable.
+    """
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(USAGE)
+        return 0 if arguments else EXIT_BAD_INPUT
+    from metarl_jax.types import ConfigurationError
+
+    try:
+        command = _command(arguments[0])
+        configure_jax()
+        return command(arguments[1:])
+    except ConfigurationError as error:
+        print(f"metarl: {error}", file=sys.stderr)
+        return EXIT_BAD_INPUT
+
+
+def _command(name: str) -> Callable[[Sequence[str]], int]:
+    """The command's function; each is imported only when it is asked for."""
+    from metarl_jax.types import ConfigurationError
+
+    if name == "train":
+        from metarl_experiments.train import train_command
+
+        return train_command
+    if name == "evaluate":
+        from metarl_experiments.evaluate import evaluate_command
+
+        return evaluate_command
+    if name == "list":
+        from metarl_experiments.inspection import list_command
+
+        return list_command
+    if name == "doctor":
+        from metarl_experiments.inspection import doctor_command
+
+        return doctor_command
+    commands = ("train", "evaluate", "list", "doctor")
+    near = difflib.get_close_matches(name, commands, n=1, cutoff=0.3)
+    hint = f"did you mean {near[0]}?" if near else "`metarl --help` shows them."
+    raise ConfigurationError(
+        f"expected a command among {', '.join(commands)}, got {name!r}; {hint}"
+    )

@@ -1,0 +1,136 @@
+"""`metarl evaluate RUN`: a run's checkpoint on meta-test tasks, from its folder alone."""
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import tyro
+
+from metarl_experiments.pictures import draw_run
+from metarl_experiments.runs import RunConfig, load_config, load_tasks
+from metarl_jax.checkpoint import restore
+from metarl_jax.evaluation import Evaluation, make_evaluator, meta_test_tasks
+from metarl_jax.experiment import Program, make_program
+from metarl_jax.learner import require_positive
+
+META_TEST_SEED = 2_147_483_629
+"""Of the meta-test tasks: the same for all runs of a family, and no run's own seed."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class EvaluateOptions:
+    """Evaluate a run's last checkpoint on meta-test tasks.
+
+    Attributes:
+        run: the folder that `metarl train` made.
+        tasks: meta-test tasks; the run's own number by default.
+        episodes: episodes in a meta-episode; as trained by default.
+        greedy: the most probable action instead of a sample.
+        ablate_memory: a fresh memory and a blank transition at every episode's start.
+        split: an out-of-distribution split of the family.
+        step: the checkpoint of this update; the last one by default.
+        seed: of the actions; the tasks are the same for all.
+    """
+
+    run: tyro.conf.Positional[Path]
+    tasks: int | None = None
+    episodes: int | None = None
+    greedy: bool = False
+    ablate_memory: bool = False
+    split: str | None = None
+    step: int | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("tasks", "episodes"):
+            if getattr(self, name) is not None:
+                require_positive(name, getattr(self, name))
+
+    @property
+    def label(self) -> str:
+        """Of the files written: every question asked has an answer of its own."""
+        parts = ["evaluation"]
+        parts += [f"{self.tasks}_tasks"] * (self.tasks is not None)
+        parts += [f"{self.episodes}_episodes"] * (self.episodes is not None)
+        parts += ["greedy"] * self.greedy + ["without_memory"] * self.ablate_memory
+        parts += [f"split_{self.split}"] * (self.split is not None)
+        parts += [f"step_{self.step}"] * (self.step is not None)
+        parts += [f"seed_{self.seed}"] * (self.seed != 0)
+        return "_".join(parts)
+
+
+def evaluate_command(arguments: Sequence[str]) -> int:
+    """Evaluates, prints, and writes evaluation*.json, evaluation*.npz and the pictures."""
+    options = tyro.cli(EvaluateOptions, prog="metarl evaluate", args=list(arguments))
+    config = load_config(options.run)
+    _, tasks = load_tasks(config)
+    program = make_program(tasks, config.settings)
+    template = program.algorithm.init(jax.random.key(config.settings.seed))
+    restored = restore(options.run / "checkpoints", template, options.step)
+    record = evaluate_run(options, config, program, restored.state.learner.params)
+    print_evaluation(record)
+    if options.label == "evaluation":
+        draw_run(options.run, config, program, restored.state.learner.params)
+    return 0
+
+
+def evaluate_run(
+    options: EvaluateOptions, config: RunConfig, program: Program, params: Any
+) -> dict[str, Any]:
+    """Evaluates a policy, writes LABEL.json and LABEL.npz, and returns the former's content."""
+    tasks_key, actors_key = jax.random.split(jax.random.key(META_TEST_SEED))
+    meta_test = meta_test_tasks(
+        program.tasks,
+        tasks_key,
+        options.tasks or config.settings.final_evaluation_tasks,
+        options.split,
+    )
+    evaluator = make_evaluator(
+        program.tasks,
+        program.policy,
+        num_episodes=options.episodes,
+        greedy=options.greedy,
+        ablate_memory=options.ablate_memory,
+    )
+    evaluation = evaluator(params, meta_test, jax.random.fold_in(actors_key, options.seed))
+    record = evaluation_record(evaluation, options, config, program)
+    (options.run / f"{options.label}.json").write_text(json.dumps(record, indent=2) + "\n")
+    np.savez_compressed(
+        options.run / f"{options.label}.npz", episode_returns=evaluation.episode_returns
+    )
+    return record
+
+
+def evaluation_record(
+    evaluation: Evaluation, options: EvaluateOptions, config: RunConfig, program: Program
+) -> dict[str, Any]:
+    """An evaluation as JSON: means with the half-widths of their 95% intervals."""
+    return {
+        "task_family": program.tasks.name,
+        "experiment": config.experiment,
+        "policy": config.settings.policy,
+        "algorithm": config.settings.algorithm,
+        "num_tasks": evaluation.num_tasks,
+        "task_set_hash": evaluation.task_set_hash,
+        "split": options.split,
+        "sampled_actions": not options.greedy,
+        "memory_ablated": options.ablate_memory,
+        "episode_return_mean": evaluation.episode_return_mean.tolist(),
+        "episode_return_ci95": evaluation.episode_return_ci95.tolist(),
+        "total_return_mean": evaluation.total_return_mean,
+        "total_return_ci95": evaluation.total_return_ci95,
+    }
+
+
+def print_evaluation(record: dict[str, Any]) -> None:
+    """The result in words."""
+    means, widths = record["episode_return_mean"], record["episode_return_ci95"]
+    shown = range(len(means)) if len(means) <= 12 else (0, 1, len(means) - 2, len(means) - 1)
+    print(f"{record['num_tasks']:,} meta-test tasks, 95% intervals:")
+    for i in shown:
+        print(f"  episode {i + 1:<4} {means[i]:10.4f} ± {widths[i]:.4f}")
+    print(f"  total        {record['total_return_mean']:10.4f} ± {record['total_return_ci95']:.4f}")

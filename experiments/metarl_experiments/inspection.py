@@ -1,0 +1,88 @@
+"""`metarl list` and `metarl doctor`."""
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import tyro
+from rich.console import Console
+from rich.table import Table
+
+from metarl_experiments.runs import describe_machine, make_tasks
+from metarl_experiments.runtime import cache_folder
+from metarl_jax.registry import experiment_names, load_experiment
+
+
+def list_command(arguments: Sequence[str]) -> int:
+    """Prints every installed preset."""
+    tyro.cli(_no_options, prog="metarl list", args=list(arguments))
+    table = Table("preset", "learned by", "what it is", box=None)
+    for name in experiment_names():
+        experiment = load_experiment(name)
+        table.add_row(name, experiment.settings.algorithm, experiment.summary)
+    Console().print(table)
+    return 0
+
+
+def doctor_command(arguments: Sequence[str]) -> int:
+    """Checks that everything a run needs is in place; returns 1 where something is not."""
+    tyro.cli(_no_options, prog="metarl doctor", args=list(arguments))
+    console = Console(highlight=False)
+    machine = describe_machine()
+    for name, version in machine.pop("versions").items():
+        console.print(f"  {name:18} {version}")
+    for name, value in machine.items():
+        console.print(f"  {name:18} {value}")
+    console.print(f"  {'compilation cache':18} {cache_folder()}")
+    checks = {
+        "jax computes": _compute,
+        "presets are installed": _presets,
+        "physics steps": _physics,
+    }
+    failures = [name for name, check in checks.items() if not _passes(console, name, check)]
+    return 1 if failures else 0
+
+
+def _no_options() -> None:
+    """Takes no options."""
+
+
+def _passes(console: Console, name: str, check: Callable[[], str]) -> bool:
+    begin = time.perf_counter()
+    try:
+        detail = check()
+    except Exception as error:  # a doctor reports whatever is wrong
+        console.print(f"  [red]FAILED[/red] {name}: {type(error).__name__}: {error}")
+        return False
+    console.print(f"  [green]ok[/green]     {name}: {detail} ({time.perf_counter() - begin:.1f} s)")
+    return True
+
+
+def _compute() -> str:
+    import jax
+    import jax.numpy as jnp
+
+    x = jnp.ones((256, 256), jnp.float32)
+    assert float(jax.jit(lambda x: (x @ x).sum())(x)) == 256.0**3
+    return str(jax.devices()[0])
+
+
+def _presets() -> str:
+    names = experiment_names()
+    if not names:
+        raise RuntimeError("no presets found; install the package: pip install -e .")
+    return f"{len(names)} presets"
+
+
+def _physics() -> str:
+    import jax
+    import jax.numpy as jnp
+
+    tasks: Any = make_tasks(load_experiment("cheetah_vel"), {})
+    task_key, reset_key, step_key = jax.random.split(jax.random.key(0), 3)
+    task = tasks.sample(task_key)
+    _, state = tasks.environment.reset_env(reset_key, task)
+    step = jax.jit(tasks.environment.step_env)
+    observation, *_ = step(step_key, state, jnp.zeros((6,), jnp.float32), task)
+    assert bool(jnp.isfinite(observation).all())
+    return "half-cheetah, one step"

@@ -1,0 +1,1 @@
+"""Presets: task families with the settings that learn them, one module a family."""

@@ -1,0 +1,52 @@
+"""Bernoulli bandits of RL² (Duan et al. 2016, Table 1): n pulls, k arms."""
+
+from typing import Any
+
+from metarl_envs.bandit import bandit
+from metarl_jax.experiment import Experiment, Settings
+
+
+def _preset(pulls: int, arms: int, **settings: Any) -> Experiment:
+    return Experiment(
+        name=f"bandit_{pulls}_{arms}",
+        summary=f"{arms} Bernoulli arms, {pulls} pulls",
+        family=bandit,
+        arguments={"num_pulls": pulls, "num_arms": arms},
+        settings=Settings(**settings),
+        variants={
+            "ppo": {"learning_rate": (1e-3, 1e-4)},
+            "reinforce": {"num_tasks": 4096, "entropy_coefficient": (0.02, 0.0)},
+        },
+    )
+
+
+_SHORT: dict[str, Any] = {
+    "num_tasks": 1024,
+    "total_steps": 8_000_000,
+    "hidden_size": 64,
+    "learning_rate": (5e-3, 1e-4),
+    "discount": (1.0,),
+    "entropy_coefficient": (0.02, 0.0),
+    "final_evaluation_tasks": 100_000,
+}
+
+# Long credit from the start leaves the policy on the plateau of a random one; it is lengthened.
+_LONG: dict[str, Any] = {
+    "num_tasks": 64,
+    "total_steps": 60_000_000,
+    "learning_rate": (2e-3, 2e-4),
+    "discount": (0.9, 0.995),
+    "gae_lambda": (0.3, 0.9),
+    "entropy_coefficient": (0.02, 0.0),
+    "final_evaluation_tasks": 20_000,
+}
+
+bandit_10_5 = _preset(10, 5, **_SHORT)
+bandit_10_10 = _preset(10, 10, **_SHORT)
+bandit_10_50 = _preset(10, 50, **_SHORT)
+bandit_100_5 = _preset(100, 5, **_LONG)
+bandit_100_10 = _preset(100, 10, **_LONG)
+bandit_100_50 = _preset(100, 50, **_LONG)
+bandit_500_5 = _preset(500, 5, **_LONG)
+bandit_500_10 = _preset(500, 10, **_LONG)
+bandit_500_50 = _preset(500, 50, **_LONG)

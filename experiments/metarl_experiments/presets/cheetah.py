@@ -1,0 +1,42 @@
+"""Half-cheetahs (MuJoCo) with a hidden velocity or direction."""
+
+from metarl_envs.cheetah import cheetah_dir as cheetah_dir_family
+from metarl_envs.cheetah import cheetah_vel as cheetah_vel_family
+from metarl_jax.experiment import Experiment, Settings
+
+_SETTINGS = Settings(
+    algorithm="ppo",
+    num_tasks=128,
+    total_steps=20_000_000,
+    head_sizes=(64,),
+    normalize_observations=True,
+    learning_rate=(1e-3, 1e-4),
+    discount=(0.97,),
+    gae_lambda=(0.9,),
+    entropy_coefficient=(0.0,),
+    num_evaluations=10,
+    evaluation_tasks=64,
+    final_evaluation_tasks=256,
+)
+
+cheetah_vel = Experiment(
+    name="cheetah_vel",
+    summary="half-cheetah, hidden target velocity 0 to 3 m/s",
+    family=cheetah_vel_family,
+    settings=_SETTINGS,
+)
+
+cheetah_vel_both_ways = Experiment(
+    name="cheetah_vel_both_ways",
+    summary="half-cheetah, hidden target velocity -3 to 3 m/s: forwards and backwards",
+    family=cheetah_vel_family,
+    arguments={"minimum_velocity": -3.0},
+    settings=_SETTINGS,
+)
+
+cheetah_dir = Experiment(
+    name="cheetah_dir",
+    summary="half-cheetah, hidden direction",
+    family=cheetah_dir_family,
+    settings=_SETTINGS,
+)

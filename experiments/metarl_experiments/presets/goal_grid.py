@@ -1,0 +1,34 @@
+"""Grids with a hidden goal: 3×3, and the 5×5 of VariBAD (Zintgraf et al. 2020, section 5.1)."""
+
+from metarl_envs.goal_grid import goal_grid
+from metarl_jax.experiment import Experiment, Settings
+
+goal_grid_3 = Experiment(
+    name="goal_grid_3",
+    summary="3×3 grid, hidden goal: search once, then walk straight to it",
+    family=goal_grid,
+    arguments={"size": 3, "episode_length": 6, "num_episodes": 4},
+    settings=Settings(
+        hidden_size=64,
+        num_tasks=256,
+        total_steps=6_000_000,
+        learning_rate=(3e-3, 3e-4),
+        entropy_coefficient=(0.03, 0.0),
+    ),
+    variants={"ppo": {"learning_rate": (2e-3, 2e-4), "entropy_coefficient": (0.02, 0.0)}},
+)
+
+goal_grid_5 = Experiment(
+    name="goal_grid_5",
+    summary="5×5 grid, hidden goal (VariBAD's)",
+    family=goal_grid,
+    arguments={"size": 5, "episode_length": 15, "num_episodes": 4, "excluded_distance": 1},
+    settings=Settings(
+        num_tasks=256,
+        total_steps=30_000_000,
+        learning_rate=(2e-3, 2e-4),
+        discount=(0.97,),
+        entropy_coefficient=(0.03, 0.0),
+    ),
+    variants={"ppo": {"total_steps": 12_000_000, "learning_rate": (1e-3, 1e-4)}},
+)

@@ -1,0 +1,52 @@
+"""The mouse and its cheese: the worked example of meta-learning to explore, in four sizes."""
+
+from typing import Any
+
+from metarl_envs.mouse import mouse
+from metarl_jax.experiment import Experiment, Settings
+
+_SETTINGS: dict[str, Any] = {
+    "num_tasks": 256,
+    "learning_rate": (2e-3, 2e-4),
+    "discount": (0.97,),
+    "entropy_coefficient": (0.03, 0.0),
+}
+
+mouse_lecture = Experiment(
+    name="mouse_lecture",
+    summary="3×3, two steps an episode: the search must be spread over episodes",
+    family=mouse,
+    arguments={
+        "size": 3,
+        "walls": "none",
+        "cheese": "near",
+        "episode_length": 2,
+        "num_episodes": 6,
+        "step_cost": 0.0,
+    },
+    settings=Settings(**_SETTINGS | {"hidden_size": 64, "total_steps": 6_000_000}),
+)
+
+mouse_cheese = Experiment(
+    name="mouse_cheese",
+    summary="7×7, fixed walls, the cheese anywhere",
+    family=mouse,
+    arguments={"walls": "fixed", "cheese": "anywhere"},
+    settings=Settings(**_SETTINGS | {"total_steps": 40_000_000}),
+)
+
+mouse_walls = Experiment(
+    name="mouse_walls",
+    summary="7×7, a fresh random maze, the cheese at a known place",
+    family=mouse,
+    arguments={"walls": "random", "cheese": "fixed"},
+    settings=Settings(**_SETTINGS | {"total_steps": 40_000_000}),
+)
+
+mouse_both = Experiment(
+    name="mouse_both",
+    summary="7×7, a fresh random maze and the cheese anywhere",
+    family=mouse,
+    arguments={"walls": "random", "cheese": "anywhere"},
+    settings=Settings(**_SETTINGS | {"total_steps": 40_000_000}),
+)

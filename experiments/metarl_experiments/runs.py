@@ -1,0 +1,154 @@
+"""A run's folder: what was asked for, and what it ran on.
+
+config.json       experiment, family arguments and settings, fully resolved
+run.json          versions, device, command line
+metrics.jsonl     a row for every chunk of updates
+checkpoints/      train states
+evaluation.json   meta-test returns, with evaluation.npz: every task's return per episode
+*.png             learning, adaptation, behaviour
+"""
+
+import dataclasses
+import datetime
+import importlib.metadata
+import json
+import os
+import platform
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from metarl_jax.experiment import Experiment, Settings
+from metarl_jax.registry import load_experiment
+from metarl_jax.tasks import TaskDistribution
+from metarl_jax.types import ConfigurationError
+
+PACKAGES = ("metarl-jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "gymnax", "mujoco")
+
+
+@dataclasses.dataclass(frozen=True)
+class RunConfig:
+    """What defines a run.
+
+    Attributes:
+        experiment: the name it was found by.
+        family: arguments of the task family.
+        settings: how it is learned.
+    """
+
+    experiment: str
+    family: Mapping[str, Any]
+    settings: Settings
+
+
+def default_folder(name: str) -> Path:
+    """runs/NAME-DATE-TIME, where NAME is the experiment's, without its path."""
+    stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
+    return Path("runs") / f"{name.rpartition(':')[2]}-{stamp}"
+
+
+def create_run(folder: Path, config: RunConfig, arguments: Sequence[str]) -> None:
+    """Makes the folder and writes config.json and run.json.
+
+    Raises:
+        ConfigurationError: it holds a run already, or cannot be written.
+    """
+    if (folder / "config.json").exists():
+        raise ConfigurationError(
+            f"{folder} is a run already and is not overwritten; choose another --out, or go on with it: "
+            f"metarl train --resume {folder}"
+        )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        _write_json(folder / "run.json", describe_machine() | {"arguments": list(arguments)})
+        _write_json(folder / "config.json", dataclasses.asdict(config))
+    except OSError as error:
+        raise ConfigurationError(
+            f"expected a folder that can be written for the run, got {folder}: {error.strerror}; choose "
+            "another --out."
+        ) from error
+
+
+def load_config(folder: Path) -> RunConfig:
+    """Reads config.json.
+
+    Raises:
+        ConfigurationError: the folder is no run, or its configuration is not one of ours.
+    """
+    try:
+        raw = json.loads((folder / "config.json").read_text())
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(
+            f"expected a run's folder with a config.json, got {folder} ({error}); give the folder that "
+            "`metarl train` made."
+        ) from error
+    where = folder / "config.json"
+    config = _record(RunConfig, raw, where)
+    settings = _record(Settings, config["settings"], where)
+    settings = {k: tuple(v) if isinstance(v, list) else v for k, v in settings.items()}
+    return RunConfig(str(config["experiment"]), dict(config["family"]), Settings(**settings))
+
+
+def load_tasks(config: RunConfig) -> tuple[Experiment, TaskDistribution]:
+    """The experiment of a run, and its tasks.
+
+    Raises:
+        ConfigurationError: the family is not installed any more, or refuses its arguments.
+    """
+    experiment = load_experiment(config.experiment)
+    return experiment, make_tasks(experiment, config.family)
+
+
+def make_tasks(experiment: Experiment, arguments: Mapping[str, Any]) -> TaskDistribution:
+    """Calls the family; what it refuses becomes a ConfigurationError that names it."""
+    try:
+        tasks = experiment.family(**arguments)
+    except (TypeError, ValueError) as error:
+        raise ConfigurationError(f"{experiment.name}: {error}") from error
+    if not isinstance(tasks, TaskDistribution):
+        raise ConfigurationError(
+            f"{experiment.name}: expected a function that returns a TaskDistribution, got "
+            f"{type(tasks).__name__}."
+        )
+    return tasks
+
+
+def describe_machine() -> dict[str, Any]:
+    """Versions and devices, for run.json and `metarl doctor`."""
+    import jax
+
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "versions": {name: importlib.metadata.version(name) for name in PACKAGES if _has(name)},
+        "backend": jax.default_backend(),
+        "devices": [device.device_kind for device in jax.local_devices()],
+        "cores": len(os.sched_getaffinity(0))
+        if hasattr(os, "sched_getaffinity")
+        else os.cpu_count(),
+        "executable": sys.executable,
+    }
+
+
+def _has(name: str) -> bool:
+    try:
+        return bool(importlib.metadata.version(name))
+    except importlib.metadata.PackageNotFoundError:
+        return False
+
+
+def _record(kind: type, raw: Any, where: Path) -> dict[str, Any]:
+    """The raw mapping, if it has just the fields of `kind`."""
+    expected = {field.name for field in dataclasses.fields(kind)}
+    given = set(raw) if isinstance(raw, dict) else set()
+    if given != expected:
+        raise ConfigurationError(
+            f"{where}: expected the fields of a {kind.__name__}; missing {sorted(expected - given)}, "
+            f"unknown {sorted(given - expected)}; it was written by another version, or edited."
+        )
+    return raw
+
+
+def _write_json(path: Path, value: Any) -> None:
+    path.write_text(json.dumps(value, indent=2) + "\n")

@@ -1,0 +1,158 @@
+"""`metarl train`: from a preset's name to a run's folder."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import tyro
+from metarl_jax.report.console import Console
+
+from metarl_experiments.evaluate import EvaluateOptions, evaluate_run, print_evaluation
+from metarl_experiments.options import RunOptions, parse_train_options
+from metarl_experiments.pictures import draw_run
+from metarl_experiments.runs import (
+    RunConfig,
+    create_run,
+    default_folder,
+    load_config,
+    load_tasks,
+    make_tasks,
+)
+from metarl_jax.conformance import check_task_distribution
+from metarl_jax.evaluation import Evaluation, make_evaluator, meta_test_tasks
+from metarl_jax.experiment import Program, make_program
+from metarl_jax.policy import PolicyParams
+from metarl_jax.registry import load_experiment
+from metarl_jax.training import ExitCode, train
+from metarl_jax.types import ConfigurationError
+
+VALIDATION_SEED = 2_147_483_563
+"""Of the tasks of the evaluations during training; the final evaluation draws others."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ResumeOptions:
+    """Go on with a run that was stopped, with the settings it was begun with.
+
+    Attributes:
+        resume: the run's folder.
+        tensorboard: also log to TensorBoard, in the run's folder.
+        wandb: also log to Weights & Biases, under this project name.
+    """
+
+    resume: Path
+    tensorboard: bool = False
+    wandb: str | None = None
+
+
+def train_command(arguments: Sequence[str]) -> int:
+    """Trains, evaluates and draws; returns the exit code."""
+    named = bool(arguments) and not arguments[0].startswith("-")
+    resumes = any(argument.partition("=")[0] == "--resume" for argument in arguments)
+    if resumes and named:
+        raise ConfigurationError(
+            f"a run is resumed with its own settings; expected `metarl train --resume RUN` without the "
+            f"name {arguments[0]!r}."
+        )
+    if resumes:
+        return _resume(tyro.cli(ResumeOptions, prog="metarl train", args=list(arguments)))
+    if not named:
+        raise ConfigurationError(
+            "expected `metarl train NAME [options]`, got no name; `metarl list` shows the presets."
+        )
+    return _begin(arguments[0], arguments[1:])
+
+
+def _begin(name: str, arguments: Sequence[str]) -> int:
+    experiment = load_experiment(name)
+    options = parse_train_options(experiment, arguments)
+    family = dataclasses.asdict(options.family)
+    tasks = make_tasks(experiment, family)
+    check_task_distribution(tasks)
+    program = make_program(tasks, options.settings)
+    place, _, attribute = name.rpartition(":")
+    if place.endswith(".py"):  # so that the run can be evaluated from any folder
+        name = f"{Path(place).absolute()}:{attribute}"
+    config = RunConfig(name, family, options.settings)
+    folder = options.out or default_folder(name)
+    create_run(folder, config, ["train", name, *arguments])
+    loggers = RunOptions(tensorboard=options.tensorboard, wandb=options.wandb)
+    return _run(folder, config, program, loggers, resume=False)
+
+
+def _resume(options: ResumeOptions) -> int:
+    config = load_config(options.resume)
+    _, tasks = load_tasks(config)
+    program = make_program(tasks, config.settings)
+    loggers = RunOptions(tensorboard=options.tensorboard, wandb=options.wandb)
+    return _run(options.resume, config, program, loggers, resume=True)
+
+
+def _run(
+    folder: Path, config: RunConfig, program: Program, options: RunOptions, *, resume: bool
+) -> int:
+    key = jax.random.key(config.settings.seed)
+    console = Console()
+    console.start(_header(folder, config, program))
+    outcome = train(
+        program.algorithm,
+        _validation(program, config.settings.evaluation_tasks),
+        program.plan,
+        folder=folder,
+        key=key,
+        reporter=console,
+        loggers=_loggers(folder, options),
+        resume_from="latest" if resume else None,
+    )
+    console.finish(outcome.message)
+    if outcome.exit_code in (ExitCode.TERMINATED, ExitCode.INTERRUPTED):
+        print(f"go on with:  metarl train --resume {folder}")
+    if outcome.exit_code == ExitCode.FINISHED:
+        params = outcome.state.learner.params
+        print_evaluation(evaluate_run(EvaluateOptions(run=folder), config, program, params))
+        for picture in draw_run(folder, config, program, params):
+            print(f"  {picture}")
+    return int(outcome.exit_code)
+
+
+def _validation(program: Program, num_tasks: int) -> Callable[[PolicyParams], Evaluation]:
+    """The evaluation that is shown during training: fixed tasks, fixed keys."""
+    tasks_key, actors_key = jax.random.split(jax.random.key(VALIDATION_SEED))
+    meta_test = meta_test_tasks(program.tasks, tasks_key, num_tasks)
+    evaluator = make_evaluator(program.tasks, program.policy)
+    return lambda params: evaluator(params, meta_test, actors_key)
+
+
+def _header(folder: Path, config: RunConfig, program: Program) -> dict[str, str]:
+    settings, tasks = config.settings, program.tasks
+    shapes = jax.eval_shape(program.algorithm.init, jax.random.key(0))
+    weights = sum(int(np.prod(x.shape)) for x in jax.tree.leaves(shapes.learner.params.weights))
+    memory = (
+        "" if settings.policy == "memoryless" else f", {settings.memory} {settings.hidden_size}"
+    )
+    episodes = settings.meta_episode_steps or f"{tasks.num_episodes} × {tasks.episode_length}"
+    device = jax.devices()[0]
+    return {
+        "task family": config.experiment,
+        "policy": f"{settings.policy}{memory}, {weights:,} parameters",
+        "algorithm": settings.algorithm,
+        "an update": f"{settings.num_tasks} tasks × {episodes} steps "
+        f"= {program.algorithm.steps_per_update:,} steps",
+        "updates": f"{program.plan.num_updates:,}",
+        "device": f"{jax.device_count()} × {device.device_kind} ({device.platform}), float32",
+        "folder": str(folder),
+    }
+
+
+def _loggers(folder: Path, options: RunOptions) -> list[Any]:
+    from metarl_jax.loggers import tensorboard_logger, wandb_logger
+
+    loggers: list[Any] = []
+    if options.tensorboard:
+        loggers.append(tensorboard_logger(folder))
+    if options.wandb is not None:
+        loggers.append(wandb_logger(folder, options.wandb))
+    return loggers

@@ -1,0 +1,171 @@
+"""Whether a task distribution keeps the laws the framework relies on; found out before compiling.
+
+Tracing finds wrong structures, shapes and dtypes at once; a few real steps find NaN.
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from metarl_jax.tasks import BoxSpace, DiscreteSpace, TaskDistribution, specification
+from metarl_jax.types import ConfigurationError, Key, PyTree
+
+NUM_TASKS = 4
+NUM_STEPS = 3
+
+
+def check_task_distribution(tasks: TaskDistribution) -> None:
+    """Raises where a task distribution could not be trained on.
+
+    Args:
+        tasks: the family to check. Its sampler, its reset and its step are traced twice and run for
+            three steps in four tasks.
+
+    Raises:
+        ConfigurationError: names the method, the leaf, what was expected and what was given.
+    """
+    key = jax.random.key(0)
+    task = _shapes(tasks, "sample(key)", tasks.sample, key)
+    _expect_same(
+        tasks, "sample(key), called again,", task, _shapes(tasks, "sample", tasks.sample, key)
+    )
+    _expect_strong(tasks, "sample(key)", task)
+    specification(tasks)
+    observation, state = _shapes(
+        tasks, "reset_env(key, task)", tasks.environment.reset_env, key, task
+    )
+    _check_observation_space(tasks, task, observation)
+    action = jax.eval_shape(lambda task: _some_action(tasks, task), task)
+    stepped = _shapes(
+        tasks,
+        "step_env(key, state, action, task)",
+        tasks.environment.step_env,
+        key,
+        state,
+        action,
+        task,
+    )
+    _check_step(tasks, observation, state, stepped)
+    _check_numbers(tasks, key)
+
+
+def _shapes(tasks: TaskDistribution, method: str, function: Any, *arguments: Any) -> Any:
+    try:
+        return jax.eval_shape(function, *arguments)
+    except (TypeError, ValueError, IndexError, AttributeError, KeyError) as error:
+        if isinstance(error, ConfigurationError):
+            raise
+        raise ConfigurationError(
+            f"{tasks.name}: {method} cannot be traced by jax: {type(error).__name__}: "
+            f"{str(error).splitlines()[0]} Write it with jax.numpy, free of Python control flow on arrays."
+        ) from error
+
+
+def _leaves(tree: PyTree) -> dict[str, Any]:
+    return {
+        jax.tree_util.keystr(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
+    }
+
+
+def _expect_same(tasks: TaskDistribution, what: str, expected: PyTree, got: PyTree) -> None:
+    """Same structure, and for each leaf the same shape, dtype and weak type."""
+    before, after = _leaves(expected), _leaves(got)
+    if before.keys() != after.keys():
+        raise ConfigurationError(
+            f"{tasks.name}: {what} returns another structure: expected leaves {sorted(before)}, got "
+            f"{sorted(after)}; return the same pytree each time."
+        )
+    for name, leaf in before.items():
+        if (leaf.shape, leaf.dtype) != (after[name].shape, after[name].dtype):
+            raise ConfigurationError(
+                f"{tasks.name}: {what} changes leaf {name}: expected {leaf.dtype}{list(leaf.shape)}, got "
+                f"{after[name].dtype}{list(after[name].shape)}; keep shape and dtype fixed."
+            )
+
+
+def _expect_strong(tasks: TaskDistribution, what: str, tree: PyTree) -> None:
+    for name, leaf in _leaves(tree).items():
+        if getattr(leaf, "weak_type", False):
+            raise ConfigurationError(
+                f"{tasks.name}: {what} gives leaf {name} a weak type, as a plain Python number does; "
+                f"make it an array of a stated dtype, such as jnp.asarray(x, jnp.{leaf.dtype})."
+            )
+
+
+def _check_observation_space(tasks: TaskDistribution, task: PyTree, observation: Any) -> None:
+    space = tasks.environment.observation_space(task)
+    declared = tuple(getattr(space, "shape", observation.shape))
+    if declared != tuple(observation.shape):
+        raise ConfigurationError(
+            f"{tasks.name}: reset_env returns an observation of shape {list(observation.shape)} where "
+            f"observation_space declares {list(declared)}; make them agree."
+        )
+    if observation.dtype != jnp.float32:
+        raise ConfigurationError(
+            f"{tasks.name}: observations must be float32, got {observation.dtype}; cast them in "
+            "reset_env and step_env."
+        )
+
+
+def _check_step(tasks: TaskDistribution, observation: Any, state: Any, stepped: Any) -> None:
+    if not isinstance(stepped, tuple) or len(stepped) != 5:
+        raise ConfigurationError(
+            f"{tasks.name}: step_env must return (observation, state, reward, terminated, info), got "
+            f"{len(stepped) if isinstance(stepped, tuple) else type(stepped).__name__} values; this is "
+            "gymnax 1.x's step_env."
+        )
+    next_observation, next_state, reward, terminated, _ = stepped
+    _expect_same(tasks, "step_env", {"observation": observation}, {"observation": next_observation})
+    _expect_same(tasks, "step_env", {"state": state}, {"state": next_state})
+    expected = {
+        "reward": jax.ShapeDtypeStruct((), jnp.float32),
+        "terminated": jax.ShapeDtypeStruct((), jnp.bool_),
+    }
+    _expect_same(tasks, "step_env", expected, {"reward": reward, "terminated": terminated})
+    _expect_strong(tasks, "step_env", {"observation": next_observation, "reward": reward})
+
+
+def _check_numbers(tasks: TaskDistribution, key: Key) -> None:
+    """Runs a few steps; NaN and observations outside of a bounded space are found here."""
+    task_key, reset_key, step_key = jax.random.split(key, 3)
+    task = jax.vmap(tasks.sample)(jax.random.split(task_key, NUM_TASKS))
+    observation, state = jax.vmap(tasks.environment.reset_env)(
+        jax.random.split(reset_key, NUM_TASKS), task
+    )
+    _expect_numbers(tasks, "reset_env", task, {"observation": observation})
+    for time in range(NUM_STEPS):
+        action = jax.vmap(lambda task: _some_action(tasks, task))(task)
+        keys = jax.random.split(jax.random.fold_in(step_key, time), NUM_TASKS)
+        observation, state, reward, _, _ = jax.vmap(tasks.environment.step_env)(
+            keys, state, action, task
+        )
+        _expect_numbers(tasks, "step_env", task, {"observation": observation, "reward": reward})
+
+
+def _expect_numbers(tasks: TaskDistribution, method: str, task: PyTree, values: PyTree) -> None:
+    for name, value in values.items():
+        if not np.isfinite(value).all():
+            raise ConfigurationError(
+                f"{tasks.name}: {method} returned a {name} that is not finite ({np.asarray(value)!s:.80}) "
+                "within three steps; mend the environment before training on it."
+            )
+    space = tasks.environment.observation_space(jax.tree.map(lambda x: x[0], task))
+    if isinstance(space, BoxSpace) and not isinstance(space, DiscreteSpace):
+        observation = np.asarray(values["observation"])
+        if (observation < np.asarray(space.low)).any() or (
+            observation > np.asarray(space.high)
+        ).any():
+            raise ConfigurationError(
+                f"{tasks.name}: {method} returned an observation outside its declared space "
+                f"[{np.min(space.low):g}, {np.max(space.high):g}]: {observation[0]!s:.120}; widen "
+                "observation_space or clip the observation."
+            )
+
+
+def _some_action(tasks: TaskDistribution, task: PyTree) -> jax.Array:
+    space = tasks.environment.action_space(task)
+    if isinstance(space, DiscreteSpace):
+        return jnp.zeros((), jnp.int32)
+    return jnp.clip(jnp.zeros(space.shape, jnp.float32), space.low, space.high)

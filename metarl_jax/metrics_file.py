@@ -1,0 +1,77 @@
+"""`metrics.jsonl`: one row of JSON for every chunk of updates."""
+
+import json
+import math
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+Row = Mapping[str, Any]
+
+
+class MetricsFile:
+    """Appends rows, each flushed whole.
+
+    A full disk loses nothing: rows that could not be written are tried again with the next.
+
+    Args:
+        path: of the file; made where it is missing.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._file = open(path, "ab")
+        self._end = path.stat().st_size
+        self._waiting = b""
+
+    def append(self, row: Row) -> OSError | None:
+        """Writes a row. Not-a-number and infinities become null, which JSON has.
+
+        Returns:
+            None, or why the row waits.
+        """
+        self._waiting += (json.dumps(_jsonable(row)) + "\n").encode()
+        try:
+            self._file.truncate(self._end)  # half a row, where the last try failed
+            self._file.write(self._waiting)
+            self._file.flush()
+        except OSError as error:
+            return error
+        self._end += len(self._waiting)
+        self._waiting = b""
+        return None
+
+    def close(self) -> None:
+        """Closes the file."""
+        self._file.close()
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """All rows, oldest first; a last one that was cut off in the writing is left out."""
+    if not path.exists():
+        return []
+    rows = []
+    for line in path.read_text().splitlines():
+        try:
+            rows.append(json.loads(line))
+        except json.JSONDecodeError:
+            break
+    return rows
+
+
+def keep_rows_until(path: Path, update: int) -> None:
+    """Drops the rows after an update, in one step: a reader sees the old file or the new one."""
+    kept = [row for row in read_rows(path) if row["update"] <= update]
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_text("".join(json.dumps(row) + "\n" for row in kept))
+    os.replace(temporary, path)
+
+
+def _jsonable(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _jsonable(item) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_jsonable(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

@@ -1,0 +1,54 @@
+"""Numbers as people read them."""
+
+import math
+
+_UNITS = ((1e12, " T"), (1e9, " G"), (1e6, " M"), (1e3, " k"))
+
+
+def count(value: float) -> str:
+    """Three digits and a unit: 950, 17.2 k, 2.40 M."""
+    for size, unit in _UNITS:
+        if abs(value) >= size * 0.9995:  # 999,600 rounds to 1.00 M, not to 1000 k
+            return _three_digits(value / size) + unit
+    return f"{value:.0f}"
+
+
+def round_count(value: float) -> str:
+    """`count` without trailing zeros, for the ticks of an axis: 500 k, 2.4 M."""
+    number, _, unit = count(value).partition(" ")
+    number = number.rstrip("0").rstrip(".") if "." in number else number
+    return f"{number} {unit}".rstrip()
+
+
+def _three_digits(value: float) -> str:
+    magnitude = abs(value)
+    return f"{value:.{2 if magnitude < 9.995 else 1 if magnitude < 99.95 else 0}f}"
+
+
+def quantity(value: float) -> str:
+    """A return or a loss, with as many decimals as its size deserves: -98.3, 6.62, 0.041."""
+    magnitude = abs(value)
+    if not math.isfinite(value):
+        return str(float(value))
+    if magnitude >= 1000:
+        return f"{value:,.0f}"
+    if magnitude >= 20:
+        return f"{value:.1f}"
+    if magnitude >= 1 or magnitude == 0:
+        return f"{value:.2f}"
+    return f"{value:.3f}" if magnitude >= 0.01 else f"{value:.1e}"
+
+
+def duration(seconds: float) -> str:
+    """The two largest units: 8 s, 7 min 12 s, 1 h 05 min, 2 d 04 h."""
+    if not math.isfinite(seconds):
+        return "?"
+    seconds = max(0, round(seconds))
+    minutes, hours, days = seconds // 60, seconds // 3600, seconds // 86400
+    if days:
+        return f"{days} d {hours % 24:02d} h"
+    if hours:
+        return f"{hours} h {minutes % 60:02d} min"
+    if minutes:
+        return f"{minutes} min {seconds % 60:02d} s"
+    return f"{seconds} s"

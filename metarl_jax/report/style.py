@@ -1,0 +1,134 @@
+"""The look of every figure: colours by meaning, quiet axes, labels beside what they name.
+
+The hues are those of Okabe and Ito (2008), "Color Universal Design", distinct to colour-blind eyes.
+matplotlib is imported when the first figure is made; pyplot and its global state never are.
+"""
+
+import dataclasses
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from metarl_jax.report.numbers import round_count
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+INK, MUTED, FAINT = "#22272B", "#69727A", "#E4E7EA"
+BLUE, SKY, GREEN, VERMILION, PURPLE = "#0072B2", "#56B4E9", "#009E73", "#D55E00", "#CC79A7"
+POLICY_COLOURS = {"recurrent": BLUE, "contextual": GREEN, "memoryless": VERMILION}
+DASHED, DOTTED = (0, (5, 2.5)), (0, (1, 2))
+LABEL_SIZE = 9.0
+"""Points, for whatever is written beside a line."""
+DPI = 160
+
+
+@dataclasses.dataclass(frozen=True)
+class Label:
+    """Text to stand right of the axes, at height `y` of the data."""
+
+    y: float
+    text: str
+    colour: str
+
+
+def new_figure(width: float, height: float) -> "Figure":
+    """An empty figure of so many inches; belongs to nobody but the caller."""
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), dpi=DPI, facecolor="white", layout="constrained")
+
+
+def save_figure(figure: "Figure", path: Path) -> None:
+    """Writes a PNG of 256 colours, a third of the full one's size, and that at once."""
+    from PIL import Image  # matplotlib brings it
+
+    full, small = io.BytesIO(), io.BytesIO()
+    figure.savefig(full, format="png")
+    Image.open(full).convert("RGB").quantize(256, dither=Image.Dither.NONE).save(
+        small, format="PNG", optimize=True
+    )
+    path.write_bytes(small.getvalue())
+
+
+def heading(figure: "Figure", title: str, subtitle: str = "") -> None:
+    """A bold line at the top left, and a quiet one below it."""
+    # An invisible super-title of as many lines makes the layout leave room for both.
+    figure.suptitle(" \n " if subtitle else " ", fontsize=12, linespacing=1.35)
+    height = figure.get_figheight()
+    top = 1 - 0.07 / height
+    figure.text(
+        0.008, top, title, ha="left", va="top", fontsize=12, fontweight="bold", color=INK
+    )
+    figure.text(
+        0.008, top - 0.235 / height, subtitle, ha="left", va="top", fontsize=9.5, color=MUTED
+    )
+
+
+def quiet_axes(axes: "Axes", *, title: str = "") -> None:
+    """Two spines, a faint horizontal grid, small grey ticks."""
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    for side in ("left", "bottom"):
+        axes.spines[side].set_color("#B4BBC1")
+    axes.tick_params(colors=MUTED, labelsize=8.5, length=3, color="#B4BBC1")
+    axes.grid(axis="y", color=FAINT, linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.set_title(title, loc="left", fontsize=10, color=INK, pad=7)
+    axes.xaxis.label.set(color=MUTED, fontsize=9)
+    axes.yaxis.label.set(color=MUTED, fontsize=9)
+
+
+def step_axis(axes: "Axes", last_step: float) -> None:
+    """An x axis of environment steps from 0 on, with ticks as 5 M instead of 5000000."""
+    from matplotlib.ticker import MaxNLocator
+
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=5, min_n_ticks=3))
+    axes.xaxis.set_major_formatter(lambda value, _: round_count(value))
+    axes.set_xlim(0, 1.02 * max(last_step, 1))
+    axes.set_xlabel("environment steps")
+
+
+def label_beside(axes: "Axes", labels: Sequence[Label], *, line_height: float = 0.062) -> None:
+    """Writes labels right of the axes, each as near to its height as the others leave room.
+
+    Args:
+        axes: with its limits settled.
+        labels: what to write.
+        line_height: the least distance of two labels, as a fraction of the axes' height.
+    """
+    low, high = axes.get_ylim()
+    labels = sorted(labels, key=lambda label: label.y)
+    heights = spread([(label.y - low) / (high - low) for label in labels], line_height)
+    for label, height in zip(labels, heights, strict=True):
+        axes.annotate(
+            label.text,
+            (1, height),
+            xycoords="axes fraction",
+            xytext=(5, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=LABEL_SIZE,
+            color=label.colour,
+            annotation_clip=False,
+        )
+
+
+def spread(heights: Sequence[float], gap: float) -> list[float]:
+    """Moves ascending heights as little as needed to stand `gap` apart.
+
+    Neighbours that are too close become a block around their common mean, in turn, until no two
+    blocks touch: the least-squares solution (isotonic regression of heights less their gaps).
+    """
+    blocks: list[tuple[float, int]] = []  # mean of (height - rank·gap), members
+    for rank, height in enumerate(heights):
+        mean, members = height - rank * gap, 1
+        while blocks and blocks[-1][0] > mean:
+            before, count_before = blocks.pop()
+            mean = (mean * members + before * count_before) / (members + count_before)
+            members += count_before
+        blocks.append((mean, members))
+    levels = [mean for mean, members in blocks for _ in range(members)]
+    return [level + rank * gap for rank, level in enumerate(levels)]

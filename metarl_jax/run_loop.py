@@ -1,0 +1,177 @@
+"""A run in motion: chunks of updates on the device, everything else around them.
+
+    state ──chunk──▶ state ──chunk──▶ state ──chunk──▶ …      one compiled scan, the state donated
+             └─ metrics i, fetched while chunk i + 1 runs ─▶ metrics.jsonl, loggers, console
+
+The device waits only where a chunk ends on an evaluation or a checkpoint.
+"""
+
+import dataclasses
+import signal
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from metarl_jax.checkpoint import SaveError, save
+from metarl_jax.chunks import Chunk, fetch
+from metarl_jax.learner import Algorithm, TrainState
+from metarl_jax.metrics_file import MetricsFile
+from metarl_jax.signals import StopRequest
+from metarl_jax.training_plan import (
+    SKIPPED_IN_A_ROW,
+    Evaluate,
+    ExitCode,
+    Logger,
+    Outcome,
+    Reporter,
+    TrainingPlan,
+)
+from metarl_jax.types import Array
+
+
+@dataclasses.dataclass
+class Run:
+    """A run in motion: `state` after `update` updates, the last of them perhaps still in flight."""
+
+    algorithm: Algorithm
+    evaluate: Evaluate
+    plan: TrainingPlan
+    folder: Path
+    reporter: Reporter
+    loggers: Sequence[Logger]
+    chunk: Chunk
+    state: TrainState
+    update: int
+    saved: int | None  # the update of the newest checkpoint
+    metrics: MetricsFile
+    compile_seconds: float
+    past_seconds: float  # of the run before it was resumed
+    failed_saves: int = 0
+    unrecorded: list[tuple[int, dict[str, Array]]] = dataclasses.field(default_factory=list)
+    began: float = dataclasses.field(default_factory=time.monotonic)
+    mark: float = 0.0  # when the device began on the oldest unrecorded chunk
+
+    def loop(self, stop: StopRequest) -> Outcome:
+        """Runs to the end, or until stopped."""
+        if stop.signal is not None:  # it came while compiling
+            return self.stopped(stop.signal)
+        self.dispatch()
+        while True:
+            update, metrics = self.unrecorded[0]
+            waits = (
+                stop.signal is not None or self.plan.evaluates(update) or self.plan.saves(update)
+            )
+            if not waits:
+                self.dispatch()
+            row = self.row(update, metrics)
+            self.record(row)
+            if row["skipped_in_a_row"] >= SKIPPED_IN_A_ROW:
+                return self.diverged(row)
+            if not waits:
+                continue
+            if stop.signal is not None:
+                return self.stopped(stop.signal)
+            if update == self.plan.num_updates:
+                return self.end(ExitCode.FINISHED, f"finished {update} updates")
+            if self.plan.saves(update):
+                self.save()
+            self.dispatch()
+
+    def dispatch(self) -> None:
+        """Starts the next chunk; does not wait for it."""
+        if not self.unrecorded:
+            self.mark = time.monotonic()
+        self.state, metrics = self.chunk(self.state)
+        self.update += self.plan.updates_per_chunk
+        self.unrecorded.append((self.update, metrics))
+
+    def row(self, update: int, metrics: dict[str, Array]) -> dict[str, Any]:
+        """Waits for a chunk's metrics; evaluates where it is due."""
+        values = fetch(metrics)
+        now = time.monotonic()
+        steps_per_chunk = self.algorithm.steps_per_update * self.plan.updates_per_chunk
+        row = {
+            "update": update,
+            "env_steps": update * self.algorithm.steps_per_update,
+            "seconds": round(self.past_seconds + now - self.began, 3),
+            "env_steps_per_second": round(steps_per_chunk / max(now - self.mark, 1e-9), 1),
+            **values,
+        }
+        self.mark = now
+        if self.plan.evaluates(update):
+            evaluation = self.evaluate(self.state.learner.params)
+            row["meta_test_episode_returns"] = evaluation.episode_return_mean.tolist()
+            row["meta_test_total_return"] = evaluation.total_return_mean
+        return row
+
+    def record(self, row: dict[str, Any]) -> None:
+        """Writes a row: to the file first, so that what fails later finds it there."""
+        if error := self.metrics.append(row):
+            self.reporter.warn(f"metrics.jsonl waits for room, {error}; training goes on.")
+        self.unrecorded.pop(0)
+        for logger in self.loggers:
+            logger.log(row)
+        totals = {
+            "num_updates": self.plan.num_updates,
+            "total_env_steps": self.plan.num_updates * self.algorithm.steps_per_update,
+        }
+        self.reporter.progress(row | totals)
+
+    def save(self) -> bool:
+        """Saves the state, unless that is done already; a failure is told and counted."""
+        if self.saved == self.update:
+            return True
+        env_steps = self.update * self.algorithm.steps_per_update
+        numbers = {"update": self.update, "env_steps": env_steps}
+        folder, keep = self.folder / "checkpoints", self.plan.checkpoints_kept
+        try:
+            save(folder, self.update, self.state, numbers, keep=keep)
+        except SaveError as error:
+            self.failed_saves += 1
+            self.reporter.warn(f"{error}; failed saves so far: {self.failed_saves}.")
+            return False
+        self.saved = self.update
+        return True
+
+    def stopped(self, asked: signal.Signals) -> Outcome:
+        """Ends because a signal asked for it."""
+        code = ExitCode.INTERRUPTED if asked == signal.SIGINT else ExitCode.TERMINATED
+        done = f"stopped by {asked.name} after {self.update} of {self.plan.num_updates} updates"
+        return self.end(code, done)
+
+    def diverged(self, row: dict[str, Any]) -> Outcome:
+        """Ends because updates have not been finite for long; the state is the last good."""
+        self.drain()
+        return self.end(
+            ExitCode.DIVERGED,
+            f"diverged by update {row['update']}: {row['skipped_in_a_row']:.0f} updates in a row "
+            "were skipped because what they led to was not finite; look for rewards or observations "
+            "that are NaN, or lower the learning rate; the parameters are the last good ones",
+        )
+
+    def drain(self) -> None:
+        """Records the chunk that was in flight when the end came."""
+        while self.unrecorded:
+            self.record(self.row(*self.unrecorded[0]))
+
+    def end(self, code: ExitCode, what: str) -> Outcome:
+        """Saves, and says how it ended."""
+        if self.save():
+            message = f"{what}; saved in {self.folder}."
+        else:
+            code, last = ExitCode.NOT_SAVED, f"the last checkpoint is of update {self.saved}"
+            message = f"{what}; this could not be saved; {last if self.saved else 'none is saved'}."
+        return Outcome(
+            self.state, code, message, self.update, self.compile_seconds, self.failed_saves
+        )
+
+    def rescue(self) -> None:
+        """Saves what there is after an exception; what fails here must not hide that exception."""
+        try:
+            for update, metrics in self.unrecorded:
+                self.metrics.append({"update": update, **fetch(metrics)})
+            self.save()
+        except Exception as error:
+            kept = "no checkpoint" if self.saved is None else f"the checkpoint of {self.saved}"
+            self.reporter.warn(f"the state could not be saved ({error}); there is {kept}.")

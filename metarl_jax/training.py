@@ -1,0 +1,143 @@
+"""Training: begins a run or goes on with one, and sees that it ends well.
+
+Nothing depends on the wall clock but the fields named in `WALL_CLOCK_FIELDS`: a run that was
+stopped and resumed has the parameters and the rows of one that never was.
+"""
+
+import contextlib
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import jax
+
+from metarl_jax.checkpoint import restore, set_aside_newer, steps
+from metarl_jax.chunks import compile_chunk
+from metarl_jax.learner import Algorithm, TrainState
+from metarl_jax.metrics_file import MetricsFile, keep_rows_until, read_rows
+from metarl_jax.run_loop import Run
+from metarl_jax.signals import stop_requests
+from metarl_jax.training_plan import (
+    WALL_CLOCK_FIELDS,
+    Evaluate,
+    ExitCode,
+    Logger,
+    Outcome,
+    Reporter,
+    TrainingPlan,
+)
+from metarl_jax.types import ConfigurationError, Key
+
+__all__ = [
+    "WALL_CLOCK_FIELDS",
+    "ExitCode",
+    "Logger",
+    "Outcome",
+    "Reporter",
+    "TrainingPlan",
+    "train",
+]
+
+
+def train(
+    algorithm: Algorithm,
+    evaluate: Evaluate,
+    plan: TrainingPlan,
+    *,
+    folder: Path,
+    key: Key,
+    reporter: Reporter,
+    loggers: Sequence[Logger] = (),
+    resume_from: Literal["latest"] | int | None = None,
+) -> Outcome:
+    """Trains, and leaves `metrics.jsonl` and `checkpoints/` in the run's folder.
+
+    SIGINT and SIGTERM finish the chunk, save, and return; a second signal ends the process at once.
+    An exception from a logger, the evaluation or elsewhere passes on once the state is saved.
+
+    Args:
+        algorithm: what is run.
+        evaluate: params -> returns on a fixed set of meta-test tasks, with a fixed key.
+        plan: how long.
+        folder: the run's; exists.
+        key: of the first train state; not looked at when resuming.
+        reporter: the console.
+        loggers: more places for the rows.
+        resume_from: None begins; "latest" or an update's number goes on from its checkpoint, and
+            later rows and checkpoints are dropped and set aside.
+
+    Returns:
+        The outcome.
+
+    Raises:
+        ConfigurationError: the folder holds a run already, or none that can be resumed.
+    """
+    if resume_from is None:
+        state, update = _begin(algorithm, folder, key), 0
+    else:
+        step = None if resume_from == "latest" else resume_from
+        state, update = _resume(algorithm, plan, folder, key, reporter, step)
+    if update == plan.num_updates:
+        message = f"nothing left to do: all {update} updates are done."
+        return Outcome(state, ExitCode.FINISHED, message, update)
+    rows = read_rows(folder / "metrics.jsonl")
+    with (
+        stop_requests() as stop,
+        contextlib.closing(MetricsFile(folder / "metrics.jsonl")) as metrics,
+    ):
+        reporter.compiling(f"{plan.updates_per_chunk} updates")
+        began = time.monotonic()
+        chunk = compile_chunk(algorithm, plan.updates_per_chunk, state)
+        run = Run(
+            algorithm=algorithm,
+            evaluate=evaluate,
+            plan=plan,
+            folder=folder,
+            reporter=reporter,
+            loggers=loggers,
+            chunk=chunk,
+            state=state,
+            update=update,
+            saved=None if resume_from is None else update,
+            metrics=metrics,
+            compile_seconds=time.monotonic() - began,
+            past_seconds=rows[-1]["seconds"] if rows else 0.0,
+        )
+        try:
+            return run.loop(stop)
+        except BaseException:
+            run.rescue()
+            raise
+
+
+def _begin(algorithm: Algorithm, folder: Path, key: Key) -> TrainState:
+    if (folder / "metrics.jsonl").exists() or steps(folder / "checkpoints"):
+        raise ConfigurationError(
+            f"expected a folder without a run, got {folder}, which holds one; resume it, or give "
+            "another folder."
+        )
+    return algorithm.init(key)
+
+
+def _resume(
+    algorithm: Algorithm,
+    plan: TrainingPlan,
+    folder: Path,
+    key: Key,
+    reporter: Reporter,
+    step: int | None,
+) -> tuple[TrainState, int]:
+    restored = restore(folder / "checkpoints", jax.eval_shape(algorithm.init, key), step)
+    for reason in restored.passed_over:
+        reporter.warn(f"passed over in {folder / 'checkpoints'}: {reason}")
+    update = restored.step
+    if update > plan.num_updates or update % plan.updates_per_chunk:
+        raise ConfigurationError(
+            f"expected a checkpoint at a multiple of {plan.updates_per_chunk} updates and at most "
+            f"{plan.num_updates}, got {update} in {folder}; resume with the run's own settings."
+        )
+    for name in set_aside_newer(folder / "checkpoints", update):
+        reporter.warn(f"set aside, being newer than update {update}: {name}")
+    keep_rows_until(folder / "metrics.jsonl", update)
+    return restored.state, update

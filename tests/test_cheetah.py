@@ -1,0 +1,169 @@
+"""The half-cheetah families: their rewards, resets, tasks and scenes."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from metarl_envs.cheetah import (
+    DirectionTask,
+    HalfCheetah,
+    VelocityTask,
+    cheetah_dir,
+    cheetah_vel,
+    forward_velocity,
+)
+from metarl_envs.physics import PhysicsEngine, PhysicsState
+
+from metarl_jax.types import ConfigurationError
+
+KEY = jax.random.key(0)
+
+
+def resets(environment: Any, count: int) -> PhysicsState:
+    return jax.vmap(environment.reset_env, (0, None))(jax.random.split(KEY, count), None)[1]
+
+
+def gliding_engine(velocity: float) -> PhysicsEngine:
+    """A body that moves at `velocity` m/s whatever the action."""
+
+    def initial(qpos: Any, qvel: Any) -> PhysicsState:
+        return PhysicsState(qpos, qvel, jnp.zeros(9), ())
+
+    def step(state: PhysicsState, action: Any) -> PhysicsState:
+        moved = jnp.zeros(9).at[0].set(0.05 * velocity)
+        return state.replace(qpos=state.qpos + moved, displacement=moved)
+
+    return PhysicsEngine("gliding", initial, step)
+
+
+@pytest.mark.parametrize(
+    ("family", "task", "velocity", "expected"),
+    [
+        # |1.5 - 2| + 0.05 (4 · 0.25 + 2 · 1) = 0.5 + 0.15
+        (cheetah_vel, VelocityTask(jnp.float32(2.0)), 1.5, -0.65),
+        # |2.5 - 2| + 0.15: too fast costs as much as too slow
+        (cheetah_vel, VelocityTask(jnp.float32(2.0)), 2.5, -0.65),
+        (cheetah_vel, VelocityTask(jnp.float32(-1.0)), -1.0, -0.15),
+        (cheetah_dir, DirectionTask(jnp.float32(1.0)), 1.5, 1.35),
+        (cheetah_dir, DirectionTask(jnp.float32(-1.0)), 1.5, -1.65),
+    ],
+)
+def test_reward(family: Any, task: Any, velocity: float, expected: float) -> None:
+    environment = HalfCheetah(gliding_engine(velocity), family().environment._progress)
+    _, state = environment.reset_env(KEY, task)
+    action = jnp.array([0.5, -0.5, 0.5, -0.5, 1.0, -1.0])
+    _, _, reward, terminated, info = environment.step_env(KEY, state, action, task)
+    np.testing.assert_allclose(reward, expected, rtol=1e-6)
+    assert reward.dtype == jnp.float32 and terminated.dtype == jnp.bool_
+    assert not terminated and info == {}
+
+
+def test_reward_on_the_real_body_is_its_displacement_and_the_action() -> None:
+    family = cheetah_vel()
+    keys = jax.random.split(KEY, 8)
+    tasks = jax.vmap(family.sample)(keys)
+    observation, state = jax.vmap(family.environment.reset_env)(keys, tasks)
+    generator = np.random.default_rng(0)
+    for _ in range(5):
+        action = generator.uniform(-1, 1, (8, 6)).astype(np.float32)
+        before = state.internal.view(np.uint32)
+        step = jax.vmap(family.environment.step_env)
+        observation, state, reward, _, _ = step(keys, state, action, tasks)
+        x = [np.asarray(words).view(np.float64)[:, 1] for words in (before, state.internal)]
+        velocity = (x[1] - x[0]) / 0.05
+        target = np.asarray(tasks.target_velocity, np.float64)
+        expected = -np.abs(velocity - target) - 0.05 * np.sum(action.astype(np.float64) ** 2, -1)
+        np.testing.assert_allclose(reward, expected, rtol=2e-6)
+        np.testing.assert_allclose(forward_velocity(state), velocity, rtol=1e-6)
+        np.testing.assert_array_equal(observation[:, :8], state.qpos[:, 1:])
+        np.testing.assert_array_equal(observation[:, 8:], state.qvel)
+
+
+def test_reset_is_half_cheetah_v5s() -> None:
+    states = resets(cheetah_vel().environment, 4000)
+    qpos, qvel = np.asarray(states.qpos), np.asarray(states.qvel)
+    assert np.abs(qpos).max() <= 0.1 and np.abs(qpos).max(0).min() > 0.099
+    np.testing.assert_allclose(qpos.mean(0), 0.0, atol=5 * 0.1 / np.sqrt(3 * 4000))
+    np.testing.assert_allclose(qvel.mean(0), 0.0, atol=5 * 0.1 / np.sqrt(4000))
+    np.testing.assert_allclose(qvel.std(0), 0.1, rtol=5 / np.sqrt(2 * 4000))
+    together = np.corrcoef(np.concatenate([qpos, qvel], 1).T) - np.eye(18)
+    assert np.abs(together).max() < 5 / np.sqrt(4000)
+    assert not np.any(states.displacement)
+
+
+def test_reset_samples_nothing_of_the_task() -> None:
+    for family in (cheetah_vel(), cheetah_dir()):
+        one, other = (family.sample(jax.random.key(seed)) for seed in (1, 4))
+        assert jax.tree.leaves(one) != jax.tree.leaves(other)
+        starts = [family.environment.reset_env(KEY, task) for task in (one, other)]
+        for a, b in zip(*map(jax.tree.leaves, starts), strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.0, 3.0), (-3.0, 3.0)])
+def test_speeds_are_uniform_and_the_faster_ones_lie_just_above(low: float, high: float) -> None:
+    family = cheetah_vel(minimum_velocity=low, maximum_velocity=high)
+    keys = jax.random.split(KEY, 4000)
+    for sample, least, most in (
+        (family.sample, low, high),
+        (family.splits["faster"], high, high + 1),
+    ):
+        speeds = np.asarray(jax.vmap(sample)(keys).target_velocity)
+        assert speeds.dtype == np.float32 and speeds.min() >= least and speeds.max() < most
+        quantiles = np.quantile(speeds, [0.1, 0.5, 0.9])
+        expected = least + (most - least) * np.array([0.1, 0.5, 0.9])
+        np.testing.assert_allclose(
+            quantiles, expected, atol=5 * 0.5 * (most - least) / np.sqrt(4000)
+        )
+
+
+def test_directions_are_both_as_likely_and_all_listed() -> None:
+    family = cheetah_dir()
+    directions = np.asarray(jax.vmap(family.sample)(jax.random.split(KEY, 4000)).direction)
+    assert set(directions) == {-1.0, 1.0} and directions.dtype == np.float32
+    assert abs(directions.mean()) < 5 / np.sqrt(4000)
+    assert family.all_tasks is not None
+    np.testing.assert_array_equal(family.all_tasks().direction, [-1.0, 1.0])
+
+
+def test_the_context_is_the_task() -> None:
+    np.testing.assert_array_equal(cheetah_vel().describe(VelocityTask(jnp.float32(1.25))), [1.25])
+    np.testing.assert_array_equal(cheetah_dir().describe(DirectionTask(jnp.float32(-1.0))), [-1.0])
+
+
+@pytest.mark.parametrize("family", [cheetah_vel(), cheetah_dir()], ids=lambda family: family.name)
+def test_scene_shows_the_velocity_of_every_step(family: Any) -> None:
+    task = family.sample(KEY)
+    _, state = family.environment.reset_env(KEY, task)
+    states, velocities = [state], []
+    for action in np.random.default_rng(1).uniform(-1, 1, (6, 6)).astype(np.float32):
+        _, state, _, _, _ = family.environment.step_env(KEY, state, action, task)
+        states.append(state)
+        velocities.append(float(forward_velocity(state)))
+    episode = jax.tree.map(lambda *leaves: np.stack(leaves), *states)
+    scene = family.scene(jax.tree.map(np.asarray, task), episode)
+    assert scene.unit == "m/s" and scene.bounds is None and scene.path is None
+    np.testing.assert_allclose(scene.series["velocity"], velocities, rtol=1e-6)
+    if family.name == "cheetah_vel":
+        np.testing.assert_array_equal(scene.series["target"], [task.target_velocity] * 6)
+    else:
+        assert set(scene.series) == {"velocity"}
+
+
+@pytest.mark.parametrize(
+    ("low", "high"), [(3.0, 0.0), (1.0, 1.0), (0.0, float("inf")), (float("nan"), 1.0)]
+)
+def test_speeds_out_of_order_are_refused(low: float, high: float) -> None:
+    with pytest.raises(ConfigurationError, match=f"minimum_velocity < maximum_velocity.*{low}"):
+        cheetah_vel(minimum_velocity=low, maximum_velocity=high)
+
+
+def test_spaces() -> None:
+    environment = cheetah_vel().environment
+    actions, observations = environment.action_space(None), environment.observation_space(None)
+    assert actions.shape == (6,) and (float(actions.low), float(actions.high)) == (-1.0, 1.0)
+    observation, _ = environment.reset_env(KEY, None)
+    assert observations.shape == observation.shape == (17,)
+    assert observation.dtype == jnp.float32

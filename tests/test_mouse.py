@@ -1,0 +1,469 @@
+"""The mouse: dynamics against a plain loop, mazes by breadth-first search, exact references."""
+
+from functools import cache
+from itertools import product
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from metarl_envs import mazes
+from metarl_envs import mouse as mouse_module
+from metarl_envs.grids import DOWN, LEFT, RIGHT, UP
+from metarl_envs.mouse import MouseTask, mouse, shortest_path_lengths
+
+from metarl_jax.tasks import TaskDistribution
+from metarl_jax.types import ConfigurationError
+
+MOVES = {UP: (0, 1), RIGHT: (1, 0), DOWN: (0, -1), LEFT: (-1, 0)}
+LECTURE = {
+    "size": 3,
+    "walls": "none",
+    "cheese": "near",
+    "episode_length": 2,
+    "num_episodes": 6,
+    "step_cost": 0.0,
+}
+CHEESE = {"walls": "fixed"}
+WALLS = {"cheese": "fixed"}
+BOTH: dict = {}
+
+
+def barred_ways(walls: np.ndarray) -> set[frozenset[tuple[int, int]]]:
+    """The pairs of neighbouring cells with a wall between them."""
+    size = walls.shape[1]
+    barred = set()
+    for x, y in product(range(size), range(size)):
+        if x + 1 < size and walls[0, y, x]:
+            barred.add(frozenset({(x, y), (x + 1, y)}))
+        if y + 1 < size and walls[1, y, x]:
+            barred.add(frozenset({(x, y), (x, y + 1)}))
+    return barred
+
+
+def moved(
+    size: int, barred: set[frozenset[tuple[int, int]]], cell: tuple[int, int], action: int
+) -> tuple[int, int]:
+    """Where a move leads, by a plain rule."""
+    x, y = cell[0] + MOVES[action][0], cell[1] + MOVES[action][1]
+    inside = 0 <= x < size and 0 <= y < size
+    return (x, y) if inside and frozenset({cell, (x, y)}) not in barred else cell
+
+
+def sample_tasks(tasks: TaskDistribution, count: int, seed: int = 0) -> MouseTask:
+    return jax.jit(jax.vmap(tasks.sample))(jax.random.split(jax.random.key(seed), count))
+
+
+def play(tasks: TaskDistribution, task: MouseTask, actions: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Runs actions [N, T] in N stacked tasks; never resets.
+
+    Returns:
+        Observations [N, T + 1, O], rewards [N, T], terminated [N, T].
+    """
+    environment = tasks.environment
+
+    def episode(key: jax.Array, task: MouseTask, actions: jax.Array) -> tuple[jax.Array, ...]:
+        first, state = environment.reset_env(jax.random.fold_in(key, 0), task)
+
+        def step(state, action):
+            observation, state, *outcome, _ = environment.step_env(key, state, action, task)
+            return state, (observation, *outcome)
+
+        _, (observations, rewards, terminated) = jax.lax.scan(step, state, actions)
+        return jnp.concatenate([first[None], observations]), rewards, terminated
+
+    keys = jax.random.split(jax.random.key(0), len(actions))
+    outcome = jax.jit(jax.vmap(episode))(keys, task, jnp.asarray(actions, jnp.int32))
+    return tuple(np.asarray(array) for array in outcome)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [LECTURE, CHEESE, WALLS, BOTH, {"size": 4, "start": "corner", "sees_walls": True}],
+    ids=["lecture", "cheese", "walls", "both", "sees_walls"],
+)
+def test_dynamics_are_those_of_a_plain_loop(arguments: dict) -> None:
+    tasks = mouse(**arguments)
+    size, cost = arguments.get("size", 7), arguments.get("step_cost", 0.01)
+    start = (0, 0) if arguments.get("start") == "corner" else (size // 2, 0)
+    task = sample_tasks(tasks, 60)
+    actions = np.random.default_rng(0).integers(0, 4, (60, 60))
+    observations, rewards, terminated = play(tasks, task, actions)
+    for index in range(60):
+        barred = barred_ways(np.asarray(task.walls[index]))
+        cell = start
+        for time in range(60):
+            expected = np.eye(size**2)[cell[1] * size + cell[0]]
+            if arguments.get("sees_walls"):
+                around = [moved(size, barred, cell, move) == cell for move in MOVES]
+                expected = np.concatenate([expected, around])
+            np.testing.assert_array_equal(observations[index, time], expected)
+            cell = moved(size, barred, cell, actions[index, time])
+            found = cell[1] * size + cell[0] == task.cheese[index]
+            assert terminated[index, time] == found
+            assert rewards[index, time] == np.float32(found - cost)
+    assert terminated.any()
+
+
+def test_the_first_observation_hides_the_task() -> None:
+    tasks = mouse()
+    task = sample_tasks(tasks, 20)
+    keys = jax.random.split(jax.random.key(1), 20)
+    observations, states = jax.vmap(tasks.environment.reset_env)(keys, task)
+    np.testing.assert_array_equal(observations, np.tile(np.eye(49, dtype=np.float32)[3], (20, 1)))
+    assert set(states.x.tolist()) == {3}
+    assert set(states.y.tolist()) == {0}
+
+
+@pytest.fixture(scope="module")
+def ten_thousand_walls() -> np.ndarray:
+    """[10,000, 2, 7, 7] bool, the walls of independent tasks of the default family."""
+    return np.asarray(sample_tasks(mouse(), 10_000).walls)
+
+
+def reached_cells(walls: np.ndarray) -> np.ndarray:
+    """[N, S²] bool: cells that moves in the environment lead to, by breadth-first search."""
+    size = walls.shape[-1]
+    environment = mouse(size=size).environment
+    x, y = jnp.arange(size**2) % size, jnp.arange(size**2) // size
+    _, state = environment.reset_env(
+        jax.random.key(0), MouseTask(jnp.int32(0), jnp.asarray(walls[0]))
+    )
+
+    def step(walls: jax.Array, x: jax.Array, y: jax.Array, action: jax.Array) -> jax.Array:
+        task = MouseTask(jnp.int32(0), walls)
+        beyond = environment.step_env(jax.random.key(0), state.replace(x=x, y=y), action, task)[1]
+        return beyond.y * size + beyond.x
+
+    per_move = jax.vmap(step, (None, None, None, 0))
+    per_cell = jax.vmap(per_move, (None, 0, 0, None))
+    per_maze = jax.jit(jax.vmap(per_cell, (0, None, None, None)))
+    beyond = np.asarray(per_maze(jnp.asarray(walls), x, y, jnp.arange(4)))  # [N, S², 4]
+    reached = np.zeros(beyond.shape[:2], bool)
+    reached[:, size // 2] = True
+    frontier = reached.copy()
+    while frontier.any():
+        maze, cell = np.nonzero(frontier)
+        seen = reached.copy()
+        reached[np.repeat(maze, 4), beyond[maze, cell].ravel()] = True
+        frontier = reached & ~seen
+    return reached
+
+
+def test_every_cell_of_ten_thousand_mazes_can_be_reached(ten_thousand_walls: np.ndarray) -> None:
+    reached = reached_cells(ten_thousand_walls)
+    assert reached.shape == (10_000, 49)
+    assert reached.all()
+
+
+def test_ten_thousand_mazes_are_all_different(ten_thousand_walls: np.ndarray) -> None:
+    assert len({maze.tobytes() for maze in ten_thousand_walls}) == 10_000
+
+
+def test_a_maze_opens_a_spanning_tree_and_a_fifth_of_the_rest(
+    ten_thousand_walls: np.ndarray,
+) -> None:
+    inner = mazes.inner_walls(7)
+    assert inner.sum() == 84
+    assert ten_thousand_walls[:, ~inner].all(), "the edge of the grid is walled"
+    extra = 84 - ten_thousand_walls[:, inner].sum(axis=1) - 48
+    assert extra.min() >= 0
+    standard_error = np.sqrt(36 * 0.2 * 0.8 / 10_000)
+    assert abs(extra.mean() - 36 * 0.2) < 4 * standard_error
+    assert extra.var() == pytest.approx(36 * 0.2 * 0.8, rel=0.1)
+
+
+def test_no_wall_is_likelier_than_its_mirror_image(ten_thousand_walls: np.ndarray) -> None:
+    right = ten_thousand_walls[:, 0, :, :-1].mean(axis=0)  # [y, x]
+    above = ten_thousand_walls[:, 1, :-1].mean(axis=0).T  # turned so that both are [line, gap]
+    images = np.stack([right, right[::-1], right[:, ::-1], right[::-1, ::-1], above])
+    assert np.ptp(images, axis=0).max() < 6 * np.sqrt(0.25 / 10_000)
+
+
+def minimum_spanning_tree(order: np.ndarray) -> np.ndarray:
+    """[2, S, S] bool: Kruskal's tree, by sets of cells."""
+    size = order.shape[-1]
+    tree = np.zeros(order.shape, bool)
+    groups = [{(x, y)} for y in range(size) for x in range(size)]
+    for flat in np.argsort(order, axis=None):
+        side, y, x = np.unravel_index(flat, order.shape)
+        beyond = (x + 1, y) if side == 0 else (x, y + 1)
+        if max(beyond) == size:
+            continue
+        one = next(group for group in groups if (x, y) in group)
+        other = next(group for group in groups if beyond in group)
+        if one is not other:
+            tree[side, y, x] = True
+            groups.remove(other)
+            one |= other
+    return tree
+
+
+@pytest.mark.parametrize("size", [2, 3, 7])
+def test_the_spanning_tree_is_the_minimum_one(size: int) -> None:
+    random = np.random.default_rng(0)
+    orders = np.stack([random.permutation(2 * size**2).reshape(2, size, size) for _ in range(30)])
+    trees = jax.jit(jax.vmap(mazes.spanning_tree))(jnp.asarray(orders, jnp.int32))
+    np.testing.assert_array_equal(trees, [minimum_spanning_tree(order) for order in orders])
+
+
+@pytest.mark.parametrize("size", [2, 7])
+def test_without_extra_openings_a_maze_is_a_tree(size: int) -> None:
+    fresh = np.asarray(sample_tasks(mouse(size=size, extra_openings=0.0), 200).walls)
+    fixed = np.stack([mazes.fixed_walls(seed, size, 0.0) for seed in range(200)])
+    for walls in (fresh, fixed):
+        assert np.all((~walls).sum(axis=(1, 2, 3)) == size**2 - 1)
+        assert reached_cells(walls).all()
+
+
+def test_shortest_paths_are_those_of_a_search_by_levels(ten_thousand_walls: np.ndarray) -> None:
+    for walls in ten_thousand_walls[:40]:
+        barred = barred_ways(walls)
+        level, lengths, steps = {(3, 0)}, {}, 0
+        while level:
+            lengths |= dict.fromkeys(level, steps)
+            level = {moved(7, barred, cell, move) for cell in level for move in MOVES} - set(
+                lengths
+            )
+            steps += 1
+        expected = [lengths[x, y] for y in range(7) for x in range(7)]
+        assert mazes.shortest_path_lengths(walls, (3, 0)).tolist() == expected
+
+
+def test_unreachable_cells_have_no_path() -> None:
+    walls = np.ones((2, 3, 3), bool)
+    walls[0, 0, 0] = False
+    assert mazes.shortest_path_lengths(walls, (0, 0)).tolist() == [0, 1] + [-1] * 7
+
+
+def test_lengths_of_stacked_tasks_lead_to_their_cheese() -> None:
+    tasks = mouse()
+    task = sample_tasks(tasks, 30, seed=2)
+    lengths = shortest_path_lengths(tasks.environment, task)  # pyright: ignore[reportArgumentType]
+    for walls, cheese, length in zip(
+        np.asarray(task.walls), np.asarray(task.cheese), lengths, strict=True
+    ):
+        assert length == mazes.shortest_path_lengths(walls, (3, 0))[cheese] > 0
+
+
+def drawn(walls: np.ndarray, marks: dict[tuple[int, int], str]) -> list[str]:
+    """A maze in letters, the top row first."""
+    size = walls.shape[1]
+    lines = []
+    for y in reversed(range(size)):
+        lines.append("+" + "".join(("--" if walls[1, y, x] else "  ") + "+" for x in range(size)))
+        cells = (marks.get((x, y), " ") + " " + (" |"[walls[0, y, x]]) for x in range(size))
+        lines.append("|" + "".join(cells))
+    return [*lines, "+" + "--+" * size]
+
+
+def test_the_fixed_maze_is_the_one_drawn_in_the_module() -> None:
+    tasks = mouse(walls="fixed")
+    assert tasks.all_tasks is not None
+    walls = np.asarray(tasks.all_tasks().walls)
+    assert np.all(walls == walls[0])
+    picture = drawn(walls[0], {(3, 0): "S", (3, 6): "C"})
+    documented = [line.strip() for line in (mouse_module.__doc__ or "").splitlines()]
+    assert documented[-len(picture) :] == picture
+    assert mazes.shortest_path_lengths(walls[0], (3, 0)).max() <= 28
+
+
+@pytest.mark.parametrize(
+    ("arguments", "cells"),
+    [
+        (LECTURE, {0, 2, 3, 4, 5, 7}),
+        (CHEESE, set(range(49)) - {3}),
+        (WALLS, {45}),
+        (BOTH, set(range(49)) - {3}),
+        ({"start": "corner", "cheese": "fixed", "size": 4}, {15}),
+    ],
+)
+def test_the_cheese_is_uniform_over_its_cells(arguments: dict, cells: set[int]) -> None:
+    count = 10_000
+    cheeses = np.asarray(sample_tasks(mouse(**arguments), count, seed=1).cheese)
+    counts = np.bincount(cheeses)
+    assert set(np.flatnonzero(counts).tolist()) == cells
+    share = 1 / len(cells)
+    deviation = np.abs(counts[sorted(cells)] / count - share).max()
+    assert deviation <= 4 * np.sqrt(share * (1 - share) / count)
+
+
+def test_near_cheese_is_within_reach_of_the_walls() -> None:
+    tasks = mouse(walls="fixed", cheese="near", episode_length=4)
+    assert tasks.all_tasks is not None
+    task = tasks.all_tasks()
+    lengths = mazes.shortest_path_lengths(np.asarray(task.walls[0]), (3, 0))
+    assert task.cheese.tolist() == np.flatnonzero((lengths > 0) & (lengths <= 4)).tolist()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "number"), [(LECTURE, 6), (CHEESE, 48), (CHEESE | WALLS, 1), (WALLS, None)]
+)
+def test_a_finite_family_lists_its_tasks(arguments: dict, number: int | None) -> None:
+    tasks = mouse(**arguments)
+    listed = None if tasks.all_tasks is None else tasks.all_tasks()
+    assert (listed is None) == (number is None)
+    if listed is not None:
+        assert len(set(listed.cheese.tolist())) == len(listed.walls) == number
+
+
+@pytest.mark.parametrize(
+    ("arguments", "size"),
+    [(LECTURE, 9), (CHEESE, 49), (WALLS, 84), (BOTH, 133), (CHEESE | WALLS, 0)],
+)
+def test_the_description_tells_tasks_apart(arguments: dict, size: int) -> None:
+    tasks = mouse(**arguments)
+    task = sample_tasks(tasks, 50)
+    described = np.asarray(jax.vmap(tasks.describe)(task))
+    assert described.shape == (50, size)
+    assert described.dtype == np.float32
+    distinct = {
+        (cheese.tobytes(), walls.tobytes())
+        for cheese, walls in zip(np.asarray(task.cheese), np.asarray(task.walls), strict=True)
+    }
+    assert len({row.tobytes() for row in described}) == len(distinct)
+
+
+def lecture_optimum(num_episodes: int) -> float:
+    """Bayes-optimal total, by recursion over (episode, step, cell, cells found empty)."""
+    near = frozenset({(0, 0), (2, 0), (0, 1), (1, 1), (2, 1), (1, 2)})
+
+    @cache
+    def value(episode: int, step: int, cell: tuple[int, int], left: frozenset) -> float:
+        if episode == num_episodes:
+            return 0.0
+        if step == 2:
+            return value(episode + 1, 0, (1, 0), left)
+        best = 0.0
+        for action in MOVES:
+            beyond = moved(3, set(), cell, action)
+            hit = (beyond in left) / len(left)
+            # Once found, it is reached again in each later episode: all six are within two steps.
+            total = hit * (num_episodes - episode)
+            if hit < 1:
+                total += (1 - hit) * value(episode, step + 1, beyond, left - {beyond})
+            best = max(best, total)
+        return best
+
+    return value(0, 0, (1, 0), near)
+
+
+@pytest.mark.parametrize("num_episodes", [1, 2, 3, 6])
+def test_the_lectures_optimum_is_that_of_the_dynamic_programme(num_episodes: int) -> None:
+    references = mouse(**{**LECTURE, "num_episodes": num_episodes}).references
+    assert references.optimal_total == pytest.approx(lecture_optimum(num_episodes))
+    assert references.memoryless_total == pytest.approx(num_episodes * lecture_optimum(1))
+
+
+def test_the_lectures_references_are_exact() -> None:
+    references = mouse(**LECTURE).references
+    assert references.optimal_episodes == pytest.approx((1 / 3, 2 / 3, 1, 1, 1, 1))
+    assert references.optimal_total == pytest.approx(5.0)
+    assert references.memoryless_total == pytest.approx(2.0)
+    assert references.known_task_total == pytest.approx(6.0)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"step_cost": 0.01},
+        {"episode_length": 3},
+        {"cheese": "anywhere"},
+        {"start": "corner"},
+        {"walls": "fixed"},
+        {"size": 4},
+        {"walls": "random", "cheese": "anywhere"},
+    ],
+)
+def test_another_grid_does_not_borrow_the_lectures_optimum(changed: dict) -> None:
+    references = mouse(**{**LECTURE, **changed}).references
+    assert references.optimal_total is None
+    assert references.memoryless_total is None
+
+
+@pytest.mark.parametrize("episode_length", [5, 28])
+def test_known_cheese_is_worth_what_a_shortest_way_pays(episode_length: int) -> None:
+    """Greedy steps on the distances to the cheese, played in the environment."""
+    tasks = mouse(walls="fixed", episode_length=episode_length)
+    assert tasks.all_tasks is not None
+    task = tasks.all_tasks()
+    walls = np.asarray(task.walls[0])
+    barred = barred_ways(walls)
+    actions = np.zeros((48, episode_length), int)
+    for index, cheese in enumerate(task.cheese.tolist()):
+        lengths = mazes.shortest_path_lengths(walls, (cheese % 7, cheese // 7))
+        cell = (3, 0)
+        for time in range(episode_length):
+            ways = {move: moved(7, barred, cell, move) for move in MOVES}
+            move = min(ways, key=lambda move: lengths[ways[move][1] * 7 + ways[move][0]])  # noqa: B023
+            actions[index, time], cell = move, ways[move]
+    _, rewards, terminated = play(tasks, task, actions)
+    over = np.cumsum(terminated, axis=1) - terminated > 0
+    earned = np.where(over, 0.0, rewards).sum(axis=1).mean()
+    assert tasks.references.known_task_total == pytest.approx(3 * earned, abs=1e-5)
+
+
+def test_a_random_walk_succeeds_as_often_as_counting_says() -> None:
+    tasks = mouse(**LECTURE)
+    assert tasks.all_tasks is not None
+    walks = np.array(list(product(range(4), repeat=2)))  # all of them, [16, 2]
+    task = jax.tree.map(lambda leaf: jnp.repeat(leaf, 16, axis=0), tasks.all_tasks())
+    found = play(tasks, task, np.tile(walks, (6, 1)))[2].any(axis=1).reshape(6, 16)
+    # Of 16 walks, cells 0, 2, 3, 4, 5, 7: a first move sideways reaches 0 (4 walks) or 2; up reaches
+    # 4. As second moves: 0 and 2 also after one bump below; 3 via 0 or 4, 5 via 2 or 4, 7 via 4.
+    assert found.sum(axis=1).tolist() == [5, 5, 2, 5, 2, 1]
+
+
+def test_the_scene_shows_walls_start_cheese_and_path() -> None:
+    tasks = mouse(size=3, walls="fixed", cheese="fixed")
+    assert tasks.all_tasks is not None
+    task = jax.tree.map(lambda leaf: np.asarray(leaf[0]), tasks.all_tasks())
+    walls = np.ones((2, 3, 3), bool)
+    walls[1, 0, 1] = False  # up from (1, 0)
+    task = task.replace(walls=walls)
+    _, first = tasks.environment.reset_env(jax.random.key(0), task)
+    _, second, *_ = tasks.environment.step_env(jax.random.key(0), first, jnp.int32(UP), task)
+    assert tasks.scene is not None
+    scene = tasks.scene(task, jax.tree.map(lambda *leaves: np.stack(leaves), first, second))
+    assert scene.path is not None
+    np.testing.assert_array_equal(scene.path, [(1.5, 0.5), (1.5, 1.5)])
+    centres = {
+        role: {
+            (round(shape.x + shape.width / 2, 6), round(shape.y + shape.height / 2, 6))
+            for shape in scene.shapes
+            if shape.role == role
+        }
+        for role in ("floor", "start", "goal", "wall")
+    }
+    assert len(centres["floor"]) == 9
+    assert centres["start"] == {(1.5, 0.5)}
+    assert centres["goal"] == {(1.5, 2.5)}
+    beside = {(float(x), y + 0.5) for x in range(4) for y in range(3)}
+    above = {(x + 0.5, float(y)) for x in range(3) for y in range(4)}
+    assert centres["wall"] == (beside | above) - {(1.5, 1.0)}
+    assert scene.bounds is not None
+    x0, y0, x1, y1 = scene.bounds
+    for shape in scene.shapes:
+        assert x0 - 1e-9 <= shape.x <= shape.x + shape.width <= x1 + 1e-9
+        assert y0 - 1e-9 <= shape.y <= shape.y + shape.height <= y1 + 1e-9
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"size": 1}, r"size must be a whole number of at least 2, got 1"),
+        ({"episode_length": 0}, r"episode_length .* got 0"),
+        ({"num_episodes": 0}, r"num_episodes .* got 0"),
+        ({"step_cost": -0.1}, r"step_cost must be a number from 0\.0 to 1\.0, got -0\.1"),
+        ({"step_cost": float("nan")}, r"step_cost .* got nan"),
+        ({"extra_openings": 1.5}, r"extra_openings .* got 1\.5"),
+        ({"maze_seed": 2**32}, r"maze_seed .* at least 0 and at most 4294967295, got 4294967296"),
+        ({"walls": "some"}, r"walls must be one of none, fixed, random, got 'some'"),
+        ({"cheese": "swiss"}, r"cheese must be one of near, anywhere, fixed, got 'swiss'"),
+        ({"start": "top"}, r"start must be one of bottom_middle, corner, got 'top'"),
+        ({"cheese": "near"}, r'cheese="near" needs walls="none" or "fixed", got walls="random"'),
+    ],
+)
+def test_bad_arguments_are_refused(arguments: dict, words: str) -> None:
+    with pytest.raises(ConfigurationError, match=words):
+        mouse(**arguments)
