@@ -128,39 +128,43 @@ def _check_step(tasks: TaskDistribution, observation: Any, state: Any, stepped: 
 
 
 def _check_numbers(tasks: TaskDistribution, key: Key) -> None:
-    """Runs a few steps; NaN and observations outside of a bounded space are found here."""
-    task_key, reset_key, step_key = jax.random.split(key, 3)
-    task = jax.vmap(tasks.sample)(jax.random.split(task_key, NUM_TASKS))
-    observation, state = jax.vmap(tasks.environment.reset_env)(
-        jax.random.split(reset_key, NUM_TASKS), task
-    )
-    _expect_numbers(tasks, "reset_env", task, {"observation": observation})
-    for time in range(NUM_STEPS):
-        action = jax.vmap(lambda task: _some_action(tasks, task))(task)
-        keys = jax.random.split(jax.random.fold_in(step_key, time), NUM_TASKS)
-        observation, state, reward, _, _ = jax.vmap(tasks.environment.step_env)(
-            keys, state, action, task
-        )
-        _expect_numbers(tasks, "step_env", task, {"observation": observation, "reward": reward})
+    """Runs a few steps in a few tasks, as one program; finds NaN and values out of their space."""
+    environment = tasks.environment
+
+    def run(key: Key) -> tuple[PyTree, list[PyTree]]:
+        task_key, reset_key, step_key = jax.random.split(key, 3)
+        task = tasks.sample(task_key)
+        observation, state = environment.reset_env(reset_key, task)
+        seen = [{"observation": observation}]
+        for time in range(NUM_STEPS):
+            step = jax.random.fold_in(step_key, time)
+            action = _some_action(tasks, task)
+            observation, state, reward, _, _ = environment.step_env(step, state, action, task)
+            seen.append({"observation": observation, "reward": reward})
+        return task, seen
+
+    task, seen = jax.jit(jax.vmap(run))(jax.random.split(key, NUM_TASKS))
+    space = environment.observation_space(jax.tree.map(lambda x: x[0], task))
+    for time, values in enumerate(seen):
+        _expect_numbers(tasks, "step_env" if time else "reset_env", values, space)
 
 
-def _expect_numbers(tasks: TaskDistribution, method: str, task: PyTree, values: PyTree) -> None:
+def _expect_numbers(tasks: TaskDistribution, method: str, values: PyTree, space: Any) -> None:
     for name, value in values.items():
         if not np.isfinite(value).all():
             raise ConfigurationError(
-                f"{tasks.name}: {method} returned a {name} that is not finite ({np.asarray(value)!s:.80}) "
-                "within three steps; mend the environment before training on it."
+                f"{tasks.name}: {method} returned a {name} that is not finite "
+                f"({np.asarray(value)!s:.80}) within {NUM_STEPS} steps; mend the environment before "
+                "training on it."
             )
-    space = tasks.environment.observation_space(jax.tree.map(lambda x: x[0], task))
     if isinstance(space, BoxSpace) and not isinstance(space, DiscreteSpace):
         observation = np.asarray(values["observation"])
-        if (observation < np.asarray(space.low)).any() or (
-            observation > np.asarray(space.high)
-        ).any():
+        low, high = np.asarray(space.low), np.asarray(space.high)
+        if (observation < low).any() or (observation > high).any():
             raise ConfigurationError(
                 f"{tasks.name}: {method} returned an observation outside its declared space "
-                f"[{np.min(space.low):g}, {np.max(space.high):g}]: {observation[0]!s:.120}; widen "
-                "observation_space or clip the observation."
+                f"[{low.min():g}, {high.max():g}]: {observation[0]!s:.120}; widen observation_space "
+                "or clip the observation."
             )
 
 

@@ -20,7 +20,7 @@ class MetricsFile:
     """
 
     def __init__(self, path: Path) -> None:
-        self._file = open(path, "ab")
+        self._file = path.open("ab")
         self._end = path.stat().st_size
         self._waiting = b""
 

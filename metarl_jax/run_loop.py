@@ -146,8 +146,8 @@ class Run:
         return self.end(
             ExitCode.DIVERGED,
             f"diverged by update {row['update']}: {row['skipped_in_a_row']:.0f} updates in a row "
-            "were skipped because what they led to was not finite; look for rewards or observations "
-            "that are NaN, or lower the learning rate; the parameters are the last good ones",
+            "were skipped because what they led to was not finite; look for NaN in rewards and "
+            "observations, or lower the learning rate; the parameters are the last good ones",
         )
 
     def drain(self) -> None:

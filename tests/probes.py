@@ -317,13 +317,16 @@ def applied_gradient(state: TrainState) -> PyTree:
 
 
 def relative_error(actual: PyTree, expected: PyTree) -> float:
-    """max |actual - expected| over all leaves, over max |expected| over all leaves."""
-    pairs = list(zip(jax.tree.leaves(actual), jax.tree.leaves(expected), strict=True))
-    difference = max(
-        float(np.max(np.abs(np.asarray(a) - np.asarray(e)), initial=0)) for a, e in pairs
-    )
-    size = max(float(np.max(np.abs(np.asarray(e)), initial=0)) for _, e in pairs)
-    return difference / size
+    """max |actual - expected| over max |expected|, the maxima over all leaves."""
+    pairs = zip(jax.tree.leaves(actual), jax.tree.leaves(expected), strict=True)
+    difference = size = 0.0
+    for a, e in pairs:
+        assert np.shape(a) == np.shape(e)
+        difference = max(
+            difference, float(np.max(np.abs(np.asarray(a) - np.asarray(e)), initial=0))
+        )
+        size = max(size, float(np.max(np.abs(np.asarray(e)), initial=0)))
+    return difference / size if size else difference
 
 
 def assert_same(actual: PyTree, expected: PyTree) -> None:

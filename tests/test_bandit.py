@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from metarl_envs.bandit import OPTIMAL_TOTALS, BanditState, BanditTask, bandit
 
+from metarl_envs.bandit import OPTIMAL_TOTALS, BanditState, BanditTask, bandit
 from metarl_jax.types import ConfigurationError
 
 

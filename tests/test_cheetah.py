@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+
 from metarl_envs.cheetah import (
     DirectionTask,
     HalfCheetah,
@@ -15,14 +16,20 @@ from metarl_envs.cheetah import (
     forward_velocity,
 )
 from metarl_envs.physics import PhysicsEngine, PhysicsState
-
 from metarl_jax.types import ConfigurationError
 
-KEY = jax.random.key(0)
+
+def a_key(seed: int = 0) -> Any:
+    return jax.random.key(seed)
+
+
+def keys(count: int, seed: int = 0) -> Any:
+    return jax.random.split(a_key(seed), count)
 
 
 def resets(environment: Any, count: int) -> PhysicsState:
-    return jax.vmap(environment.reset_env, (0, None))(jax.random.split(KEY, count), None)[1]
+    reset = jax.jit(jax.vmap(environment.reset_env, (0, None)))
+    return reset(keys(count), None)[1]
 
 
 def gliding_engine(velocity: float) -> PhysicsEngine:
@@ -52,25 +59,25 @@ def gliding_engine(velocity: float) -> PhysicsEngine:
 )
 def test_reward(family: Any, task: Any, velocity: float, expected: float) -> None:
     environment = HalfCheetah(gliding_engine(velocity), family().environment._progress)
-    _, state = environment.reset_env(KEY, task)
+    _, state = environment.reset_env(a_key(), task)
     action = jnp.array([0.5, -0.5, 0.5, -0.5, 1.0, -1.0])
-    _, _, reward, terminated, info = environment.step_env(KEY, state, action, task)
+    _, _, reward, terminated, info = jax.jit(environment.step_env)(a_key(), state, action, task)
     np.testing.assert_allclose(reward, expected, rtol=1e-6)
-    assert reward.dtype == jnp.float32 and terminated.dtype == jnp.bool_
-    assert not terminated and info == {}
+    assert (reward.dtype, terminated.dtype) == (jnp.float32, jnp.bool_)
+    assert not terminated
+    assert info == {}
 
 
 def test_reward_on_the_real_body_is_its_displacement_and_the_action() -> None:
     family = cheetah_vel()
-    keys = jax.random.split(KEY, 8)
-    tasks = jax.vmap(family.sample)(keys)
-    observation, state = jax.vmap(family.environment.reset_env)(keys, tasks)
+    tasks = jax.vmap(family.sample)(keys(8))
+    observation, state = jax.vmap(family.environment.reset_env)(keys(8, 1), tasks)
     generator = np.random.default_rng(0)
+    step = jax.jit(jax.vmap(family.environment.step_env))
     for _ in range(5):
         action = generator.uniform(-1, 1, (8, 6)).astype(np.float32)
         before = state.internal.view(np.uint32)
-        step = jax.vmap(family.environment.step_env)
-        observation, state, reward, _, _ = step(keys, state, action, tasks)
+        observation, state, reward, _, _ = step(keys(8, 2), state, action, tasks)
         x = [np.asarray(words).view(np.float64)[:, 1] for words in (before, state.internal)]
         velocity = (x[1] - x[0]) / 0.05
         target = np.asarray(tasks.target_velocity, np.float64)
@@ -84,7 +91,8 @@ def test_reward_on_the_real_body_is_its_displacement_and_the_action() -> None:
 def test_reset_is_half_cheetah_v5s() -> None:
     states = resets(cheetah_vel().environment, 4000)
     qpos, qvel = np.asarray(states.qpos), np.asarray(states.qvel)
-    assert np.abs(qpos).max() <= 0.1 and np.abs(qpos).max(0).min() > 0.099
+    assert np.abs(qpos).max() <= 0.1
+    assert np.abs(qpos).max(0).min() > 0.099
     np.testing.assert_allclose(qpos.mean(0), 0.0, atol=5 * 0.1 / np.sqrt(3 * 4000))
     np.testing.assert_allclose(qvel.mean(0), 0.0, atol=5 * 0.1 / np.sqrt(4000))
     np.testing.assert_allclose(qvel.std(0), 0.1, rtol=5 / np.sqrt(2 * 4000))
@@ -97,7 +105,7 @@ def test_reset_samples_nothing_of_the_task() -> None:
     for family in (cheetah_vel(), cheetah_dir()):
         one, other = (family.sample(jax.random.key(seed)) for seed in (1, 4))
         assert jax.tree.leaves(one) != jax.tree.leaves(other)
-        starts = [family.environment.reset_env(KEY, task) for task in (one, other)]
+        starts = [family.environment.reset_env(a_key(), task) for task in (one, other)]
         for a, b in zip(*map(jax.tree.leaves, starts), strict=True):
             np.testing.assert_array_equal(a, b)
 
@@ -105,13 +113,13 @@ def test_reset_samples_nothing_of_the_task() -> None:
 @pytest.mark.parametrize(("low", "high"), [(0.0, 3.0), (-3.0, 3.0)])
 def test_speeds_are_uniform_and_the_faster_ones_lie_just_above(low: float, high: float) -> None:
     family = cheetah_vel(minimum_velocity=low, maximum_velocity=high)
-    keys = jax.random.split(KEY, 4000)
     for sample, least, most in (
         (family.sample, low, high),
         (family.splits["faster"], high, high + 1),
     ):
-        speeds = np.asarray(jax.vmap(sample)(keys).target_velocity)
-        assert speeds.dtype == np.float32 and speeds.min() >= least and speeds.max() < most
+        speeds = np.asarray(jax.vmap(sample)(keys(4000)).target_velocity)
+        assert speeds.dtype == np.float32
+        assert least <= speeds.min() < speeds.max() < most
         quantiles = np.quantile(speeds, [0.1, 0.5, 0.9])
         expected = least + (most - least) * np.array([0.1, 0.5, 0.9])
         np.testing.assert_allclose(
@@ -121,8 +129,9 @@ def test_speeds_are_uniform_and_the_faster_ones_lie_just_above(low: float, high:
 
 def test_directions_are_both_as_likely_and_all_listed() -> None:
     family = cheetah_dir()
-    directions = np.asarray(jax.vmap(family.sample)(jax.random.split(KEY, 4000)).direction)
-    assert set(directions) == {-1.0, 1.0} and directions.dtype == np.float32
+    directions = np.asarray(jax.vmap(family.sample)(keys(4000)).direction)
+    assert directions.dtype == np.float32
+    assert set(directions) == {-1.0, 1.0}
     assert abs(directions.mean()) < 5 / np.sqrt(4000)
     assert family.all_tasks is not None
     np.testing.assert_array_equal(family.all_tasks().direction, [-1.0, 1.0])
@@ -135,16 +144,17 @@ def test_the_context_is_the_task() -> None:
 
 @pytest.mark.parametrize("family", [cheetah_vel(), cheetah_dir()], ids=lambda family: family.name)
 def test_scene_shows_the_velocity_of_every_step(family: Any) -> None:
-    task = family.sample(KEY)
-    _, state = family.environment.reset_env(KEY, task)
+    task = family.sample(a_key())
+    _, state = jax.jit(family.environment.reset_env)(a_key(), task)
+    step = jax.jit(family.environment.step_env)
     states, velocities = [state], []
     for action in np.random.default_rng(1).uniform(-1, 1, (6, 6)).astype(np.float32):
-        _, state, _, _, _ = family.environment.step_env(KEY, state, action, task)
+        _, state, _, _, _ = step(a_key(), state, action, task)
         states.append(state)
         velocities.append(float(forward_velocity(state)))
     episode = jax.tree.map(lambda *leaves: np.stack(leaves), *states)
     scene = family.scene(jax.tree.map(np.asarray, task), episode)
-    assert scene.unit == "m/s" and scene.bounds is None and scene.path is None
+    assert (scene.unit, scene.bounds, scene.path) == ("m/s", None, None)
     np.testing.assert_allclose(scene.series["velocity"], velocities, rtol=1e-6)
     if family.name == "cheetah_vel":
         np.testing.assert_array_equal(scene.series["target"], [task.target_velocity] * 6)
@@ -163,7 +173,7 @@ def test_speeds_out_of_order_are_refused(low: float, high: float) -> None:
 def test_spaces() -> None:
     environment = cheetah_vel().environment
     actions, observations = environment.action_space(None), environment.observation_space(None)
-    assert actions.shape == (6,) and (float(actions.low), float(actions.high)) == (-1.0, 1.0)
-    observation, _ = environment.reset_env(KEY, None)
+    assert (actions.shape, float(actions.low), float(actions.high)) == ((6,), -1.0, 1.0)
+    observation, _ = environment.reset_env(a_key(), None)
     assert observations.shape == observation.shape == (17,)
     assert observation.dtype == jnp.float32

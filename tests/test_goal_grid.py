@@ -7,9 +7,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+
 from metarl_envs.goal_grid import GoalGridTask, goal_grid
 from metarl_envs.grids import DOWN, LEFT, RIGHT, STAY, UP
-
 from metarl_jax.tasks import TaskDistribution
 from metarl_jax.types import ConfigurationError
 
@@ -26,7 +26,7 @@ def moved(size: int, cell: tuple[int, int], action: int) -> tuple[int, int]:
 def play(
     tasks: TaskDistribution, goals: np.ndarray, actions: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Runs actions [N, T] in the tasks with goals [N]: observations [N, T + 1, O], rewards [N, T]."""
+    """Runs actions [N, T] towards goals [N]: observations [N, T + 1, O], rewards [N, T]."""
     environment = tasks.environment
 
     def episode(key: jax.Array, goal: jax.Array, actions: jax.Array) -> tuple[jax.Array, ...]:
@@ -54,15 +54,18 @@ def test_dynamics_are_those_of_a_plain_loop(size: int) -> None:
     random = np.random.default_rng(0)
     actions = random.integers(0, 5, (100, 40))
     goals = random.integers(1, size**2, 100)
-    observations, rewards = play(goal_grid(size=size), goals, actions)
-    for index in range(100):
+    expected_cells, expected_rewards = [], []
+    for goal, steps in zip(goals, actions, strict=True):
         cell = (0, 0)
-        for time in range(40):
-            number = cell[1] * size + cell[0]
-            np.testing.assert_array_equal(observations[index, time], np.eye(size**2)[number])
-            cell = moved(size, cell, actions[index, time])
-            reward = 1.0 if cell[1] * size + cell[0] == goals[index] else -0.1
-            assert rewards[index, time] == np.float32(reward)
+        for action in steps:
+            expected_cells.append(cell[1] * size + cell[0])
+            cell = moved(size, cell, action)
+            found = cell[1] * size + cell[0] == goal
+            expected_rewards.append(np.float32(1.0 if found else -0.1))
+    observations, rewards = play(goal_grid(size=size), goals, actions)
+    seen = observations[:, :-1].reshape(100 * 40, size**2)
+    np.testing.assert_array_equal(seen, np.eye(size**2)[expected_cells])
+    np.testing.assert_array_equal(rewards.ravel(), expected_rewards)
 
 
 @pytest.mark.parametrize(

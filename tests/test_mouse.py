@@ -2,21 +2,22 @@
 
 from functools import cache
 from itertools import product
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+
 from metarl_envs import mazes
 from metarl_envs import mouse as mouse_module
 from metarl_envs.grids import DOWN, LEFT, RIGHT, UP
 from metarl_envs.mouse import MouseTask, mouse, shortest_path_lengths
-
 from metarl_jax.tasks import TaskDistribution
 from metarl_jax.types import ConfigurationError
 
 MOVES = {UP: (0, 1), RIGHT: (1, 0), DOWN: (0, -1), LEFT: (-1, 0)}
-LECTURE = {
+LECTURE: dict[str, Any] = {
     "size": 3,
     "walls": "none",
     "cheese": "near",
@@ -24,9 +25,26 @@ LECTURE = {
     "num_episodes": 6,
     "step_cost": 0.0,
 }
-CHEESE = {"walls": "fixed"}
-WALLS = {"cheese": "fixed"}
-BOTH: dict = {}
+FAMILIES: dict[str, dict[str, Any]] = {
+    "lecture": LECTURE,
+    "cheese": {"walls": "fixed"},
+    "walls": {"cheese": "fixed"},
+    "both": {},
+    "corner": {"size": 4, "start": "corner", "cheese": "fixed", "sees_walls": True},
+}
+
+
+@cache
+def family(name: str) -> tuple[TaskDistribution, MouseTask]:
+    """A distribution and 10,000 independent tasks of it, stacked, as numpy arrays."""
+    tasks = mouse(**FAMILIES[name])
+    keys = jax.random.split(jax.random.key(0), 10_000)
+    return tasks, jax.tree.map(np.asarray, jax.jit(jax.vmap(tasks.sample))(keys))
+
+
+def first_tasks(name: str, count: int) -> MouseTask:
+    """The first so many of a family's tasks."""
+    return jax.tree.map(lambda leaf: leaf[:count], family(name)[1])
 
 
 def barred_ways(walls: np.ndarray) -> set[frozenset[tuple[int, int]]]:
@@ -48,10 +66,6 @@ def moved(
     x, y = cell[0] + MOVES[action][0], cell[1] + MOVES[action][1]
     inside = 0 <= x < size and 0 <= y < size
     return (x, y) if inside and frozenset({cell, (x, y)}) not in barred else cell
-
-
-def sample_tasks(tasks: TaskDistribution, count: int, seed: int = 0) -> MouseTask:
-    return jax.jit(jax.vmap(tasks.sample))(jax.random.split(jax.random.key(seed), count))
 
 
 def play(tasks: TaskDistribution, task: MouseTask, actions: np.ndarray) -> tuple[np.ndarray, ...]:
@@ -77,37 +91,38 @@ def play(tasks: TaskDistribution, task: MouseTask, actions: np.ndarray) -> tuple
     return tuple(np.asarray(array) for array in outcome)
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [LECTURE, CHEESE, WALLS, BOTH, {"size": 4, "start": "corner", "sees_walls": True}],
-    ids=["lecture", "cheese", "walls", "both", "sees_walls"],
-)
-def test_dynamics_are_those_of_a_plain_loop(arguments: dict) -> None:
-    tasks = mouse(**arguments)
+@pytest.mark.parametrize("name", FAMILIES)
+def test_dynamics_are_those_of_a_plain_loop(name: str) -> None:
+    tasks, arguments = family(name)[0], FAMILIES[name]
     size, cost = arguments.get("size", 7), arguments.get("step_cost", 0.01)
-    start = (0, 0) if arguments.get("start") == "corner" else (size // 2, 0)
-    task = sample_tasks(tasks, 60)
-    actions = np.random.default_rng(0).integers(0, 4, (60, 60))
-    observations, rewards, terminated = play(tasks, task, actions)
-    for index in range(60):
-        barred = barred_ways(np.asarray(task.walls[index]))
+    start = (0, 0) if name == "corner" else (size // 2, 0)
+    task = first_tasks(name, 40)
+    # Upwards more often, so that the far cheese is found too.
+    actions = np.random.default_rng(0).choice(4, (40, 60), p=[0.4, 0.2, 0.2, 0.2])
+    expected_observations, expected_rewards, expected_ends = [], [], []
+    for index in range(40):
+        barred = barred_ways(task.walls[index])
         cell = start
-        for time in range(60):
+        for time in range(61):
             expected = np.eye(size**2)[cell[1] * size + cell[0]]
             if arguments.get("sees_walls"):
                 around = [moved(size, barred, cell, move) == cell for move in MOVES]
                 expected = np.concatenate([expected, around])
-            np.testing.assert_array_equal(observations[index, time], expected)
-            cell = moved(size, barred, cell, actions[index, time])
-            found = cell[1] * size + cell[0] == task.cheese[index]
-            assert terminated[index, time] == found
-            assert rewards[index, time] == np.float32(found - cost)
+            expected_observations.append(expected)
+            if time < 60:
+                cell = moved(size, barred, cell, actions[index, time])
+                found = cell[1] * size + cell[0] == task.cheese[index]
+                expected_rewards.append(np.float32(found - cost))
+                expected_ends.append(found)
+    observations, rewards, terminated = play(tasks, task, actions)
+    np.testing.assert_array_equal(observations.reshape(40 * 61, -1), expected_observations)
+    np.testing.assert_array_equal(rewards.ravel(), expected_rewards)
+    np.testing.assert_array_equal(terminated.ravel(), expected_ends)
     assert terminated.any()
 
 
 def test_the_first_observation_hides_the_task() -> None:
-    tasks = mouse()
-    task = sample_tasks(tasks, 20)
+    tasks, task = family("both")[0], first_tasks("both", 20)
     keys = jax.random.split(jax.random.key(1), 20)
     observations, states = jax.vmap(tasks.environment.reset_env)(keys, task)
     np.testing.assert_array_equal(observations, np.tile(np.eye(49, dtype=np.float32)[3], (20, 1)))
@@ -118,7 +133,7 @@ def test_the_first_observation_hides_the_task() -> None:
 @pytest.fixture(scope="module")
 def ten_thousand_walls() -> np.ndarray:
     """[10,000, 2, 7, 7] bool, the walls of independent tasks of the default family."""
-    return np.asarray(sample_tasks(mouse(), 10_000).walls)
+    return np.asarray(family("both")[1].walls)
 
 
 def reached_cells(walls: np.ndarray) -> np.ndarray:
@@ -209,7 +224,9 @@ def test_the_spanning_tree_is_the_minimum_one(size: int) -> None:
 
 @pytest.mark.parametrize("size", [2, 7])
 def test_without_extra_openings_a_maze_is_a_tree(size: int) -> None:
-    fresh = np.asarray(sample_tasks(mouse(size=size, extra_openings=0.0), 200).walls)
+    keys = jax.random.split(jax.random.key(0), 200)
+    make = jax.jit(jax.vmap(lambda key: mazes.random_walls(key, size, 0.0)))
+    fresh = np.asarray(make(keys))
     fixed = np.stack([mazes.fixed_walls(seed, size, 0.0) for seed in range(200)])
     for walls in (fresh, fixed):
         assert np.all((~walls).sum(axis=(1, 2, 3)) == size**2 - 1)
@@ -237,12 +254,9 @@ def test_unreachable_cells_have_no_path() -> None:
 
 
 def test_lengths_of_stacked_tasks_lead_to_their_cheese() -> None:
-    tasks = mouse()
-    task = sample_tasks(tasks, 30, seed=2)
+    tasks, task = family("both")[0], first_tasks("both", 30)
     lengths = shortest_path_lengths(tasks.environment, task)  # pyright: ignore[reportArgumentType]
-    for walls, cheese, length in zip(
-        np.asarray(task.walls), np.asarray(task.cheese), lengths, strict=True
-    ):
+    for walls, cheese, length in zip(task.walls, task.cheese, lengths, strict=True):
         assert length == mazes.shortest_path_lengths(walls, (3, 0))[cheese] > 0
 
 
@@ -252,7 +266,9 @@ def drawn(walls: np.ndarray, marks: dict[tuple[int, int], str]) -> list[str]:
     lines = []
     for y in reversed(range(size)):
         lines.append("+" + "".join(("--" if walls[1, y, x] else "  ") + "+" for x in range(size)))
-        cells = (marks.get((x, y), " ") + " " + (" |"[walls[0, y, x]]) for x in range(size))
+        cells = (
+            marks.get((x, y), " ") + " " + ("|" if walls[0, y, x] else " ") for x in range(size)
+        )
         lines.append("|" + "".join(cells))
     return [*lines, "+" + "--+" * size]
 
@@ -269,23 +285,22 @@ def test_the_fixed_maze_is_the_one_drawn_in_the_module() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "cells"),
+    ("name", "cells"),
     [
-        (LECTURE, {0, 2, 3, 4, 5, 7}),
-        (CHEESE, set(range(49)) - {3}),
-        (WALLS, {45}),
-        (BOTH, set(range(49)) - {3}),
-        ({"start": "corner", "cheese": "fixed", "size": 4}, {15}),
+        ("lecture", {0, 2, 3, 4, 5, 7}),
+        ("cheese", set(range(49)) - {3}),
+        ("walls", {45}),
+        ("both", set(range(49)) - {3}),
+        ("corner", {15}),
     ],
 )
-def test_the_cheese_is_uniform_over_its_cells(arguments: dict, cells: set[int]) -> None:
-    count = 10_000
-    cheeses = np.asarray(sample_tasks(mouse(**arguments), count, seed=1).cheese)
+def test_the_cheese_is_uniform_over_its_cells(name: str, cells: set[int]) -> None:
+    cheeses = np.asarray(family(name)[1].cheese)
     counts = np.bincount(cheeses)
     assert set(np.flatnonzero(counts).tolist()) == cells
     share = 1 / len(cells)
-    deviation = np.abs(counts[sorted(cells)] / count - share).max()
-    assert deviation <= 4 * np.sqrt(share * (1 - share) / count)
+    deviation = np.abs(counts[sorted(cells)] / len(cheeses) - share).max()
+    assert deviation <= 4 * np.sqrt(share * (1 - share) / len(cheeses))
 
 
 def test_near_cheese_is_within_reach_of_the_walls() -> None:
@@ -297,10 +312,10 @@ def test_near_cheese_is_within_reach_of_the_walls() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "number"), [(LECTURE, 6), (CHEESE, 48), (CHEESE | WALLS, 1), (WALLS, None)]
+    ("name", "number"), [("lecture", 6), ("cheese", 48), ("walls", None), ("both", None)]
 )
-def test_a_finite_family_lists_its_tasks(arguments: dict, number: int | None) -> None:
-    tasks = mouse(**arguments)
+def test_a_finite_family_lists_its_tasks(name: str, number: int | None) -> None:
+    tasks = family(name)[0]
     listed = None if tasks.all_tasks is None else tasks.all_tasks()
     assert (listed is None) == (number is None)
     if listed is not None:
@@ -308,20 +323,16 @@ def test_a_finite_family_lists_its_tasks(arguments: dict, number: int | None) ->
 
 
 @pytest.mark.parametrize(
-    ("arguments", "size"),
-    [(LECTURE, 9), (CHEESE, 49), (WALLS, 84), (BOTH, 133), (CHEESE | WALLS, 0)],
+    ("name", "size"), [("lecture", 9), ("cheese", 49), ("walls", 84), ("both", 133)]
 )
-def test_the_description_tells_tasks_apart(arguments: dict, size: int) -> None:
-    tasks = mouse(**arguments)
-    task = sample_tasks(tasks, 50)
-    described = np.asarray(jax.vmap(tasks.describe)(task))
+def test_the_description_tells_tasks_apart(name: str, size: int) -> None:
+    task = first_tasks(name, 50)
+    described = np.asarray(jax.vmap(family(name)[0].describe)(task))
     assert described.shape == (50, size)
     assert described.dtype == np.float32
-    distinct = {
-        (cheese.tobytes(), walls.tobytes())
-        for cheese, walls in zip(np.asarray(task.cheese), np.asarray(task.walls), strict=True)
-    }
-    assert len({row.tobytes() for row in described}) == len(distinct)
+    pairs = zip(task.cheese, task.walls, strict=True)
+    distinct = {(cheese.tobytes(), walls.tobytes()) for cheese, walls in pairs}
+    assert len({row.tobytes() for row in described}) == len(distinct) > 1
 
 
 def lecture_optimum(num_episodes: int) -> float:
@@ -395,7 +406,7 @@ def test_known_cheese_is_worth_what_a_shortest_way_pays(episode_length: int) -> 
         cell = (3, 0)
         for time in range(episode_length):
             ways = {move: moved(7, barred, cell, move) for move in MOVES}
-            move = min(ways, key=lambda move: lengths[ways[move][1] * 7 + ways[move][0]])  # noqa: B023
+            move = min(ways, key=lambda move: lengths[ways[move][1] * 7 + ways[move][0]])
             actions[index, time], cell = move, ways[move]
     _, rewards, terminated = play(tasks, task, actions)
     over = np.cumsum(terminated, axis=1) - terminated > 0
@@ -409,8 +420,8 @@ def test_a_random_walk_succeeds_as_often_as_counting_says() -> None:
     walks = np.array(list(product(range(4), repeat=2)))  # all of them, [16, 2]
     task = jax.tree.map(lambda leaf: jnp.repeat(leaf, 16, axis=0), tasks.all_tasks())
     found = play(tasks, task, np.tile(walks, (6, 1)))[2].any(axis=1).reshape(6, 16)
-    # Of 16 walks, cells 0, 2, 3, 4, 5, 7: a first move sideways reaches 0 (4 walks) or 2; up reaches
-    # 4. As second moves: 0 and 2 also after one bump below; 3 via 0 or 4, 5 via 2 or 4, 7 via 4.
+    # Cells 0, 2 and 4 lie beside the start: a first move there (4 walks of 16), or a bump against
+    # the lower edge and then the move. Cell 3 is reached by way of 0 or 4, 5 of 2 or 4, 7 of 4.
     assert found.sum(axis=1).tolist() == [5, 5, 2, 5, 2, 1]
 
 

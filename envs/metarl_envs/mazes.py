@@ -36,7 +36,8 @@ def walled(walls: Array, x: Array, y: Array, move: Array) -> Array:
 
     Args:
         walls: [2, S, S] bool.
-        x, y: [] int32, the cell.
+        x: [] int32, the cell's column.
+        y: [] int32, its row.
         move: [] int32, UP, RIGHT, DOWN or LEFT.
 
     Returns:

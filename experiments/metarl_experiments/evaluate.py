@@ -10,6 +10,7 @@ import jax
 import numpy as np
 import tyro
 
+from metarl_experiments.measures import measure
 from metarl_experiments.pictures import draw_run
 from metarl_experiments.runs import RunConfig, load_config, load_tasks
 from metarl_jax.checkpoint import restore
@@ -19,6 +20,9 @@ from metarl_jax.learner import require_positive
 
 META_TEST_SEED = 2_147_483_629
 """Of the meta-test tasks: the same for all runs of a family, and no run's own seed."""
+
+MEASURE_SEED = 2_147_483_549
+"""Of the tasks on which a family's own measures are taken."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -98,6 +102,8 @@ def evaluate_run(
     )
     evaluation = evaluator(params, meta_test, jax.random.fold_in(actors_key, options.seed))
     record = evaluation_record(evaluation, options, config, program)
+    if options.label == "evaluation":
+        record["measures"] = measure(program, params, jax.random.key(MEASURE_SEED))
     (options.run / f"{options.label}.json").write_text(json.dumps(record, indent=2) + "\n")
     np.savez_compressed(
         options.run / f"{options.label}.npz", episode_returns=evaluation.episode_returns
@@ -133,4 +139,7 @@ def print_evaluation(record: dict[str, Any]) -> None:
     print(f"{record['num_tasks']:,} meta-test tasks, 95% intervals:")
     for i in shown:
         print(f"  episode {i + 1:<4} {means[i]:10.4f} ± {widths[i]:.4f}")
+    for name, value in record.get("measures", {}).items():
+        values = value if isinstance(value, list) else [value]
+        print(f"  {name.replace('_', ' ')}: {', '.join(f'{v:.3f}' for v in values)}")
     print(f"  total        {record['total_return_mean']:10.4f} ± {record['total_return_ci95']:.4f}")

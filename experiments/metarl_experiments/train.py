@@ -148,11 +148,13 @@ def _header(folder: Path, config: RunConfig, program: Program) -> dict[str, str]
 
 
 def _loggers(folder: Path, options: RunOptions) -> list[Any]:
-    from metarl_jax.loggers import tensorboard_logger, wandb_logger
-
     loggers: list[Any] = []
     if options.tensorboard:
+        from metarl_jax.loggers import tensorboard_logger
+
         loggers.append(tensorboard_logger(folder))
     if options.wandb is not None:
+        from metarl_jax.loggers import wandb_logger
+
         loggers.append(wandb_logger(folder, options.wandb))
     return loggers

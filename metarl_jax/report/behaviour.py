@@ -59,7 +59,8 @@ def collect_behaviour(
     Raises:
         ConfigurationError: the family draws no scenes, or N is less than 1.
     """
-    if tasks.scene is None:
+    draw = tasks.scene
+    if draw is None:
         raise ConfigurationError(
             f"{tasks.name} has no scene to draw: expected TaskDistribution.scene to be a function "
             "(task, states) -> Scene, got None; give it one, or leave the picture out."
@@ -78,14 +79,16 @@ def collect_behaviour(
         return collect(policy, params, meta_episode, actors, greedy=greedy)[1]
 
     rollout = run(params, shown, actors_key)
-    states = _as_numpy((rollout.outcome.state, rollout.outcome.next_state))  # [T, N, ...] each
+    before, after = _as_numpy((rollout.outcome.state, rollout.outcome.next_state))
     episode = np.where(rollout.outcome.valid, rollout.outcome.episode, -1)  # [T, N]
+
+    def scene(task: int, number: int) -> Scene:
+        states = episode_states(before, after, episode[:, task] == number, task)
+        return draw(_as_numpy(_row(shown, task)), states)
+
     scenes = tuple(
-        tuple(
-            tasks.scene(_as_numpy(_row(shown, n)), episode_states(*states, episode[:, n] == e, n))
-            for e in range(tasks.num_episodes)
-        )
-        for n in range(num_tasks)
+        tuple(scene(task, number) for number in range(tasks.num_episodes))
+        for task in range(num_tasks)
     )
     returns = np.asarray(episode_returns(rollout, tasks.num_episodes))
     return Behaviour(tasks.name, scenes, returns)
@@ -112,7 +115,7 @@ def episode_states(before: PyTree, after: PyTree, steps: np.ndarray, task: int) 
 
 
 def _tasks_apart(tasks: TaskDistribution, key: Key, num_tasks: int) -> Task:
-    """[N] meta-test tasks, evenly spaced among the candidates; sorted where one number tells them."""
+    """[N] meta-test tasks, evenly spaced among candidates, sorted where one number tells them."""
     candidates = meta_test_tasks(tasks, key, max(CANDIDATES, num_tasks))
     context = np.asarray(jax.vmap(tasks.describe)(candidates))  # [M, C]
     order = np.arange(len(context))

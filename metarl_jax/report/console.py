@@ -10,12 +10,18 @@ from rich.table import Table
 from rich.text import Text
 
 from metarl_jax.report.live_view import LiveView
-from metarl_jax.report.numbers import count, duration, quantity
 from metarl_jax.report.progress import Progress
+from metarl_jax.report.units import count, quantity, roughly
 
 LINE_EVERY = 0.02
-"""Fraction of a run between two plain lines; an evaluation has its line in any case."""
+"""Fraction of a run between two plain lines; an evaluation has a line of its own."""
 REFRESHES_PER_SECOND = 2
+METRICS = {
+    "return": "return",
+    "entropy": "entropy",
+    "value_error": "value err",
+    "gradient_norm": "grad",
+}
 
 
 class Console:
@@ -29,9 +35,7 @@ class Console:
     def __init__(self, console: RichConsole | None = None) -> None:
         self._console = console or RichConsole(highlight=False)
         unicode = self._console.encoding.lower().startswith("utf")
-        self._is_live = (
-            self._console.is_terminal and not self._console.is_dumb_terminal and unicode
-        )
+        self._is_live = self._console.is_terminal and not self._console.is_dumb_terminal and unicode
         self._progress = Progress()
         self._live: Live | None = None
         self._last_line = -1.0  # fraction of the run done at the last plain line
@@ -63,10 +67,10 @@ class Console:
         if self._is_live:
             self._show(LiveView(self._progress))
             return
-        fraction = self._progress.fraction
-        if self._progress.just_evaluated or fraction is None or self._is_due(fraction):
-            self._last_line = self._last_line if fraction is None else fraction
-            self._line(plain_line(self._progress))
+        if self._is_due(self._progress.fraction):
+            self._line(progress_line(self._progress))
+        if self._progress.just_evaluated:
+            self._line(evaluation_line(self._progress))
 
     def warn(self, message: str) -> None:
         """Prints a warning above the live view."""
@@ -90,16 +94,18 @@ class Console:
             self._live.stop()
             self._live = None
 
-    def _is_due(self, fraction: float) -> bool:
-        return fraction >= min(self._last_line + LINE_EVERY, 1.0) - 1e-9
+    def _is_due(self, fraction: float | None) -> bool:
+        if fraction is None:
+            return True
+        due = fraction >= min(self._last_line + LINE_EVERY, 1.0) - 1e-9
+        self._last_line = fraction if due else self._last_line
+        return due
 
     def _show(self, view: LiveView) -> None:
         if self._live is not None:
             self._live.update(view)
             return
-        self._live = Live(
-            view, console=self._console, refresh_per_second=REFRESHES_PER_SECOND
-        )
+        self._live = Live(view, console=self._console, refresh_per_second=REFRESHES_PER_SECOND)
         self._live.start(refresh=True)
         self._console.show_cursor(True)  # so that a killed process leaves no hidden cursor behind
 
@@ -109,36 +115,31 @@ class Console:
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
-def plain_line(progress: Progress) -> str:
-    """One row of a run as a line of at most 100 characters."""
-    parts = [f"{count(progress.env_steps):>6} steps"]
-    if progress.fraction is not None:
-        parts.insert(0, f"{progress.fraction:4.0%}")
-    if progress.steps_per_second is not None:
-        parts.append(f"{count(progress.steps_per_second)}/s")
+def progress_line(progress: Progress) -> str:
+    """A row of a run, of at most 100 characters; its return is that of the tasks trained on."""
+    done = "" if progress.fraction is None else f"{progress.fraction:4.0%} "
+    parts = [f"{done}{count(progress.env_steps):>6} steps"]
+    if progress.steps_per_second:
+        parts.append(f"{count(progress.steps_per_second):>6}/s")
     left = progress.seconds_left(progress.reported_at)
     if left is not None and progress.fraction != 1:
-        parts.append(f"{duration(left)} left")
-    parts.append(_returns(progress))
-    names = {"entropy": "entropy", "value_error": "value err", "gradient_norm": "grad"}
-    for metric, name in names.items():
-        if metric in progress.metrics:
-            parts.append(f"{name} {quantity(progress.metrics[metric])}")
-    if progress.metrics.get("skipped"):
-        parts.append(f"skipped {progress.metrics['skipped']:.0f}")
-    return "  ".join(part for part in parts if part)
+        parts.append(f"{roughly(left):>6} left")
+    parts += [
+        f"{name} {quantity(progress.metrics[metric])}"
+        for metric, name in METRICS.items()
+        if metric in progress.metrics
+    ]
+    if skipped := progress.metrics.get("skipped"):
+        parts.append(f"skipped {skipped:.0f}")
+    return "  ".join(parts)
 
 
-def _returns(progress: Progress) -> str:
-    """Meta-test returns where just measured, else those of the tasks trained on."""
-    if progress.just_evaluated:
-        returns, name = progress.meta_test, "meta-test"
-        first, last = returns[0], returns[-1]
-    else:
-        metrics, name = progress.metrics, "return"
-        if "return_first_episode" not in metrics:
-            return ""
-        first, last = metrics["return_first_episode"], metrics["return_last_episode"]
-    if first == last:
-        return f"{name} {quantity(last)}"
-    return f"{name} {quantity(first)} -> {quantity(last)}"
+def evaluation_line(progress: Progress) -> str:
+    """The newest evaluation: episode 1 -> E and the total."""
+    returns = progress.meta_test
+    steps = count(progress.meta_test_steps)
+    line = f"      meta-test after {steps} steps: episode 1 {quantity(returns[0])}"
+    if len(returns) == 1:
+        return line
+    last = f" -> episode {len(returns)} {quantity(returns[-1])}"
+    return f"{line}{last}, total {quantity(sum(returns))}"

@@ -10,31 +10,38 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from metarl_jax.report import style
-from metarl_jax.report.numbers import quantity
 from metarl_jax.report.style import Label
+from metarl_jax.report.units import quantity
 from metarl_jax.tasks import References
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+UNKNOWN = References()
 META_TEST = "meta_test_episode_returns"
 DIAGNOSTICS = {
     "entropy": "policy entropy, nats",
     "value_error": "value error, ½ (error / σ)²",
     "gradient_norm": "gradient norm, before clipping",
 }
+LEVEL_LOOKS = {
+    "Bayes-optimal": (style.INK, style.DASHED),
+    "Bayes-optimal mean": (style.INK, style.DASHED),
+    "task told": (style.GREEN, style.DOTTED),
+    "no memory": (style.VERMILION, style.DOTTED),
+}
 FEW_EPISODES = 12
 """Up to so many episodes are drawn as points with bars; more as a line in a band."""
 
 
 def learning_figure(
-    rows: Sequence[Mapping[str, Any]], *, title: str, references: References = References()
+    rows: Sequence[Mapping[str, Any]], *, title: str, references: References = UNKNOWN
 ) -> "Figure":
     """Return against environment steps, and the diagnostics below it.
 
     Args:
-        rows: of `metrics.jsonl`, one at least: `env_steps`, the metrics of training, and in evaluated rows
+        rows: of `metrics.jsonl`: `env_steps`, the metrics of training, and in evaluated rows
             `meta_test_episode_returns` [E].
         title: whose run it is.
         references: exact values, drawn as lines.
@@ -46,27 +53,29 @@ def learning_figure(
     curves, diagnostics = above.subgridspec(1, 2), below.subgridspec(1, len(DIAGNOSTICS))
     _total_panel(figure.add_subplot(curves[0]), rows, references)
     _episodes_panel(figure.add_subplot(curves[1]), rows, references)
-    for panel, (name, label) in zip(diagnostics, DIAGNOSTICS.items(), strict=True):
-        axes = figure.add_subplot(panel)
+    for column, (name, label) in enumerate(DIAGNOSTICS.items()):
+        axes = figure.add_subplot(diagnostics[column])
         style.quiet_axes(axes, title=label)
-        style.step_axis(axes, rows[-1]["env_steps"])
+        style.step_axis(axes, _last_step(rows))
         axes.plot(*_series(rows, name), color=style.INK, linewidth=1.0)
     return figure
 
 
 def _total_panel(axes: "Axes", rows: Sequence[Mapping[str, Any]], references: References) -> None:
     style.quiet_axes(axes, title="return of a whole meta-episode")
-    style.step_axis(axes, rows[-1]["env_steps"])
+    style.step_axis(axes, _last_step(rows))
     axes.plot(*_series(rows, "return"), color=style.BLUE, alpha=0.3, linewidth=1.0)
     steps, returns = _meta_test(rows)
     totals = returns.sum(axis=1)
     _meta_test_line(axes, steps, totals, style.BLUE)
-    lines = {
-        "Bayes-optimal": (references.optimal_total, style.INK, style.DASHED),
-        "task told": (references.known_task_total, style.GREEN, style.DOTTED),
-        "no memory": (references.memoryless_total, style.VERMILION, style.DOTTED),
-    }
-    labels = [_level(axes, value, *look, name) for name, (value, *look) in lines.items() if value]
+    labels = _levels(
+        axes,
+        {
+            "Bayes-optimal": references.optimal_total,
+            "task told": references.known_task_total,
+            "no memory": references.memoryless_total,
+        },
+    )
     if len(totals):
         labels.append(Label(totals[-1], quantity(totals[-1]), style.BLUE))
     style.label_beside(axes, labels)
@@ -78,7 +87,7 @@ def _episodes_panel(
     steps, returns = _meta_test(rows)
     last = returns.shape[1]
     style.quiet_axes(axes, title=f"return of episode 1 and of episode {last}")
-    style.step_axis(axes, rows[-1]["env_steps"])
+    style.step_axis(axes, _last_step(rows))
     curves = [("return_first_episode", 0, style.SKY), ("return_last_episode", -1, style.BLUE)]
     labels = []
     for name, index, colour in curves[2 - min(last, 2) :]:
@@ -89,23 +98,35 @@ def _episodes_panel(
             labels.append(Label(end, f"episode {episode}: {quantity(end)}", colour))
         if references.optimal_episodes:
             axes.axhline(
-                references.optimal_episodes[index], color=colour, linewidth=1.0, linestyle=style.DASHED
+                references.optimal_episodes[index],
+                color=colour,
+                linewidth=1.0,
+                linestyle=style.DASHED,
             )
     if references.optimal_episodes:
         labels.append(Label(references.optimal_episodes[-1], "dashed: Bayes-optimal", style.INK))
     style.label_beside(axes, labels)
 
 
+def _counted(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The rows that know their steps; the last ones of a run that broke off may not."""
+    return [row for row in rows if "env_steps" in row]
+
+
+def _last_step(rows: Sequence[Mapping[str, Any]]) -> float:
+    return max((row["env_steps"] for row in _counted(rows)), default=0)
+
+
 def _series(rows: Sequence[Mapping[str, Any]], name: str) -> tuple[np.ndarray, np.ndarray]:
     """Steps and values [R] of the rows that hold this metric."""
-    found = [(row["env_steps"], row[name]) for row in rows if row.get(name) is not None]
+    found = [(row["env_steps"], row[name]) for row in _counted(rows) if row.get(name) is not None]
     steps, values = np.array(found, np.float64).reshape(-1, 2).T
     return steps, values
 
 
 def _meta_test(rows: Sequence[Mapping[str, Any]]) -> tuple[np.ndarray, np.ndarray]:
     """Steps [R] and returns [R, E] of the evaluated rows; [0] and [0, 1] where there are none."""
-    found = [(row["env_steps"], row[META_TEST]) for row in rows if row.get(META_TEST)]
+    found = [(row["env_steps"], row[META_TEST]) for row in _counted(rows) if row.get(META_TEST)]
     if not found:
         return np.zeros(0), np.zeros((0, 1))
     steps, returns = zip(*found, strict=True)
@@ -117,33 +138,37 @@ def _meta_test_line(axes: "Axes", steps: np.ndarray, values: np.ndarray, colour:
     axes.plot(steps, values, color=colour, linewidth=1.8, marker=marker, markersize=3.2)
 
 
-def _level(axes: "Axes", value: float, colour: str, linestyle: Any, text: str) -> Label:
-    axes.axhline(value, color=colour, linewidth=1.2, linestyle=linestyle)
-    return Label(value, f"{text}: {quantity(value)}", colour)
+def _levels(axes: "Axes", values: Mapping[str, float | None]) -> list[Label]:
+    """A line across the axes for each value that is known."""
+    labels = []
+    for name, value in values.items():
+        if value is not None:
+            colour, linestyle = LEVEL_LOOKS[name]
+            axes.axhline(value, color=colour, linewidth=1.2, linestyle=linestyle, zorder=1.5)
+            labels.append(Label(value, f"{name}: {quantity(value)}", colour))
+    return labels
 
 
 def adaptation_figure(
     evaluation: Mapping[str, Any],
     *,
     baselines: Sequence[Mapping[str, Any]] = (),
-    references: References = References(),
+    references: References = UNKNOWN,
 ) -> "Figure":
     """Mean return of each episode with its 95% interval: the adaptation curve.
 
     Args:
         evaluation: of this run, as in `evaluation.json`.
         baselines: of the memoryless and the contextual policy on the same tasks, where trained.
-        references: exact values. What a policy without memory, or one told the task, can get is the
-            same in every episode; so is its total over E. The optimum's total is drawn as a mean.
+        references: exact values, if these are its tasks and its number of episodes. What a policy
+            without memory, or one told the task, can get is the same in every episode; of the
+            optimum a total alone is drawn as the mean that it is.
     """
     figure = style.new_figure(7.2, 4.4)
-    actions = "sampled" if evaluation["sampled_actions"] else "greedy"
     style.heading(
         figure,
         f"{evaluation['task_family']}: adaptation on meta-test tasks",
-        f"mean return per episode, 95% intervals; {evaluation['num_tasks']:,} tasks, {actions} "
-        f"actions; total {quantity(evaluation['total_return_mean'])} ± "
-        f"{quantity(evaluation['total_return_ci95'])}",
+        _how_evaluated(evaluation),
     )
     axes = figure.add_subplot()
     style.quiet_axes(axes)
@@ -157,6 +182,15 @@ def adaptation_figure(
     return figure
 
 
+def _how_evaluated(evaluation: Mapping[str, Any]) -> str:
+    actions = "sampled" if evaluation["sampled_actions"] else "most probable"
+    return (
+        f"mean return per episode, 95% intervals; {evaluation['num_tasks']:,} tasks, {actions} "
+        f"actions; total {quantity(evaluation['total_return_mean'])} ± "
+        f"{quantity(evaluation['total_return_ci95'])}"
+    )
+
+
 def _adaptation_curve(axes: "Axes", evaluation: Mapping[str, Any]) -> Label:
     mean = np.array(evaluation["episode_return_mean"], np.float64)  # [E]
     half_width = np.array(evaluation["episode_return_ci95"], np.float64)  # [E], NaN for one task
@@ -164,7 +198,14 @@ def _adaptation_curve(axes: "Axes", evaluation: Mapping[str, Any]) -> Label:
     colour = style.POLICY_COLOURS.get(evaluation["policy"], style.PURPLE)
     if len(mean) <= FEW_EPISODES:
         axes.errorbar(
-            episodes, mean, half_width, color=colour, linewidth=1.8, marker="o", markersize=5, capsize=3
+            episodes,
+            mean,
+            half_width,
+            color=colour,
+            linewidth=1.8,
+            marker="o",
+            markersize=5,
+            capsize=3,
         )
     else:
         axes.plot(episodes, mean, color=colour, linewidth=1.6)
@@ -182,30 +223,20 @@ def _reference_curves(
     if references.optimal_episodes:
         optimum = references.optimal_episodes[:num_episodes]
         axes.plot(
-            range(1, len(optimum) + 1), optimum, color=style.INK, linestyle=style.DASHED, linewidth=1.3
+            range(1, len(optimum) + 1),
+            optimum,
+            color=style.INK,
+            linestyle=style.DASHED,
+            linewidth=1.3,
         )
         labels.append(Label(optimum[-1], f"Bayes-optimal: {quantity(optimum[-1])}", style.INK))
     totals = {
-        "Bayes-optimal mean": (
-            None if references.optimal_episodes else references.optimal_total,
-            style.INK,
-            style.DASHED,
-        ),
-        "task told": (
-            None if "contextual" in drawn else references.known_task_total,
-            style.GREEN,
-            style.DOTTED,
-        ),
-        "no memory": (
-            None if "memoryless" in drawn else references.memoryless_total,
-            style.VERMILION,
-            style.DOTTED,
-        ),
+        "Bayes-optimal mean": None if references.optimal_episodes else references.optimal_total,
+        "task told": None if "contextual" in drawn else references.known_task_total,
+        "no memory": None if "memoryless" in drawn else references.memoryless_total,
     }
-    for name, (total, colour, linestyle) in totals.items():
-        if total is not None:
-            labels.append(_level(axes, total / num_episodes, colour, linestyle, name))
-    return labels
+    means = {name: total and total / num_episodes for name, total in totals.items()}
+    return labels + _levels(axes, means)
 
 
 def _episode_axis(axes: "Axes", num_episodes: int) -> None:

@@ -11,19 +11,20 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from metarl_jax.report.numbers import count, duration, quantity
 from metarl_jax.report.progress import Progress
+from metarl_jax.report.units import count, duration, quantity
 
-FEW_EPISODES = 5
-"""Up to so many episodes have a column each; of more, the first, the last and the total."""
+COLUMN_WIDTH, ROOM_FOR_THE_REST = 9, 50
+"""Characters of an episode's column, and of the other columns together."""
 DIAGNOSTICS = {
     "entropy": "entropy",
     "value_error": "value error",
     "gradient_norm": "gradient norm",
     "skipped": "skipped updates",
 }
+MOST_BARS = 16
+ROOM_FOR_BARS = 70
 BARS = "▁▂▃▄▅▆▇█"
-MOST_BARS = 24
 WIDTH = 96
 
 
@@ -46,9 +47,10 @@ class LiveView:
             yield Text(f" {self.waiting_for}", style="dim")
             if not self.progress.env_steps:
                 return
-        parts = [_bar(self.progress, width - 2), Text(), _returns(self.progress), Text()]
-        parts.append(_diagnostics(self.progress))
-        yield Padding(Group(*parts), (0, 1))
+        width -= 2
+        bar, returns = _bar(self.progress, width), _returns(self.progress, width)
+        parts = Group(bar, Text(), returns, Text(), _diagnostics(self.progress))
+        yield Padding(parts, (0, 1))
 
 
 def _bar(progress: Progress, width: int) -> Table:
@@ -79,41 +81,41 @@ def _bar(progress: Progress, width: int) -> Table:
     return line
 
 
-def _returns(progress: Progress) -> Table:
-    """A row for meta-test tasks, a row for the tasks trained on."""
-    num_episodes = max(len(progress.meta_test), 1)
-    shown = _shown_episodes(num_episodes) if progress.meta_test else [0, -1]
+def _returns(progress: Progress, width: int) -> Table:
+    """Return per episode: a row for meta-test tasks, a row for the tasks trained on."""
+    num_episodes = len(progress.meta_test)
     table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="dim")
-    table.add_column("return")
-    for episode in shown:
-        known = bool(progress.meta_test)
-        name = f"episode {range(num_episodes)[episode] + 1}" if known else ("first", "last")[episode]
-        table.add_column(name, justify="right")
-    table.add_column("total", justify="right")
-    table.add_column("")
-    if progress.meta_test:
-        values = [quantity(progress.meta_test[episode]) for episode in shown]
-        total = Text(quantity(sum(progress.meta_test)), style="bold")
-        note = Text(f"{sparkline(progress.history)}  ", style="blue").append(
-            f"at {count(progress.meta_test_steps)}", style="dim"
-        )
-        table.add_row("meta-test", *(Text(value, style="bold") for value in values), total, note)
-    table.add_row(Text("training", style="dim"), *_training(progress, shown, num_episodes))
+    if not progress.meta_test:  # nor is the number of episodes known yet
+        _add_columns(table, "episode", "first", "last", "total")
+        table.add_row(*_training(progress, ("return_first_episode", "return_last_episode")))
+        return table
+    shown = _shown_episodes(num_episodes, width)
+    _add_columns(table, "episode", *(str(episode + 1) for episode in shown), "total", "")
+    numbers = [*(progress.meta_test[episode] for episode in shown), sum(progress.meta_test)]
+    bars = f"{sparkline(progress.history)}  " if width >= ROOM_FOR_BARS else ""
+    note = Text(bars, style="blue")
+    note.append(f"at {count(progress.meta_test_steps)}", style="dim")
+    table.add_row("meta-test", *(Text(quantity(x), style="bold") for x in numbers), note)
+    names = {0: "return_first_episode", num_episodes - 1: "return_last_episode"}
+    table.add_row(*_training(progress, [names.get(episode, "") for episode in shown]))
     return table
 
 
-def _training(progress: Progress, shown: Sequence[int], num_episodes: int) -> list[Text]:
-    names = {0: "return_first_episode", num_episodes - 1: "return_last_episode"}
-    names[-1] = "return_last_episode"
-    wanted = [names.get(episode, "") for episode in shown] + ["return"]
-    return [
-        Text(quantity(progress.metrics[name]) if name in progress.metrics else "·", style="dim")
-        for name in wanted
-    ]
+def _add_columns(table: Table, first: str, *others: str) -> None:
+    table.add_column(first, no_wrap=True)
+    for name in others:
+        table.add_column(name, justify="right" if name else "left", no_wrap=True)
 
 
-def _shown_episodes(num_episodes: int) -> list[int]:
-    if num_episodes <= FEW_EPISODES:
+def _training(progress: Progress, names: Sequence[str]) -> list[Text]:
+    numbers = (progress.metrics.get(name) for name in (*names, "return"))
+    texts = ["training", *("·" if number is None else quantity(number) for number in numbers)]
+    return [Text(text, style="dim") for text in texts]
+
+
+def _shown_episodes(num_episodes: int, width: int) -> list[int]:
+    """All of them where their columns fit beside the rest of the table, else first and last."""
+    if num_episodes <= (width - ROOM_FOR_THE_REST) // COLUMN_WIDTH:
         return list(range(num_episodes))
     return [0, num_episodes - 1]
 

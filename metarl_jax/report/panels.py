@@ -7,7 +7,7 @@ import numpy as np
 
 from metarl_jax.report import style
 from metarl_jax.report.behaviour import Behaviour
-from metarl_jax.report.numbers import quantity
+from metarl_jax.report.units import quantity
 from metarl_jax.scene import Scene
 
 if TYPE_CHECKING:
@@ -19,8 +19,8 @@ ROLE_COLOURS = {"floor": "#EEF1F3", "wall": "#3B444C", "goal": "#F2B705", "start
 TARGET = "target"
 """A time series of this name is what another shall follow; it is drawn dashed, in ink."""
 SERIES_COLOURS = (style.BLUE, style.VERMILION, style.GREEN, style.PURPLE, style.SKY)
-MOST_EPISODES = 6
-"""Planes drawn in a row; of more episodes the first ones and the last."""
+MOST_EPISODES, MOST_TASKS = 6, 4
+"""Planes drawn in a row and rows of them; of more episodes, the first ones and the last."""
 DRIFT = 0.42
 """How far a path is moved aside from its first to its last step, in steps of its own length."""
 
@@ -48,18 +48,21 @@ def behaviour_figure(behaviour: Behaviour, *, title: str) -> "Figure":
 
 def _plane_figure(behaviour: Behaviour, title: str) -> "Figure":
     num_tasks, num_episodes = behaviour.returns.shape
-    shown = _shown_episodes(num_episodes)
+    tasks = np.linspace(0, num_tasks - 1, min(num_tasks, MOST_TASKS)).round().astype(int)
+    episodes = _shown_episodes(num_episodes)
     side = 1.45
-    figure = style.new_figure(max(side * len(shown) + 0.4, 5.2), (side + 0.22) * num_tasks + 0.95)
+    figure = style.new_figure(
+        max(side * len(episodes) + 0.4, 5.2), (side + 0.22) * len(tasks) + 0.95
+    )
     style.heading(figure, title, "one meta-test task a row; the path runs from light to dark")
-    grid = figure.subplots(num_tasks, len(shown), squeeze=False)
-    for row, scenes in enumerate(behaviour.scenes):
-        for axes, episode in zip(grid[row], shown, strict=True):
-            _plane_panel(axes, scenes[episode])
-            if row == 0:
+    grid = figure.subplots(len(tasks), len(episodes), squeeze=False)
+    for row, task in zip(grid, tasks, strict=True):
+        for axes, episode in zip(row, episodes, strict=True):
+            _plane_panel(axes, behaviour.scenes[task][episode])
+            if task == tasks[0]:
                 axes.set_title(f"episode {episode + 1}", fontsize=10, color=style.INK, pad=5)
             axes.set_xlabel(
-                f"return {quantity(float(behaviour.returns[row, episode]))}",
+                f"return {quantity(float(behaviour.returns[task, episode]))}",
                 fontsize=8.5,
                 color=style.MUTED,
                 labelpad=2,
@@ -91,21 +94,22 @@ def _plane_panel(axes: "Axes", scene: Scene) -> None:
 def apart(path: np.ndarray) -> np.ndarray:
     """Moves a path [h + 1, 2] aside little by little, so that revisits show as tracks of their own.
 
-    The shift grows from -½ to ½ `DRIFT` median steps, along both axes; an axis takes it up only in a
-    step that moves along it, which keeps straight ways straight, or that turns back. A path that
-    never comes back to exactly where it was is left as it is.
+    The shift grows along both axes, in all by `DRIFT` median steps, in one step by an eighth of it
+    at most. An axis takes it up only in a step along it, which keeps straight ways straight, or in
+    one that turns back. A path that never comes back to exactly where it was is left as it is.
     """
-    if len(np.unique(path, axis=0)) == len(path):
-        return path
     moves = np.diff(path, axis=0)  # [h, 2]
     lengths = np.linalg.norm(moves, axis=1)
-    step = float(np.median(lengths[lengths > 0])) if np.any(lengths > 0) else 1.0
+    places = path[np.concatenate([[True], lengths > 0])]  # staying is no coming back
+    if len(np.unique(places, axis=0)) == len(places):
+        return path
+    shift = DRIFT * float(np.median(lengths[lengths > 0])) * min(1.0, len(moves) / 8)
     turns_back = np.zeros((len(moves), 1), bool)
     turns_back[1:, 0] = np.all(moves[1:] == -moves[:-1], axis=1)
     takes_up = np.concatenate([np.zeros((1, 2), bool), (moves != 0) | turns_back])
     time = np.arange(len(path))[:, None]
     since = np.maximum.accumulate(np.where(takes_up, time, 0), axis=0)  # [h + 1, 2]
-    return path + DRIFT * step * (since / len(moves) - 0.5)
+    return path + shift * (since / len(moves) - 0.5)
 
 
 def _draw_path(axes: "Axes", path: np.ndarray) -> None:
@@ -140,7 +144,7 @@ def _plane_legend(figure: "Figure", behaviour: Behaviour) -> None:
     ends = [
         Line2D([], [], linestyle="", marker="o", markersize=5, label=label, **look)
         for label, look in {
-            "first": {"markerfacecolor": "white", "markeredgecolor": style.SKY},
+            "first position": {"markerfacecolor": "white", "markeredgecolor": style.SKY},
             "last position": {"color": _time_colours()(1.0)},
         }.items()
     ]
@@ -190,9 +194,7 @@ def _series_panel(axes: "Axes", scenes: Sequence[Scene], returns: np.ndarray) ->
             values.items(), _looks(scene).values(), strict=True
         ):
             steps = np.arange(begin, begin + len(series)) + 1
-            axes.plot(
-                steps, series, color=colour, linestyle=linestyle, linewidth=width, label=name
-            )
+            axes.plot(steps, series, color=colour, linestyle=linestyle, linewidth=width, label=name)
         if episode:
             axes.axvline(begin + 0.5, color=style.MUTED, linewidth=0.9)
         axes.annotate(

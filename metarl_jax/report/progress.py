@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping
+from numbers import Real
 from typing import Any
 
 SMOOTHING = 0.3
@@ -41,10 +42,8 @@ class Progress:
             record: the row; what it lacks stays as it was.
             now: seconds of a steady clock.
         """
-        numbers = {
-            name: float(value) for name, value in record.items() if isinstance(value, int | float)
-        }
-        returns = record.get("meta_test_episode_returns") or ()
+        numbers = {name: float(value) for name, value in record.items() if isinstance(value, Real)}
+        returns = tuple(map(float, record.get("meta_test_episode_returns", ())))
         progress = dataclasses.replace(
             self,
             env_steps=int(record["env_steps"]),
@@ -56,12 +55,11 @@ class Progress:
         )
         if not progress.just_evaluated:
             return progress
-        meta_test = tuple(float(value) for value in returns)
         return dataclasses.replace(
             progress,
-            meta_test=meta_test,
+            meta_test=returns,
             meta_test_steps=progress.env_steps,
-            history=(*self.history, sum(meta_test)),
+            history=(*self.history, sum(returns)),
         )
 
     def _speed(self, newest: float | None) -> float | None:

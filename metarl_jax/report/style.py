@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from metarl_jax.report.numbers import round_count
+from metarl_jax.report.units import round_count
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -59,9 +59,7 @@ def heading(figure: "Figure", title: str, subtitle: str = "") -> None:
     figure.suptitle(" \n " if subtitle else " ", fontsize=12, linespacing=1.35)
     height = figure.get_figheight()
     top = 1 - 0.07 / height
-    figure.text(
-        0.008, top, title, ha="left", va="top", fontsize=12, fontweight="bold", color=INK
-    )
+    figure.text(0.008, top, title, ha="left", va="top", fontsize=12, fontweight="bold", color=INK)
     figure.text(
         0.008, top - 0.235 / height, subtitle, ha="left", va="top", fontsize=9.5, color=MUTED
     )

@@ -78,6 +78,11 @@ def _program(impl: MjxImplementation) -> tuple[mjx.Model, mjx.Data]:
             "mjx_impl 'warp' expected the package warp, got none installed: "
             "pip install 'mujoco-mjx[warp]', or choose mjx_impl 'jax'."
         )
+    if jax.default_backend() not in ("gpu", "cpu"):
+        raise ConfigurationError(
+            f"mjx_impl 'warp' expected an NVIDIA GPU, got {jax.default_backend()!r}: "
+            "choose mjx_impl 'jax'."
+        )
     blank = mjx.make_data(
         half_cheetah(), impl=impl, naconmax=MAX_CONTACTS * WARP_WORLDS, njmax=MAX_CONSTRAINTS
     )

@@ -1,14 +1,11 @@
 """The half-cheetah's model: the very file that gymnasium's HalfCheetah-v5 loads."""
 
 import functools
-from importlib import util
+from importlib import import_module, util
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 from metarl_jax.types import ConfigurationError
-
-if TYPE_CHECKING:
-    import mujoco
 
 SUBSTEPS = 5
 """Physics steps of 0.01 s in one control step: HalfCheetah-v5's `frame_skip`."""
@@ -21,14 +18,13 @@ NUM_ACTUATORS = 6
 
 
 @functools.cache
-def half_cheetah() -> "mujoco.MjModel":
-    """Loads the model. There is one instance in the process, which nobody may write to.
+def half_cheetah() -> Any:
+    """Loads the `mujoco.MjModel`. There is one instance in the process, which nobody may write to.
 
     Raises:
         ConfigurationError: gymnasium, whose wheel ships the file, is missing, or has no such file.
     """
-    import mujoco
-
+    mujoco = import_module("mujoco")  # here, since it takes most of a second
     path = _model_file()
     # The file is old enough for MuJoCo to warn, on stderr and in a MUJOCO_LOG.TXT where one stands.
     warn = mujoco.get_mju_user_warning()

@@ -9,12 +9,12 @@ the displacement come beside it, rounded to float32.
 import functools
 import os
 import queue
+from typing import Any
 
 import jax
 import jax.numpy as jnp
-import mujoco
 import numpy as np
-from jax.experimental.buffer_callback import Buffer, ExecutionContext, buffer_callback
+from jax.experimental.buffer_callback import buffer_callback
 from mujoco import batch
 
 from metarl_envs.physics.engine import PhysicsEngine, PhysicsState
@@ -41,9 +41,7 @@ def mujoco_engine() -> PhysicsEngine:
     for _ in range(devices):
         pools.put(Pool(half_cheetah(), max(1, _usable_cores() // devices)))
 
-    def on_host(
-        context: ExecutionContext, out: tuple[Buffer, Buffer], internal: Buffer, action: Buffer
-    ) -> None:
+    def on_host(context: Any, out: tuple[Any, Any], internal: Any, action: Any) -> None:
         del context
         before = np.asarray(internal).view(np.float64).reshape(-1, ROW)
         after = np.asarray(out[0]).view(np.float64).reshape(-1, ROW)
@@ -77,7 +75,7 @@ class Pool:
     `mujoco.batch` gives the solver's warm start back; `mujoco.rollout` keeps it to itself.
     """
 
-    def __init__(self, model: mujoco.MjModel, threads: int) -> None:
+    def __init__(self, model: Any, threads: int) -> None:
         self._batch = batch.Batch(model, CAPACITY, threads)
         # MuJoCo's own rows begin as ours do, and the commands come next.
         self._rows = self._batch.state[:, :ROW]

@@ -11,7 +11,7 @@ goal_grid_3 = Experiment(
     settings=Settings(
         hidden_size=64,
         num_tasks=256,
-        total_steps=6_000_000,
+        total_steps=3_000_000,
         learning_rate=(3e-3, 3e-4),
         entropy_coefficient=(0.03, 0.0),
     ),

@@ -24,7 +24,7 @@ mouse_lecture = Experiment(
         "num_episodes": 6,
         "step_cost": 0.0,
     },
-    settings=Settings(**_SETTINGS | {"hidden_size": 64, "total_steps": 6_000_000}),
+    settings=Settings(**_SETTINGS | {"hidden_size": 64, "total_steps": 3_000_000}),
 )
 
 mouse_cheese = Experiment(

@@ -1,4 +1,4 @@
-"""Numbers as people read them."""
+"""Numbers and times as people read them."""
 
 import math
 
@@ -27,16 +27,17 @@ def _three_digits(value: float) -> str:
 
 def quantity(value: float) -> str:
     """A return or a loss, with as many decimals as its size deserves: -98.3, 6.62, 0.041."""
+    value = float(value) + 0.0  # turns -0.0 into 0.0
     magnitude = abs(value)
     if not math.isfinite(value):
-        return str(float(value))
+        return str(value)
     if magnitude >= 1000:
         return f"{value:,.0f}"
     if magnitude >= 20:
         return f"{value:.1f}"
     if magnitude >= 1 or magnitude == 0:
         return f"{value:.2f}"
-    return f"{value:.3f}" if magnitude >= 0.01 else f"{value:.1e}"
+    return f"{value:.3f}" if magnitude >= 0.01 else f"{value:.1e}".replace("e-0", "e-")
 
 
 def duration(seconds: float) -> str:
@@ -52,3 +53,14 @@ def duration(seconds: float) -> str:
     if minutes:
         return f"{minutes} min {seconds % 60:02d} s"
     return f"{seconds} s"
+
+
+def roughly(seconds: float) -> str:
+    """One unit, two digits: 8 s, 7.2 min, 18 min, 1.1 h, 2.2 d."""
+    if not math.isfinite(seconds):
+        return "?"
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= 0.995 * size:
+            amount = seconds / size
+            return f"{amount:.{1 if amount < 9.95 else 0}f} {unit}"
+    return f"{max(0, seconds):.0f} s"

@@ -1,0 +1,171 @@
+"""`make reproduce`: the runs behind the README's table, from a fixed seed, last checkpoints only.
+
+Each is `metarl train` in a process of its own, with the preset's settings; a run that is there
+already is not repeated, one that was stopped is resumed. The rows go to
+`experiments/results/families.csv`, beside the wall time they took.
+"""
+
+import csv
+import dataclasses
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import tyro
+
+from metarl_jax.registry import load_experiment
+
+RESULTS = Path(__file__).parents[1] / "results" / "families.csv"
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """One run.
+
+    Attributes:
+        experiment: the preset.
+        policy: recurrent, memoryless or contextual.
+        algorithm: None for the preset's own.
+    """
+
+    experiment: str
+    policy: str
+    algorithm: str | None = None
+
+    @property
+    def name(self) -> str:
+        """Of the run's folder."""
+        return "-".join(filter(None, (self.experiment, self.policy, self.algorithm)))
+
+
+EXPERIMENTS = (
+    "bandit_10_5",
+    "goal_grid_3",
+    "goal_grid_5",
+    "mouse_lecture",
+    "mouse_cheese",
+    "mouse_walls",
+    "mouse_both",
+    "cheetah_vel",
+)
+JOBS = (
+    *(Job(e, policy) for e in EXPERIMENTS for policy in ("memoryless", "contextual", "recurrent")),
+    Job("bandit_10_5", "recurrent", "reinforce"),
+    Job("goal_grid_3", "recurrent", "ppo"),
+    Job("goal_grid_5", "recurrent", "ppo"),
+    Job("cheetah_vel", "recurrent", "a2c"),
+)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ReproduceOptions:
+    """Runs the experiments behind the README's table.
+
+    Attributes:
+        what: presets, or parts of their names; all where none is given.
+        runs: where the runs' folders go.
+    """
+
+    what: tyro.conf.Positional[tuple[str, ...]] = ()
+    runs: Path = Path("runs/reproduce")
+
+
+def main() -> int:
+    """Runs what was asked for; returns the first exit code that is not 0."""
+    options = tyro.cli(ReproduceOptions, prog="make reproduce")
+    jobs = [job for job in JOBS if not options.what or any(w in job.name for w in options.what)]
+    if not jobs:
+        names = ", ".join(sorted({job.experiment for job in JOBS}))
+        print(f"expected presets among {names}, got {' '.join(options.what)}", file=sys.stderr)
+        return 2
+    for job in jobs:
+        if code := run(job, options.runs / job.name):
+            return code
+        record(job, options.runs / job.name)
+    return 0
+
+
+def run(job: Job, folder: Path) -> int:
+    """Trains, or goes on, or does nothing where the run has ended."""
+    metarl = [sys.executable, "-m", "metarl_experiments"]
+    if (folder / "evaluation.json").exists():
+        print(f"{folder}: there already")
+        return 0
+    if (folder / "config.json").exists():
+        return subprocess.call([*metarl, "train", "--resume", str(folder)])
+    options = ["--policy", job.policy, "--out", str(folder)]
+    options += ["--algorithm", job.algorithm] if job.algorithm else []
+    code = subprocess.call([*metarl, "train", job.experiment, *options])
+    if code == 0 and job.policy == "recurrent" and job.algorithm is None:
+        code = subprocess.call([*metarl, "evaluate", str(folder), "--ablate-memory"])
+    return code
+
+
+def record(job: Job, folder: Path) -> None:
+    """Puts a run's row into the table, in place of an older one."""
+    rows = _read(RESULTS)
+    key = (job.experiment, job.policy, job.algorithm or _own_algorithm(job))
+    rows[key] = {"experiment": key[0], "policy": key[1], "algorithm": key[2]} | _figures(folder)
+    RESULTS.parent.mkdir(parents=True, exist_ok=True)
+    with RESULTS.open("w", newline="") as file:
+        writer = csv.DictWriter(file, COLUMNS)
+        writer.writeheader()
+        writer.writerows(rows[key] for key in sorted(rows))
+
+
+COLUMNS = (
+    "experiment",
+    "policy",
+    "algorithm",
+    "total_return",
+    "total_ci95",
+    "ablated_return",
+    "ablated_ci95",
+    "first_episode",
+    "last_episode",
+    "num_tasks",
+    "env_steps",
+    "seconds",
+    "seed",
+)
+
+
+def _figures(folder: Path) -> dict[str, Any]:
+    evaluation = json.loads((folder / "evaluation.json").read_text())
+    last = json.loads((folder / "metrics.jsonl").read_text().splitlines()[-1])
+    config = json.loads((folder / "config.json").read_text())
+    figures = {
+        "total_return": round(evaluation["total_return_mean"], 4),
+        "total_ci95": round(evaluation["total_return_ci95"], 4),
+        "first_episode": round(evaluation["episode_return_mean"][0], 4),
+        "last_episode": round(evaluation["episode_return_mean"][-1], 4),
+        "num_tasks": evaluation["num_tasks"],
+        "env_steps": last["env_steps"],
+        "seconds": round(last["seconds"]),
+        "seed": config["settings"]["seed"],
+    }
+    ablation = folder / "evaluation_without_memory.json"
+    if ablation.exists():
+        ablated = json.loads(ablation.read_text())
+        figures["ablated_return"] = round(ablated["total_return_mean"], 4)
+        figures["ablated_ci95"] = round(ablated["total_return_ci95"], 4)
+    return figures
+
+
+def _own_algorithm(job: Job) -> str:
+    return load_experiment(job.experiment).settings.algorithm
+
+
+def _read(path: Path) -> dict[Sequence[str], dict[str, Any]]:
+    if not path.exists():
+        return {}
+    with path.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    return {(row["experiment"], row["policy"], row["algorithm"]): row for row in rows}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,96 @@
+"""More places for the rows of `metrics.jsonl`: TensorBoard and Weights & Biases, both optional."""
+
+import math
+import uuid
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from metarl_jax.types import ConfigurationError
+
+
+class TensorBoardLogger:
+    """Event files in `RUN/tensorboard/`, over environment steps.
+
+    Args:
+        folder: the run's.
+        resumed_at: environment steps of the checkpoint gone on from; later events are purged.
+
+    Raises:
+        ConfigurationError: the extra is not installed.
+    """
+
+    def __init__(self, folder: Path, resumed_at: int | None = None) -> None:
+        try:
+            from tensorboardX import SummaryWriter  # type: ignore[import-not-found]
+        except ImportError as error:
+            raise _missing("TensorBoard", "tensorboard") from error
+        purge_step = None if resumed_at is None else resumed_at + 1
+        self._writer = SummaryWriter(str(folder / "tensorboard"), purge_step=purge_step)
+
+    def log(self, row: Mapping[str, Any]) -> None:
+        """Writes every number of a row; flushed, so that a run can be watched."""
+        for name, value in _scalars(row):
+            self._writer.add_scalar(name, value, row["env_steps"])
+        self._writer.flush()
+
+    def close(self) -> None:
+        """Ends the event file."""
+        self._writer.close()
+
+
+class WandbLogger:
+    """A run on Weights & Biases; resuming the run's folder resumes the run there.
+
+    Args:
+        folder: the run's; keeps the id in `wandb_id`.
+        project: where it is shown.
+        name: what it is called.
+        config: the resolved configuration, for the run's table.
+
+    Raises:
+        ConfigurationError: the extra is not installed.
+    """
+
+    def __init__(self, folder: Path, *, project: str, name: str, config: Mapping[str, Any]) -> None:
+        try:
+            import wandb  # type: ignore[import-not-found]
+        except ImportError as error:
+            raise _missing("Weights & Biases", "wandb") from error
+        identity = folder / "wandb_id"
+        if not identity.exists():
+            identity.write_text(uuid.uuid4().hex)
+        self._run = wandb.init(
+            project=project,
+            name=name,
+            config=dict(config),
+            dir=str(folder),
+            id=identity.read_text(),
+            resume="allow",
+        )
+
+    def log(self, row: Mapping[str, Any]) -> None:
+        """Sends every number of a row."""
+        self._run.log(dict(_scalars(row)), step=row["env_steps"])
+
+    def close(self) -> None:
+        """Ends the run there."""
+        self._run.finish()
+
+
+def _scalars(row: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
+    """Every finite number of a row by its name; those of a list by `name/1` and so on."""
+    for name, value in row.items():
+        numbers = (
+            {f"{name}/{i}": x for i, x in enumerate(value, start=1)}
+            if isinstance(value, list)
+            else {name: value}
+        )
+        yield from ((key, number) for key, number in numbers.items() if math.isfinite(number))
+
+
+def _missing(what: str, extra: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"logging to {what} needs the package's extra `{extra}`, which is not installed; install "
+        f"it with `pip install 'metarl-jax[{extra}]'`, or leave that logger out."
+    )

@@ -1,0 +1,109 @@
+"""Task families that each break one law; `metarl train tests/broken_families.py:NAME` refuses them."""
+
+import dataclasses
+import itertools
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+from gymnax.environments import environment, spaces
+
+from metarl_jax import TaskDistribution
+
+
+class Task(struct.PyTreeNode):
+    side: jax.Array  # [] float32
+
+
+class Line(environment.Environment):
+    """The sound one: a step left or right pays on one side."""
+
+    def reset_env(self, key, task):
+        return jnp.zeros((1,), jnp.float32), jnp.zeros((), jnp.float32)
+
+    def step_env(self, key, state, action, task):
+        state = state + 2.0 * action - 1.0
+        return state[None], state, state * task.side, jnp.zeros((), bool), {}
+
+    def action_space(self, task):
+        return spaces.Discrete(2)
+
+    def observation_space(self, task):
+        return spaces.Box(-9.0, 9.0, (1,))
+
+
+def sample(key):
+    return Task(jax.random.rademacher(key, (), jnp.float32))
+
+
+def sound(*, episode_length: int = 3, num_episodes: int = 2) -> TaskDistribution:
+    """A family that keeps the laws.
+
+    Args:
+        episode_length: steps in an episode.
+        num_episodes: episodes in a meta-episode.
+    """
+    return TaskDistribution(
+        name="line",
+        environment=Line(),
+        sample=sample,
+        describe=lambda task: task.side[None],
+        episode_length=episode_length,
+        num_episodes=num_episodes,
+        ends_early=False,
+    )
+
+
+def _with(environment_class: type) -> TaskDistribution:
+    return dataclasses.replace(sound(), environment=environment_class())
+
+
+def sampler_changes_dtype() -> TaskDistribution:
+    calls = itertools.count()
+
+    def changing(key):
+        dtype = jnp.int32 if next(calls) else jnp.float32
+        return Task(jnp.ones((), dtype))
+
+    return dataclasses.replace(sound(), sample=changing)
+
+
+def sampler_changes_shape() -> TaskDistribution:
+    calls = itertools.count()
+    return dataclasses.replace(
+        sound(), sample=lambda key: Task(jnp.ones((1 + next(calls),), jnp.float32))
+    )
+
+
+def step_changes_structure() -> TaskDistribution:
+    class Broken(Line):
+        def step_env(self, key, state, action, task):
+            observation, state, *rest = super().step_env(key, state, action, task)
+            return observation, (state, state), *rest
+
+    return _with(Broken)
+
+
+def nan_at_once() -> TaskDistribution:
+    class Broken(Line):
+        def step_env(self, key, state, action, task):
+            observation, state, reward, *rest = super().step_env(key, state, action, task)
+            return observation, state, reward / 0.0 * 0.0, *rest
+
+    return _with(Broken)
+
+
+def observation_of_another_shape() -> TaskDistribution:
+    class Broken(Line):
+        def observation_space(self, task):
+            return spaces.Box(-9.0, 9.0, (4,))
+
+    return _with(Broken)
+
+
+def unsupported_actions() -> TaskDistribution:
+    class Broken(Line):
+        def action_space(self, task):
+            return spaces.Dict({"a": spaces.Discrete(2)})
+
+    return _with(Broken)
