@@ -14,6 +14,7 @@ import hashlib
 import json
 import re
 import shutil
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -101,7 +102,9 @@ def save(
         for old in [number for number in steps(folder) if _manifest_of(folder, number)][keep:]:
             shutil.rmtree(folder / str(old))
     except Exception as error:  # the library has many: OSError, ValueError, its own
-        _clear_unfinished(folder)
+        for _ in range(10):  # the library's threads may still write, and make the folder anew
+            _clear_unfinished(folder)
+            time.sleep(0.05)
         raise SaveError(
             f"checkpoint {step} could not be written to {folder}: {_first_line(error)}"
         ) from error

@@ -6,6 +6,7 @@
 The device waits only where a chunk ends on an evaluation or a checkpoint.
 """
 
+import contextlib
 import dataclasses
 import signal
 import time
@@ -87,7 +88,12 @@ class Run:
         self.unrecorded.append((self.update, metrics))
 
     def row(self, update: int, metrics: dict[str, Array]) -> dict[str, Any]:
-        """Waits for a chunk's metrics; evaluates where it is due."""
+        """Waits for a chunk's metrics; evaluates where it is due, with the state waiting there."""
+        row = self.numbers(update, metrics)
+        return row | self.evaluation() if self.plan.evaluates(update) else row
+
+    def numbers(self, update: int, metrics: dict[str, Array]) -> dict[str, Any]:
+        """Waits for a chunk's metrics; how far and how fast the run is."""
         values = fetch(metrics)
         now = time.monotonic()
         steps_per_chunk = self.algorithm.steps_per_update * self.plan.updates_per_chunk
@@ -99,11 +105,15 @@ class Run:
             **values,
         }
         self.mark = now
-        if self.plan.evaluates(update):
-            evaluation = self.evaluate(self.state.learner.params)
-            row["meta_test_episode_returns"] = evaluation.episode_return_mean.tolist()
-            row["meta_test_total_return"] = evaluation.total_return_mean
         return row
+
+    def evaluation(self) -> dict[str, Any]:
+        """Runs the policy, as it is now, on the meta-test tasks."""
+        evaluation = self.evaluate(self.state.learner.params)
+        return {
+            "meta_test_episode_returns": evaluation.episode_return_mean.tolist(),
+            "meta_test_total_return": evaluation.total_return_mean,
+        }
 
     def record(self, row: dict[str, Any]) -> None:
         """Writes a row: to the file first, so that what fails later finds it there."""
@@ -152,8 +162,8 @@ class Run:
 
     def drain(self) -> None:
         """Records the chunk that was in flight when the end came."""
-        while self.unrecorded:
-            self.record(self.row(*self.unrecorded[0]))
+        for update, metrics in list(self.unrecorded):
+            self.record(self.row(update, metrics))
 
     def end(self, code: ExitCode, what: str) -> Outcome:
         """Saves, and says how it ended."""
@@ -170,7 +180,10 @@ class Run:
         """Saves what there is after an exception; what fails here must not hide that exception."""
         try:
             for update, metrics in self.unrecorded:
-                self.metrics.append({"update": update, **fetch(metrics)})
+                row = self.numbers(update, metrics)
+                with contextlib.suppress(Exception):  # it may be what has failed
+                    row |= self.evaluation() if self.plan.evaluates(update) else {}
+                self.metrics.append(row)
             self.save()
         except Exception as error:
             kept = "no checkpoint" if self.saved is None else f"the checkpoint of {self.saved}"

@@ -19,8 +19,15 @@ from flax import struct
 from metarl_jax.distributions import Categorical
 from metarl_jax.learner import TrainState
 from metarl_jax.memory import Memory, gru
-from metarl_jax.policy import Architecture, Policy, PolicyOutput, recurrent_policy
-from metarl_jax.tasks import References, TaskDistribution
+from metarl_jax.policy import (
+    Architecture,
+    Policy,
+    PolicyOutput,
+    PolicyParams,
+    blank_experience,
+    recurrent_policy,
+)
+from metarl_jax.tasks import References, TaskDistribution, specification
 from metarl_jax.types import Array, Experience, Key, PyTree
 
 ADAM_FIRST_MOMENT_SHARE = 0.1
@@ -282,28 +289,44 @@ def scripted_policy(script: Any) -> Policy:
     )
 
 
-def perturbed(tree: PyTree, key: Key, scale: float = 0.3) -> PyTree:
-    """Every floating leaf plus noise, so that nothing sits at a symmetric point.
+def noise_like(shapes: PyTree, seed: int = 0, scale: float = 0.4) -> PyTree:
+    """Random leaves of given shapes and dtypes: normals, small whole numbers, coin flips."""
+    rng = np.random.default_rng(seed)
 
-    Fresh policies answer almost alike whatever they read (their last layers start near 0), and
-    tests on them would miss what is wired wrongly.
+    def draw(leaf: Any) -> Array:
+        if leaf.dtype == jnp.bool_:
+            return jnp.asarray(rng.random(leaf.shape) < 0.5)
+        if jnp.issubdtype(leaf.dtype, jnp.integer):
+            return jnp.asarray(rng.integers(0, 2, leaf.shape), leaf.dtype)
+        return jnp.asarray(scale * rng.normal(size=leaf.shape), leaf.dtype)
+
+    return jax.tree.map(draw, shapes)
+
+
+def random_params(policy: Policy, seed: int = 0) -> PolicyParams:
+    """Random weights, nowhere at a symmetric point, and statistics that are not the identity.
+
+    A fresh policy answers almost alike whatever it reads (its last layers start near 0), and tests
+    on it would miss what is wired wrongly. Nor is anything compiled here, as `init` would.
     """
-    leaves, structure = jax.tree.flatten(tree)
-    keys = list(jax.random.split(key, len(leaves)))
-    noisy = [
-        leaf + scale * jax.random.normal(k, leaf.shape, leaf.dtype)
-        if jnp.issubdtype(leaf.dtype, jnp.floating)
-        else leaf
-        for leaf, k in zip(leaves, keys, strict=True)
-    ]
-    return jax.tree.unflatten(structure, noisy)
+    shapes = jax.eval_shape(policy.init, jax.random.key(0))
+    half = lambda leaf: jnp.full(leaf.shape, 0.5, leaf.dtype)  # mean 0.5, variance 0.5
+    return PolicyParams(noise_like(shapes.weights, seed), jax.tree.map(half, shapes.statistics))
 
 
-def lively(state: TrainState, key: Key) -> TrainState:
-    """The train state with perturbed weights."""
+def random_experience(tasks: TaskDistribution, contextual: bool, *leading: int) -> Experience:
+    """An experience of noise, with leading axes."""
+    blank = blank_experience(specification(tasks), contextual)
+    wide = jax.tree.map(lambda x: jax.ShapeDtypeStruct((*leading, *x.shape), x.dtype), blank)
+    return noise_like(wide, seed=1, scale=1.0)
+
+
+def lively(state: TrainState, seed: int = 0) -> TrainState:
+    """The train state with random weights in the place of fresh ones, which answer almost alike."""
     learner = state.learner
-    weights = perturbed(learner.params.weights, key)
-    return state.replace(learner=learner.replace(params=learner.params.replace(weights=weights)))
+    weights = noise_like(learner.params.weights, seed)
+    params = learner.params.replace(weights=weights)
+    return state.replace(learner=learner.replace(params=params))
 
 
 def applied_gradient(state: TrainState) -> PyTree:

@@ -14,7 +14,6 @@ from metarl_jax.normalization import (
 )
 from metarl_jax.schedules import at_progress, hyperparameters, interpolate
 from metarl_jax.types import ConfigurationError
-
 from probes import assert_same
 
 

@@ -83,11 +83,6 @@ def scan(physics: PhysicsEngine, state: PhysicsState, actions: Any) -> PhysicsSt
     return jax.lax.scan(step, state, actions)[1]
 
 
-def from_reset(row: np.ndarray) -> np.ndarray:
-    """The same place with no history, as a reset leaves it to the engine."""
-    return np.concatenate([row[:19], np.zeros(9)])
-
-
 def assert_same(a: PhysicsState, b: PhysicsState) -> None:
     for left, right in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):
         np.testing.assert_array_equal(left, right)
@@ -99,7 +94,7 @@ def test_c_engine_is_gymnasiums_half_cheetah_bit_for_bit(seed: int) -> None:
     cheetah.reset(seed=seed)
     expected, velocities = gymnasium_rows(cheetah, actions)
     physics = make_engine("mujoco")
-    states = jax.jit(lambda s, a: scan(physics, s, a))(load_row(from_reset(expected[0])), actions)
+    states = jax.jit(lambda s, a: scan(physics, s, a))(load_row(expected[0]), actions)
     np.testing.assert_array_equal(rows(states), expected[1:])
     np.testing.assert_array_equal(states.qpos, expected[1:, 1:10].astype(np.float32))
     np.testing.assert_array_equal(states.qvel, expected[1:, 10:19].astype(np.float32))
@@ -110,7 +105,6 @@ def test_our_own_reset_goes_on_as_gymnasiums_from_the_same_place() -> None:
     start = member(random_states(1, seed=3), 0)
     cheetah, actions = own_cheetah(), random_actions(3, 20)
     cheetah.reset(seed=0)
-    cheetah.data.qacc_warmstart[:] = 0.0
     cheetah.set_state(np.asarray(start.qpos, np.float64), np.asarray(start.qvel, np.float64))
     expected, _ = gymnasium_rows(cheetah, actions)
     physics = make_engine("mujoco")
@@ -145,7 +139,7 @@ def test_c_engine_is_bit_for_bit_itself_on_two_devices(tmp_path: Path) -> None:
         cheetah = own_cheetah()
         cheetah.reset(seed=seed)
         expected.append(gymnasium_rows(cheetah, actions[seed])[0])
-    start = np.stack([from_reset(visited[0]) for visited in expected])
+    start = np.stack([visited[0] for visited in expected])
     np.savez(tmp_path / "given.npz", start=start, actions=actions)
     root = Path(__file__).parents[1]
     environment = os.environ | {
@@ -176,15 +170,6 @@ def test_batch_is_a_loop_over_its_members_whatever_the_nesting(
     assert_same(member(same_action, 0), alone[0])
     monkeypatch.setattr(c_engine, "CAPACITY", 4)  # two calls of the pool, the second not full
     assert_same(batch_step()(states, actions), looped)
-
-
-def test_a_started_and_a_starting_simulation_share_a_batch() -> None:
-    states, actions = random_states(2, 6), random_actions(6, 2)
-    ahead = batch_step()(states, actions)
-    mixed = jax.tree.map(lambda a, b: jnp.stack([a[0], b[1]]), ahead, states)
-    together = batch_step()(mixed, actions)
-    assert_same(member(together, 0), member(batch_step()(ahead, actions), 0))
-    assert_same(member(together, 1), member(batch_step()(states, actions), 1))
 
 
 def test_float64_of_a_float32_is_exact() -> None:

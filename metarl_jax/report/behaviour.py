@@ -79,12 +79,12 @@ def collect_behaviour(
         return collect(policy, params, meta_episode, actors, greedy=greedy)[1]
 
     rollout = run(params, shown, actors_key)
-    before, after = _as_numpy((rollout.outcome.state, rollout.outcome.next_state))
+    before, after = as_numpy((rollout.outcome.state, rollout.outcome.next_state))
     episode = np.where(rollout.outcome.valid, rollout.outcome.episode, -1)  # [T, N]
 
     def scene(task: int, number: int) -> Scene:
         states = episode_states(before, after, episode[:, task] == number, task)
-        return draw(_as_numpy(_row(shown, task)), states)
+        return draw(as_numpy(_row(shown, task)), states)
 
     scenes = tuple(
         tuple(scene(task, number) for number in range(tasks.num_episodes))
@@ -129,7 +129,7 @@ def _row(tree: PyTree, index: int | Array) -> PyTree:
     return jax.tree.map(lambda x: x[index], tree)
 
 
-def _as_numpy(tree: PyTree) -> PyTree:
+def as_numpy(tree: PyTree) -> PyTree:
     """Every leaf as a numpy array; a typed key as the words it holds, for numpy has no keys."""
 
     def convert(x: Array) -> np.ndarray:

@@ -30,16 +30,20 @@ _SEEN = slice(1, 1 + 2 * NUM_JOINTS)  # qpos and qvel
 
 
 @functools.cache
-def mujoco_engine() -> PhysicsEngine:
+def mujoco_engine(threads: int | None = None) -> PhysicsEngine:
     """Makes the engine and its threads: one pool per device of this process.
 
     The pools are made here, before the run: threads started from within XLA's own have taken the
     process down, and so has one pool used by two threads at once.
+
+    Args:
+        threads: how many for all pools together, the callers' own among them; None is one for
+            each core that the process may use.
     """
     devices = jax.local_device_count()
     pools: queue.SimpleQueue[Pool] = queue.SimpleQueue()
     for _ in range(devices):
-        pools.put(Pool(half_cheetah(), max(1, _usable_cores() // devices)))
+        pools.put(Pool(half_cheetah(), max(1, (threads or _usable_cores()) // devices)))
 
     def on_host(context: Any, out: tuple[Any, Any], internal: Any, action: Any) -> None:
         del context
@@ -100,20 +104,9 @@ class Pool:
     def _step(self, before: np.ndarray, action: np.ndarray, after: np.ndarray) -> None:
         count = len(before)
         self._rows[:count] = before
-        time = before[:, 0]
-        if not time.all():
-            self._warm_up(np.flatnonzero(time == 0.0))
         self._commands[:count] = action
         self._batch.step(self._ids[:count], SUBSTEPS)
         after[:] = self._rows[:count]
-
-    def _warm_up(self, starting: np.ndarray) -> None:
-        """Finds the accelerations at an episode's start, as HalfCheetah-v5 does when it resets.
-
-        Done here, so that a reset needs no callback of its own.
-        """
-        self._commands[starting] = 0.0
-        self._batch.forward(starting)
 
 
 def _usable_cores() -> int:
@@ -123,7 +116,7 @@ def _usable_cores() -> int:
 
 
 def _initial(qpos: Array, qvel: Array) -> PhysicsState:
-    """Time 0 and no warm start; see `Pool._warm_up`."""
+    """Time 0 and no warm start, as HalfCheetah-v5 resets."""
     seen = _as_float64(jnp.concatenate([qpos, qvel])).reshape(-1)
     internal = jnp.zeros(2 * ROW, jnp.uint32).at[2 * _SEEN.start : 2 * _SEEN.stop].set(seen)
     return PhysicsState(qpos, qvel, jnp.zeros_like(qpos), internal)
