@@ -2,8 +2,8 @@
 
 An update samples B tasks, runs one whole meta-episode in each from an initial carry, and takes
 
-- A2C: one gradient step through the rollout itself. On-policy with one step a batch, the forward pass
-  of the rollout is the forward pass of the loss; no step of the policy is computed twice.
+- A2C: one gradient step through the rollout itself. On-policy with one step a batch, the forward
+  pass of the rollout is the forward pass of the loss; no step of the policy is computed twice.
 - REINFORCE: the same with values of 0 and λ = 1: the return of the rest of the meta-episode.
 - PPO: several epochs of minibatches of tasks, unrolling the memory over whole meta-episodes.
 """
@@ -40,6 +40,8 @@ from metarl_jax.schedules import Hyperparameters
 from metarl_jax.tasks import TaskDistribution
 from metarl_jax.types import Array, ConfigurationError, Key, PyTree
 
+DEFAULT_CONFIG = UpdateConfig()
+
 
 def a2c_objective(h: Hyperparameters) -> Loss:
     """Policy gradient + value error - entropy bonus."""
@@ -68,7 +70,7 @@ def a2c(
     tasks: TaskDistribution,
     policy: Policy,
     hyperparameters: Hyperparameters,
-    config: UpdateConfig = UpdateConfig(),
+    config: UpdateConfig = DEFAULT_CONFIG,
     *,
     objective: Objective = a2c_objective,
     windows: int = 1,
@@ -104,7 +106,7 @@ def reinforce(
     tasks: TaskDistribution,
     policy: Policy,
     hyperparameters: Hyperparameters,
-    config: UpdateConfig = UpdateConfig(),
+    config: UpdateConfig = DEFAULT_CONFIG,
     *,
     objective: Objective = reinforce_objective,
 ) -> Algorithm:
@@ -122,7 +124,7 @@ def ppo(
     tasks: TaskDistribution,
     policy: Policy,
     hyperparameters: Hyperparameters,
-    config: UpdateConfig = UpdateConfig(),
+    config: UpdateConfig = DEFAULT_CONFIG,
     *,
     objective: Objective = ppo_objective,
     epochs: int = 4,
@@ -150,8 +152,8 @@ def ppo(
     require_positive("minibatches", minibatches)
     if config.num_tasks % minibatches:
         raise ConfigurationError(
-            f"the {config.num_tasks} tasks of a batch do not divide into {minibatches} minibatches; "
-            f"{_nearest_multiple(config.num_tasks, minibatches)} tasks would."
+            f"the {config.num_tasks} tasks of a batch do not divide into {minibatches} "
+            f"minibatches; {_nearest_multiple(config.num_tasks, minibatches)} tasks would."
         )
     problem = _problem(tasks, policy, config, objective)
     return make_algorithm(problem, hyperparameters, _Epochs(problem, epochs, minibatches))
@@ -287,7 +289,10 @@ def _problem(
 def _take_tasks(batch: tuple[Rollout, Any, PyTree], indices: Array) -> tuple[Rollout, Any, PyTree]:
     """The rows of some tasks: axis 1 of [T, B, ...], axis 0 of [B, ...], scalars as they are."""
     rollout, targets, carry = batch
-    over_time = lambda x: jnp.take(x, indices, axis=1) if x.ndim > 1 else x
+
+    def over_time(x: Array) -> Array:
+        return jnp.take(x, indices, axis=1) if x.ndim > 1 else x
+
     return (
         jax.tree.map(over_time, rollout),
         jax.tree.map(over_time, targets),

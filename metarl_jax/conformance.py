@@ -38,15 +38,9 @@ def check_task_distribution(tasks: TaskDistribution) -> None:
     )
     _check_observation_space(tasks, task, observation)
     action = jax.eval_shape(lambda task: _some_action(tasks, task), task)
-    stepped = _shapes(
-        tasks,
-        "step_env(key, state, action, task)",
-        tasks.environment.step_env,
-        key,
-        state,
-        action,
-        task,
-    )
+    step_env = tasks.environment.step_env
+    method = "step_env(key, state, action, task)"
+    stepped = _shapes(tasks, method, step_env, key, state, action, task)
     _check_step(tasks, observation, state, stepped)
     _check_numbers(tasks, key)
 
@@ -59,7 +53,8 @@ def _shapes(tasks: TaskDistribution, method: str, function: Any, *arguments: Any
             raise
         raise ConfigurationError(
             f"{tasks.name}: {method} cannot be traced by jax: {type(error).__name__}: "
-            f"{str(error).splitlines()[0]} Write it with jax.numpy, free of Python control flow on arrays."
+            f"{str(error).splitlines()[0]} Write it with jax.numpy, free of Python control flow on "
+            "arrays."
         ) from error
 
 
@@ -69,19 +64,23 @@ def _leaves(tree: PyTree) -> dict[str, Any]:
     }
 
 
+def _form(leaf: Any) -> str:
+    return f"{leaf.dtype}{list(leaf.shape)}"
+
+
 def _expect_same(tasks: TaskDistribution, what: str, expected: PyTree, got: PyTree) -> None:
     """Same structure, and for each leaf the same shape, dtype and weak type."""
     before, after = _leaves(expected), _leaves(got)
     if before.keys() != after.keys():
         raise ConfigurationError(
-            f"{tasks.name}: {what} returns another structure: expected leaves {sorted(before)}, got "
-            f"{sorted(after)}; return the same pytree each time."
+            f"{tasks.name}: {what} returns another structure: expected leaves {sorted(before)}, "
+            f"got {sorted(after)}; return the same pytree each time."
         )
     for name, leaf in before.items():
         if (leaf.shape, leaf.dtype) != (after[name].shape, after[name].dtype):
             raise ConfigurationError(
-                f"{tasks.name}: {what} changes leaf {name}: expected {leaf.dtype}{list(leaf.shape)}, got "
-                f"{after[name].dtype}{list(after[name].shape)}; keep shape and dtype fixed."
+                f"{tasks.name}: {what} changes leaf {name}: expected {_form(leaf)}, got "
+                f"{_form(after[name])}; keep shape and dtype fixed."
             )
 
 
@@ -89,8 +88,8 @@ def _expect_strong(tasks: TaskDistribution, what: str, tree: PyTree) -> None:
     for name, leaf in _leaves(tree).items():
         if getattr(leaf, "weak_type", False):
             raise ConfigurationError(
-                f"{tasks.name}: {what} gives leaf {name} a weak type, as a plain Python number does; "
-                f"make it an array of a stated dtype, such as jnp.asarray(x, jnp.{leaf.dtype})."
+                f"{tasks.name}: {what} gives leaf {name} a weak type, as a plain Python number "
+                f"does; make it an array of a stated dtype: jnp.asarray(x, jnp.{leaf.dtype})."
             )
 
 
@@ -99,8 +98,8 @@ def _check_observation_space(tasks: TaskDistribution, task: PyTree, observation:
     declared = tuple(getattr(space, "shape", observation.shape))
     if declared != tuple(observation.shape):
         raise ConfigurationError(
-            f"{tasks.name}: reset_env returns an observation of shape {list(observation.shape)} where "
-            f"observation_space declares {list(declared)}; make them agree."
+            f"{tasks.name}: reset_env returns an observation of shape {list(observation.shape)} "
+            f"where observation_space declares {list(declared)}; make them agree."
         )
     if observation.dtype != jnp.float32:
         raise ConfigurationError(
@@ -112,9 +111,8 @@ def _check_observation_space(tasks: TaskDistribution, task: PyTree, observation:
 def _check_step(tasks: TaskDistribution, observation: Any, state: Any, stepped: Any) -> None:
     if not isinstance(stepped, tuple) or len(stepped) != 5:
         raise ConfigurationError(
-            f"{tasks.name}: step_env must return (observation, state, reward, terminated, info), got "
-            f"{len(stepped) if isinstance(stepped, tuple) else type(stepped).__name__} values; this is "
-            "gymnax 1.x's step_env."
+            f"{tasks.name}: step_env must return (observation, state, reward, terminated, info), "
+            f"as gymnax 1.x's does, got {len(jax.tree.leaves(stepped))} values."
         )
     next_observation, next_state, reward, terminated, _ = stepped
     _expect_same(tasks, "step_env", {"observation": observation}, {"observation": next_observation})
@@ -154,8 +152,8 @@ def _expect_numbers(tasks: TaskDistribution, method: str, values: PyTree, space:
         if not np.isfinite(value).all():
             raise ConfigurationError(
                 f"{tasks.name}: {method} returned a {name} that is not finite "
-                f"({np.asarray(value)!s:.80}) within {NUM_STEPS} steps; mend the environment before "
-                "training on it."
+                f"({np.asarray(value)!s:.80}) within {NUM_STEPS} steps; mend the environment "
+                "before training on it."
             )
     if isinstance(space, BoxSpace) and not isinstance(space, DiscreteSpace):
         observation = np.asarray(values["observation"])
@@ -163,8 +161,8 @@ def _expect_numbers(tasks: TaskDistribution, method: str, values: PyTree, space:
         if (observation < low).any() or (observation > high).any():
             raise ConfigurationError(
                 f"{tasks.name}: {method} returned an observation outside its declared space "
-                f"[{low.min():g}, {high.max():g}]: {observation[0]!s:.120}; widen observation_space "
-                "or clip the observation."
+                f"[{low.min():g}, {high.max():g}]: {observation[0]!s:.120}; widen "
+                "observation_space or clip the observation."
             )
 
 

@@ -70,7 +70,8 @@ def confidence_half_width(samples: np.ndarray) -> np.ndarray:
     samples = np.asarray(samples, np.float64)
     if samples.shape[0] < 2:
         return np.full(samples.shape[1:], np.nan)
-    return 1.96 * np.std(samples, axis=0, ddof=1) / np.sqrt(samples.shape[0])
+    deviation = np.asarray(np.std(samples, axis=0, ddof=1))
+    return np.asarray(1.96 * deviation / np.sqrt(samples.shape[0]))
 
 
 def meta_test_tasks(

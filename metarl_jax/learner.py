@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -156,7 +156,8 @@ def gradient_step(
     """
     trained = (learner.params.weights, learner.loss_params)
     updates, optimizer_state = _optimizer(h).update(gradient, learner.optimizer_state, trained)
-    weights, loss_params = optax.apply_updates(trained, updates)
+    stepped: Any = optax.apply_updates(trained, updates)
+    weights, loss_params = stepped
     learner = learner.replace(
         params=learner.params.replace(weights=weights),
         loss_params=loss_params,

@@ -2,14 +2,15 @@
 
     policy_gradient() + 0.5 * value_error() - 0.01 * entropy_bonus() + my_loss
 
-A loss gives one term for every step, [T, B], and named metrics. The algorithm sums the terms of valid
-steps over the batch and divides by T·B, so that a task's loss depends on that task alone. Losses know
-no optimiser. A plain function `(outputs, rollout, targets) -> [T, B]` composes with the others.
+A loss gives one term for every step, [T, B], and named metrics. The algorithm sums the terms of
+valid steps over the batch and divides by T·B, so that a task's loss depends on that task alone.
+Losses know no optimiser. A plain function `(outputs, rollout, targets) -> [T, B]` composes with
+the others.
 """
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any, Union
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -69,7 +70,7 @@ class Loss:
     __rmul__ = __mul__
 
 
-LossLike = Union[Loss, StepFunction]
+LossLike = Loss | StepFunction
 
 
 def as_loss(function: LossLike) -> Loss:
@@ -82,7 +83,7 @@ def as_loss(function: LossLike) -> Loss:
         return function
     if not callable(function):
         raise TypeError(
-            f"a loss composes with losses and with functions (outputs, rollout, targets) -> [T, B], "
+            "a loss composes with losses and with functions (outputs, rollout, targets) -> [T, B], "
             f"got {type(function).__name__}; to scale a loss, multiply it by a number."
         )
     name = getattr(function, "__name__", type(function).__name__)

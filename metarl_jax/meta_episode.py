@@ -59,8 +59,8 @@ class MetaEpisode:
     def __post_init__(self) -> None:
         if self.num_steps is not None and self.num_steps < 1:
             raise ConfigurationError(
-                f"the meta-episode's step budget must be at least 1, got {self.num_steps}; leave it "
-                "out to end a meta-episode after its number of episodes."
+                "the meta-episode's step budget must be at least 1, got "
+                f"{self.num_steps}; leave it out to end a meta-episode after its episodes."
             )
 
     @property
@@ -159,7 +159,10 @@ class MetaEpisode:
         transition = advanced.experience.transition
         ended = transition.terminated | transition.truncated
         following = self.next_episode(advanced)
-        select = lambda new, old: jnp.where(ended, new, old)
+
+        def select(new: Array, old: Array) -> Array:
+            return jnp.where(ended, new, old)
+
         return following.replace(
             environment_state=jax.tree.map(
                 select, following.environment_state, advanced.environment_state

@@ -1,7 +1,7 @@
 """The policy: embeds the experience, remembers it, and acts.
 
     τ_t = tanh(W_τ [s, a, r, s', terminated, truncated])    the last transition
-    o_t = tanh(W_o [s_t, describe(M)])                      where the agent is (and, if told, the task)
+    o_t = tanh(W_o [s_t, describe(M)])                      where it is (and, if told, the task)
     m_t = f_θ(m_{t-1}; τ_t, o_t)                            the memory
     π_t, V_t = heads([m_t, o_t])
 
@@ -185,7 +185,7 @@ def _policy(
         )
         experience = blank_experience(spec, contextual)
         embedding_weights = embedding.init(embedding_key, experience, statistics)
-        x = embedding.apply(embedding_weights, experience, statistics)
+        x: Any = embedding.apply(embedding_weights, experience, statistics)
         memory_weights = memory.init(memory_key, x)
         _, y = memory.step(memory_weights, memory.initial_carry(carry_key), x)
         heads_weights = heads.init(heads_key, jnp.concatenate([y, x.observation], axis=-1))
@@ -199,10 +199,11 @@ def _policy(
             params: PolicyParams, carry: PyTree, experience: Experience
         ) -> tuple[PyTree, PolicyOutput]:
             statistics = jax.lax.stop_gradient(params.statistics)
-            x = embedding.apply(params.weights["embedding"], experience, statistics)
+            x: Any = embedding.apply(params.weights["embedding"], experience, statistics)
             carry, y = remember(params.weights["memory"], carry, x)
             features = jnp.concatenate([y, x.observation], axis=-1)
-            distribution, value = heads.apply(params.weights["heads"], features)
+            heads_output: Any = heads.apply(params.weights["heads"], features)
+            distribution, value = heads_output
             target = statistics.value_target
             return carry, PolicyOutput(distribution, value * target.scale + target.mean, y)
 

@@ -57,8 +57,8 @@ def _experiment_at(name: str) -> Experiment:
         return found
     if not callable(found):
         raise ConfigurationError(
-            f"{place} has no experiment or function {attribute!r}; expected a function that returns "
-            "a TaskDistribution, or an Experiment."
+            f"{place} has no experiment or function {attribute!r}; expected a function that "
+            "returns a TaskDistribution, or an Experiment."
         )
     summary = (found.__doc__ or "").strip().partition("\n")[0]
     return Experiment(name=name, summary=summary, family=_checked(name, found))
@@ -90,7 +90,8 @@ def _import_file(path: Path) -> ModuleType:
             f"no file {str(path)!r} to take an experiment from; expected FILE.py:NAME."
         )
     spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[path.stem] = module  # dataclasses look their module up
     spec.loader.exec_module(module)

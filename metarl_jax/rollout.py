@@ -1,8 +1,8 @@
 """Rollouts: a policy acting in a batch of tasks, differentiable in its parameters.
 
-The batch is B tasks side by side; a rollout is `[T, B, …]`. Actions, rewards and the environment are
-cut off from the gradient, the policy's outputs are not: the forward pass of the rollout can be the
-forward pass of a loss.
+The batch is B tasks side by side; a rollout is `[T, B, …]`. Actions, rewards and the environment
+are cut off from the gradient, the policy's outputs are not: the forward pass of the rollout can be
+the forward pass of a loss.
 """
 
 from collections.abc import Callable

@@ -10,7 +10,7 @@ import numpy as np
 class Rectangle:
     """A filled rectangle in the plane; `x, y` is its lower left corner.
 
-    `role` is what it stands for: "floor", "wall", "goal" or "start". Whoever draws picks the colour.
+    `role` is what it stands for: "floor", "wall", "goal" or "start"; whoever draws picks a colour.
     """
 
     x: float
@@ -27,7 +27,7 @@ class Scene:
     Attributes:
         bounds: (x0, y0, x1, y1) of the plane; None where the family has no plane.
         shapes: what lies in the plane, drawn in this order.
-        path: [h + 1, 2] positions of the agent in the plane, the start included; None without a plane.
+        path: [h + 1, 2] positions of the agent, the start included; None without a plane.
         series: named time series over the episode's h steps, each [h].
         unit: unit of the series' vertical axis, "" where they have none.
     """

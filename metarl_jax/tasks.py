@@ -146,13 +146,14 @@ def specification(tasks: TaskDistribution) -> Specification:
     )
     if len(observation.shape) != 1:
         raise ConfigurationError(
-            f"{tasks.name}: observations must be vectors [O], got shape {observation.shape}; flatten "
-            "them in reset_env and step_env."
+            f"{tasks.name}: observations must be vectors [O], got shape {observation.shape}; "
+            "flatten them in reset_env and step_env."
         )
     context = jax.eval_shape(tasks.describe, task)
     if len(context.shape) != 1:
         raise ConfigurationError(
-            f"{tasks.name}: describe(task) must be a vector [C], got shape {context.shape}; flatten it."
+            f"{tasks.name}: describe(task) must be a vector [C], got shape {context.shape}; "
+            "flatten it."
         )
     num_actions, action_size = _action_sizes(tasks, task)
     return Specification(observation.shape[0], num_actions, action_size, context.shape[0])
@@ -165,6 +166,6 @@ def _action_sizes(tasks: TaskDistribution, task: Task) -> tuple[int | None, int 
     if isinstance(space, BoxSpace) and len(space.shape) == 1:
         return None, int(space.shape[0])
     raise ConfigurationError(
-        f"{tasks.name}: actions must be a Discrete space or a Box of rank 1, got {space!r}; wrap the "
-        "environment so that its action_space is one of these."
+        f"{tasks.name}: actions must be a Discrete space or a Box of rank 1, got {space!r}; wrap "
+        "the environment so that its action_space is one of these."
     )

@@ -1,7 +1,7 @@
 """The data that flows through the program: what is met in an MDP, and what a policy reads of it.
 
-`T` steps of a meta-episode, `B` tasks in the batch; time-major, `[T, B, ...]`. Every record below is
-written for one step of one task and carries whatever leading axes its user gives it.
+`T` steps of a meta-episode, `B` tasks in the batch; time-major, `[T, B, ...]`. Every record below
+is written for one step of one task and carries whatever leading axes its user gives it.
 """
 
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ Metrics = Mapping[str, Array]
 
 
 class ConfigurationError(ValueError):
-    """Something a person asked for cannot be done: says what was expected, given, and how to mend it."""
+    """What a person asked for cannot be done: says what was expected, given, and how to mend it."""
 
 
 class Transition(struct.PyTreeNode):
@@ -56,7 +56,7 @@ class Experience(struct.PyTreeNode):
     """What a policy reads at one step: where it is now, and the whole transition that led here.
 
     At an episode's first step `transition` is the last transition of the episode before, complete;
-    at a meta-episode's first step it is the blank one: zeros, and for a discrete action -1, no action.
+    at a meta-episode's first step it is `blank_transition`.
     """
 
     observation: Array  # [..., O] float32

@@ -264,20 +264,19 @@ def small_policy(tasks: TaskDistribution, memory: Memory | None = None) -> Polic
 
 
 def scripted_policy(script: Any) -> Policy:
-    """A policy over three actions that plays `script` [T], from its start in every meta-episode.
+    """Plays `script` [8, T] in `counter`: the action at time t in the task of that number.
 
-    Its value at step t is t, and the carry is the number of steps taken; past the script's end it
-    plays the last action on.
+    Its value at time t is t, and its carry is t itself.
     """
     script = jnp.asarray(script, jnp.int32)
 
     def step(params: Any, carry: Array, experience: Experience) -> tuple[Array, PolicyOutput]:
         del params
-        action = script[jnp.minimum(carry, script.shape[0] - 1)]
+        identity = experience.observation[..., 0].astype(jnp.int32)
+        action = script[identity, jnp.minimum(carry, script.shape[1] - 1)]
         logits = 1e4 * jax.nn.one_hot(action, 3, dtype=jnp.float32)
         value = carry.astype(jnp.float32)
-        features = jnp.zeros((*experience.episode_start.shape, 0), jnp.float32)
-        return carry + 1, PolicyOutput(Categorical(logits), value, features)
+        return carry + 1, PolicyOutput(Categorical(logits), value, jnp.zeros((*carry.shape, 0)))
 
     return Policy(
         name="scripted",

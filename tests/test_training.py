@@ -27,8 +27,9 @@ from metarl_jax.metrics_file import MetricsFile, keep_rows_until, read_rows
 from metarl_jax.normalization import identity_statistics
 from metarl_jax.policy import PolicyParams
 from metarl_jax.signals import stop_requests
-from metarl_jax.training import WALL_CLOCK_FIELDS, ExitCode, TrainingPlan, train
+from metarl_jax.training import ExitCode, TrainingPlan, train
 from metarl_jax.types import ConfigurationError
+from runs import chunks_compiled_once, rows_of
 
 PLAN = TrainingPlan(num_updates=24, updates_per_chunk=2, chunks_per_evaluation=3)
 STEPS_PER_UPDATE = 3_000_000_000  # more than int32 holds
@@ -112,12 +113,6 @@ def run(folder, *, algorithm=None, recorder=None, plan=PLAN, evaluate=evaluate, 
     )
 
 
-def rows_of(folder):
-    """The rows on disk, without what the wall clock makes of them."""
-    rows = read_rows(folder / "metrics.jsonl")
-    return [{k: v for k, v in row.items() if k not in WALL_CLOCK_FIELDS} for row in rows]
-
-
 def kill(number):
     return lambda: os.kill(os.getpid(), number)
 
@@ -127,18 +122,8 @@ def fail():
 
 
 @pytest.fixture(scope="module", autouse=True)
-def compiled_once():
-    """Runs of the same updates share one compiled chunk, which is most of their time here."""
-    known = {}
-
-    def compile_chunk(algorithm, num_updates, state):
-        name = (algorithm, num_updates)
-        known[name] = known.get(name) or real(algorithm, num_updates, state)
-        return known[name]
-
-    real = training.compile_chunk
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "compile_chunk", compile_chunk)
+def _compiled_once():
+    with chunks_compiled_once():
         yield
 
 

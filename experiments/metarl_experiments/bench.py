@@ -9,6 +9,7 @@ import json
 import statistics
 import time
 from collections.abc import Callable, Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from rich.table import Table
 
 from metarl_envs.bandit import bandit
 from metarl_envs.cheetah import cheetah_vel
+from metarl_envs.physics.model import SUBSTEPS, half_cheetah
 from metarl_experiments.runs import describe_machine
 from metarl_jax import (
     Architecture,
@@ -128,11 +130,9 @@ def physics_benchmark(repetitions: int, num_tasks: int = 256) -> list[Row]:
 
 
 def bare_rollout(num_tasks: int, num_steps: int) -> Callable[[], None]:
-    """`mujoco.rollout` of as many steps of as many half-cheetahs, on all of the machine's threads."""
-    import mujoco
-    from mujoco import rollout
-
-    from metarl_envs.physics.model import SUBSTEPS, half_cheetah
+    """`mujoco.rollout` of as many steps of as many half-cheetahs, on all the machine's threads."""
+    mujoco = import_module("mujoco")
+    rollout = import_module("mujoco.rollout")
 
     model, threads = half_cheetah(), describe_machine()["cores"]
     data = [mujoco.MjData(model) for _ in range(threads)]

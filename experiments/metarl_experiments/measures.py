@@ -81,7 +81,7 @@ def _summarize_mouse(tasks: TaskDistribution, task: Task, kept: Any) -> Values:
         fruitless = ~found[0]
         repeats = [
             set(kept["cell"][inside[1][:, b], b]) <= _known_empty(tasks, kept["cell"], inside[0], b)
-            for b in np.flatnonzero(fruitless)
+            for b in np.flatnonzero(fruitless).tolist()
         ]
         values["fruitless_repeat_rate"] = float(np.mean(repeats)) if repeats else 0.0
     return values

@@ -10,7 +10,6 @@ import dataclasses
 import json
 import subprocess
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -116,7 +115,7 @@ def record(job: Job, folder: Path) -> None:
         writer.writerows(rows[key] for key in sorted(rows))
 
 
-COLUMNS = (
+COLUMNS: tuple[str, ...] = (
     "experiment",
     "policy",
     "algorithm",
@@ -159,7 +158,7 @@ def _own_algorithm(job: Job) -> str:
     return load_experiment(job.experiment).settings.algorithm
 
 
-def _read(path: Path) -> dict[Sequence[str], dict[str, Any]]:
+def _read(path: Path) -> dict[tuple[str, str, str], dict[str, Any]]:
     if not path.exists():
         return {}
     with path.open(newline="") as file:

@@ -56,8 +56,8 @@ def create_run(folder: Path, config: RunConfig, arguments: Sequence[str]) -> Non
     """
     if (folder / "config.json").exists():
         raise ConfigurationError(
-            f"{folder} is a run already and is not overwritten; choose another --out, or go on with it: "
-            f"metarl train --resume {folder}"
+            f"{folder} is a run already and is not overwritten; choose another --out, or go on "
+            f"with it: metarl train --resume {folder}"
         )
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -65,8 +65,8 @@ def create_run(folder: Path, config: RunConfig, arguments: Sequence[str]) -> Non
         _write_json(folder / "config.json", dataclasses.asdict(config))
     except OSError as error:
         raise ConfigurationError(
-            f"expected a folder that can be written for the run, got {folder}: {error.strerror}; choose "
-            "another --out."
+            f"expected a folder that can be written for the run, got {folder}: {error.strerror}; "
+            "choose another --out."
         ) from error
 
 
@@ -80,8 +80,8 @@ def load_config(folder: Path) -> RunConfig:
         raw = json.loads((folder / "config.json").read_text())
     except (OSError, ValueError) as error:
         raise ConfigurationError(
-            f"expected a run's folder with a config.json, got {folder} ({error}); give the folder that "
-            "`metarl train` made."
+            f"expected a run's folder with a config.json, got {folder} ({error}); give the folder "
+            "that `metarl train` made."
         ) from error
     where = folder / "config.json"
     config = _record(RunConfig, raw, where)
@@ -144,8 +144,9 @@ def _record(kind: type, raw: Any, where: Path) -> dict[str, Any]:
     given = set(raw) if isinstance(raw, dict) else set()
     if given != expected:
         raise ConfigurationError(
-            f"{where}: expected the fields of a {kind.__name__}; missing {sorted(expected - given)}, "
-            f"unknown {sorted(given - expected)}; it was written by another version, or edited."
+            f"{where}: expected the fields of a {kind.__name__}; missing "
+            f"{sorted(expected - given)}, unknown {sorted(given - expected)}; it was written by "
+            "another version, or edited."
         )
     return raw
 

@@ -8,7 +8,6 @@ from typing import Any
 import jax
 import numpy as np
 import tyro
-from metarl_jax.report.console import Console
 
 from metarl_experiments.evaluate import EvaluateOptions, evaluate_run, print_evaluation
 from metarl_experiments.options import RunOptions, parse_train_options
@@ -26,6 +25,7 @@ from metarl_jax.evaluation import Evaluation, make_evaluator, meta_test_tasks
 from metarl_jax.experiment import Program, make_program
 from metarl_jax.policy import PolicyParams
 from metarl_jax.registry import load_experiment
+from metarl_jax.report.console import Console
 from metarl_jax.training import ExitCode, train
 from metarl_jax.types import ConfigurationError
 
@@ -54,8 +54,8 @@ def train_command(arguments: Sequence[str]) -> int:
     resumes = any(argument.partition("=")[0] == "--resume" for argument in arguments)
     if resumes and named:
         raise ConfigurationError(
-            f"a run is resumed with its own settings; expected `metarl train --resume RUN` without the "
-            f"name {arguments[0]!r}."
+            f"a run is resumed with its own settings; expected `metarl train --resume RUN` without "
+            f"the name {arguments[0]!r}."
         )
     if resumes:
         return _resume(tyro.cli(ResumeOptions, prog="metarl train", args=list(arguments)))
@@ -104,7 +104,7 @@ def _run(
         folder=folder,
         key=key,
         reporter=console,
-        loggers=_loggers(folder, options),
+        loggers=_loggers(folder, config, options),
         resume_from="latest" if resume else None,
     )
     console.finish(outcome.message)
@@ -147,14 +147,21 @@ def _header(folder: Path, config: RunConfig, program: Program) -> dict[str, str]
     }
 
 
-def _loggers(folder: Path, options: RunOptions) -> list[Any]:
+def _loggers(folder: Path, config: RunConfig, options: RunOptions) -> list[Any]:
     loggers: list[Any] = []
     if options.tensorboard:
-        from metarl_jax.loggers import tensorboard_logger
+        from metarl_jax.loggers import TensorBoardLogger
 
-        loggers.append(tensorboard_logger(folder))
+        loggers.append(TensorBoardLogger(folder))
     if options.wandb is not None:
-        from metarl_jax.loggers import wandb_logger
+        from metarl_jax.loggers import WandbLogger
 
-        loggers.append(wandb_logger(folder, options.wandb))
+        loggers.append(
+            WandbLogger(
+                folder,
+                project=options.wandb,
+                name=folder.name,
+                config=dataclasses.asdict(config),
+            )
+        )
     return loggers

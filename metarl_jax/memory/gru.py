@@ -5,9 +5,11 @@
     n = tanh(W_n x + b_n + r ⊙ (U_n h + c_n))
     h' = (1 - z) ⊙ n + z ⊙ h
 
-Cho et al. 2014, "Learning phrase representations using RNN encoder-decoder", eqs. 5-8, with the reset
-gate applied after the product (as cuDNN does), so that the three products with h are one.
+Cho et al. 2014, "Learning phrase representations using RNN encoder-decoder", eqs. 5-8, with the
+reset gate applied after the product (as cuDNN does), so that the three products with h are one.
 """
+
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -71,15 +73,16 @@ def gru(hidden_size: int = 128) -> Memory:
         return module.init(key, h, x)
 
     def step(params: PyTree, carry: Array, x: MemoryInput) -> tuple[Array, Array]:
-        h = module.apply(params, carry, x)
+        h: Any = module.apply(params, carry, x)
         return h, h
 
     def unroll(params: PyTree, carry: Array, xs: MemoryInput) -> tuple[Array, Array]:
         def recur(h: Array, projected: Array) -> tuple[Array, Array]:
-            h = module.apply(params, h, projected, method=_GRU.recur)
-            return h, h
+            new_h: Any = module.apply(params, h, projected, method=_GRU.recur)
+            return new_h, new_h
 
         # One large product for all steps; only the recurrence itself is sequential.
-        return jax.lax.scan(recur, carry, module.apply(params, xs, method=_GRU.project))
+        projected: Any = module.apply(params, xs, method=_GRU.project)
+        return jax.lax.scan(recur, carry, projected)
 
     return Memory("gru", init, initial_carry, step, unroll)

@@ -62,7 +62,11 @@ def make_case(name: str, family: str) -> Case:
     )
 
 
-@pytest.fixture(scope="module", params=[f"{p}-{f}" for p in POLICIES for f in FAMILIES])
+CASES = [f"{policy}-{family}" for policy in POLICIES for family in FAMILIES]
+CASES.remove("contextual-continuous")  # its parts are all in the others, and each case costs time
+
+
+@pytest.fixture(scope="module", params=CASES)
 def case(request: pytest.FixtureRequest) -> Case:
     return make_case(*request.param.split("-"))
 
@@ -149,16 +153,6 @@ def test_the_carry_keeps_its_shapes_and_types(case: Case) -> None:
     assert described(after) == described(carry)
     assert output.value.shape == ()
     assert all(leaf.dtype == jnp.float32 for leaf in jax.tree.leaves(output))
-
-
-def test_init_gives_weights_of_the_right_shape_and_identity_statistics() -> None:
-    case = make_case("recurrent", "discrete")
-    params = jax.jit(case.policy.init)(jax.random.key(0))
-    shapes = lambda tree: jax.tree.map(lambda x: (x.shape, x.dtype), tree)
-    assert shapes(params) == shapes(case.params)
-    assert_same(params, jax.jit(case.policy.init)(jax.random.key(0)))
-    statistics = params.statistics.observation
-    assert not statistics.mean.any() and np.all(statistics.variance == 1)
 
 
 def outputs_of(case: Case) -> Callable[[Experience], PolicyOutput]:

@@ -1,16 +1,17 @@
 """The mouse and its cheese: the worked example of meta-learning to explore, in four sizes."""
 
-from typing import Any
+import dataclasses
 
 from metarl_envs.mouse import mouse
 from metarl_jax.experiment import Experiment, Settings
 
-_SETTINGS: dict[str, Any] = {
-    "num_tasks": 256,
-    "learning_rate": (2e-3, 2e-4),
-    "discount": (0.97,),
-    "entropy_coefficient": (0.03, 0.0),
-}
+_SETTINGS = Settings(
+    num_tasks=256,
+    total_steps=40_000_000,
+    learning_rate=(2e-3, 2e-4),
+    discount=(0.97,),
+    entropy_coefficient=(0.03, 0.0),
+)
 
 mouse_lecture = Experiment(
     name="mouse_lecture",
@@ -24,7 +25,7 @@ mouse_lecture = Experiment(
         "num_episodes": 6,
         "step_cost": 0.0,
     },
-    settings=Settings(**_SETTINGS | {"hidden_size": 64, "total_steps": 3_000_000}),
+    settings=dataclasses.replace(_SETTINGS, hidden_size=64, total_steps=3_000_000),
 )
 
 mouse_cheese = Experiment(
@@ -32,7 +33,7 @@ mouse_cheese = Experiment(
     summary="7×7, fixed walls, the cheese anywhere",
     family=mouse,
     arguments={"walls": "fixed", "cheese": "anywhere"},
-    settings=Settings(**_SETTINGS | {"total_steps": 40_000_000}),
+    settings=_SETTINGS,
 )
 
 mouse_walls = Experiment(
@@ -40,7 +41,7 @@ mouse_walls = Experiment(
     summary="7×7, a fresh random maze, the cheese at a known place",
     family=mouse,
     arguments={"walls": "random", "cheese": "fixed"},
-    settings=Settings(**_SETTINGS | {"total_steps": 40_000_000}),
+    settings=_SETTINGS,
 )
 
 mouse_both = Experiment(
@@ -48,5 +49,5 @@ mouse_both = Experiment(
     summary="7×7, a fresh random maze and the cheese anywhere",
     family=mouse,
     arguments={"walls": "random", "cheese": "anywhere"},
-    settings=Settings(**_SETTINGS | {"total_steps": 40_000_000}),
+    settings=_SETTINGS,
 )
