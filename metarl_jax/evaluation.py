@@ -47,7 +47,7 @@ class Evaluation:
     @property
     def episode_return_mean(self) -> np.ndarray:
         """[E]: the adaptation curve."""
-        return np.mean(self.episode_returns, axis=0, dtype=np.float64)
+        return np.asarray(np.mean(self.episode_returns, axis=0, dtype=np.float64))
 
     @property
     def episode_return_ci95(self) -> np.ndarray:

@@ -163,7 +163,7 @@ def gradient_step(
         loss_params=loss_params,
         optimizer_state=optimizer_state,
     )
-    return learner, optax.global_norm(gradient)
+    return learner, optax.tree.norm(gradient)
 
 
 def observe(

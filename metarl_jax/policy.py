@@ -12,6 +12,7 @@ memory and the task told, and with neither. The tanh embedding before the memory
 
 import dataclasses
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -164,6 +165,16 @@ class _Heads(nn.Module):
         return x
 
 
+class _Parts(NamedTuple):
+    """What a policy is put together from."""
+
+    specification: Specification
+    contextual: bool
+    embedding: _Embedding
+    memory: Memory
+    heads: _Heads
+
+
 def _policy(
     name: str,
     tasks: TaskDistribution,
@@ -175,43 +186,49 @@ def _policy(
     spec = specification(tasks)
     embedding = _Embedding(architecture.embedding_size, spec.num_actions)
     heads = _Heads(spec, tuple(architecture.head_sizes), architecture.initial_log_std)
-
-    def init(key: Key) -> PolicyParams:
-        embedding_key, memory_key, heads_key, carry_key = jax.random.split(key, 4)
-        statistics = Statistics(
-            observation=identity_statistics((spec.observation_size,)),
-            reward=identity_statistics(),
-            value_target=identity_statistics(),
-        )
-        experience = blank_experience(spec, contextual)
-        embedding_weights = embedding.init(embedding_key, experience, statistics)
-        x: Any = embedding.apply(embedding_weights, experience, statistics)
-        memory_weights = memory.init(memory_key, x)
-        _, y = memory.step(memory_weights, memory.initial_carry(carry_key), x)
-        heads_weights = heads.init(heads_key, jnp.concatenate([y, x.observation], axis=-1))
-        weights = {"embedding": embedding_weights, "memory": memory_weights, "heads": heads_weights}
-        return PolicyParams(weights, statistics)
-
-    def through(
-        remember: Callable[..., tuple[PyTree, Array]],
-    ) -> Callable[[PolicyParams, PyTree, Experience], tuple[PyTree, PolicyOutput]]:
-        def act(
-            params: PolicyParams, carry: PyTree, experience: Experience
-        ) -> tuple[PyTree, PolicyOutput]:
-            statistics = jax.lax.stop_gradient(params.statistics)
-            x: Any = embedding.apply(params.weights["embedding"], experience, statistics)
-            carry, y = remember(params.weights["memory"], carry, x)
-            features = jnp.concatenate([y, x.observation], axis=-1)
-            heads_output: Any = heads.apply(params.weights["heads"], features)
-            distribution, value = heads_output
-            target = statistics.value_target
-            return carry, PolicyOutput(distribution, value * target.scale + target.mean, y)
-
-        return act
-
+    parts = _Parts(spec, contextual, embedding, memory, heads)
     return Policy(
-        name, contextual, init, memory.initial_carry, through(memory.step), through(memory.unroll)
+        name=name,
+        contextual=contextual,
+        init=partial(_initial_params, parts),
+        initial_carry=memory.initial_carry,
+        step=partial(_act, parts, memory.step),
+        unroll=partial(_act, parts, memory.unroll),
     )
+
+
+def _initial_params(parts: _Parts, key: Key) -> PolicyParams:
+    embedding_key, memory_key, heads_key, carry_key = jax.random.split(key, 4)
+    statistics = Statistics(
+        observation=identity_statistics((parts.specification.observation_size,)),
+        reward=identity_statistics(),
+        value_target=identity_statistics(),
+    )
+    experience = blank_experience(parts.specification, parts.contextual)
+    embedding = parts.embedding.init(embedding_key, experience, statistics)
+    x: Any = parts.embedding.apply(embedding, experience, statistics)
+    memory = parts.memory.init(memory_key, x)
+    _, y = parts.memory.step(memory, parts.memory.initial_carry(carry_key), x)
+    heads = parts.heads.init(heads_key, jnp.concatenate([y, x.observation], axis=-1))
+    return PolicyParams({"embedding": embedding, "memory": memory, "heads": heads}, statistics)
+
+
+def _act(
+    parts: _Parts,
+    remember: Callable[..., tuple[PyTree, Array]],
+    params: PolicyParams,
+    carry: PyTree,
+    experience: Experience,
+) -> tuple[PyTree, PolicyOutput]:
+    """One step, or a whole unroll: only `remember` knows of time."""
+    statistics = jax.lax.stop_gradient(params.statistics)
+    x: Any = parts.embedding.apply(params.weights["embedding"], experience, statistics)
+    carry, y = remember(params.weights["memory"], carry, x)
+    features = jnp.concatenate([y, x.observation], axis=-1)
+    heads_output: Any = parts.heads.apply(params.weights["heads"], features)
+    distribution, value = heads_output
+    target = statistics.value_target
+    return carry, PolicyOutput(distribution, value * target.scale + target.mean, y)
 
 
 def blank_experience(spec: Specification, contextual: bool) -> Experience:

@@ -1,8 +1,7 @@
-"""The mouse: dynamics against a plain loop, mazes by breadth-first search, exact references."""
+"""The mouse: dynamics against a plain loop, the law of its tasks, exact references."""
 
 from functools import cache
 from itertools import product
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -10,62 +9,11 @@ import numpy as np
 import pytest
 
 from metarl_envs import mazes
-from metarl_envs import mouse as mouse_module
-from metarl_envs.grids import DOWN, LEFT, RIGHT, UP
+from metarl_envs.grids import UP
 from metarl_envs.mouse import MouseTask, mouse, shortest_path_lengths
 from metarl_jax.tasks import TaskDistribution
 from metarl_jax.types import ConfigurationError
-
-MOVES = {UP: (0, 1), RIGHT: (1, 0), DOWN: (0, -1), LEFT: (-1, 0)}
-LECTURE: dict[str, Any] = {
-    "size": 3,
-    "walls": "none",
-    "cheese": "near",
-    "episode_length": 2,
-    "num_episodes": 6,
-    "step_cost": 0.0,
-}
-FAMILIES: dict[str, dict[str, Any]] = {
-    "lecture": LECTURE,
-    "cheese": {"walls": "fixed"},
-    "walls": {"cheese": "fixed"},
-    "both": {},
-    "corner": {"size": 4, "start": "corner", "cheese": "fixed", "sees_walls": True},
-}
-
-
-@cache
-def family(name: str) -> tuple[TaskDistribution, MouseTask]:
-    """A distribution and 10,000 independent tasks of it, stacked, as numpy arrays."""
-    tasks = mouse(**FAMILIES[name])
-    keys = jax.random.split(jax.random.key(0), 10_000)
-    return tasks, jax.tree.map(np.asarray, jax.jit(jax.vmap(tasks.sample))(keys))
-
-
-def first_tasks(name: str, count: int) -> MouseTask:
-    """The first so many of a family's tasks."""
-    return jax.tree.map(lambda leaf: leaf[:count], family(name)[1])
-
-
-def barred_ways(walls: np.ndarray) -> set[frozenset[tuple[int, int]]]:
-    """The pairs of neighbouring cells with a wall between them."""
-    size = walls.shape[1]
-    barred = set()
-    for x, y in product(range(size), range(size)):
-        if x + 1 < size and walls[0, y, x]:
-            barred.add(frozenset({(x, y), (x + 1, y)}))
-        if y + 1 < size and walls[1, y, x]:
-            barred.add(frozenset({(x, y), (x, y + 1)}))
-    return barred
-
-
-def moved(
-    size: int, barred: set[frozenset[tuple[int, int]]], cell: tuple[int, int], action: int
-) -> tuple[int, int]:
-    """Where a move leads, by a plain rule."""
-    x, y = cell[0] + MOVES[action][0], cell[1] + MOVES[action][1]
-    inside = 0 <= x < size and 0 <= y < size
-    return (x, y) if inside and frozenset({cell, (x, y)}) not in barred else cell
+from mouse_oracle import FAMILIES, LECTURE, MOVES, barred_ways, family, first_tasks, moved
 
 
 def play(tasks: TaskDistribution, task: MouseTask, actions: np.ndarray) -> tuple[np.ndarray, ...]:
@@ -130,158 +78,11 @@ def test_the_first_observation_hides_the_task() -> None:
     assert set(states.y.tolist()) == {0}
 
 
-@pytest.fixture(scope="module")
-def ten_thousand_walls() -> np.ndarray:
-    """[10,000, 2, 7, 7] bool, the walls of independent tasks of the default family."""
-    return np.asarray(family("both")[1].walls)
-
-
-def reached_cells(walls: np.ndarray) -> np.ndarray:
-    """[N, S²] bool: cells that moves in the environment lead to, by breadth-first search."""
-    size = walls.shape[-1]
-    environment = mouse(size=size).environment
-    x, y = jnp.arange(size**2) % size, jnp.arange(size**2) // size
-    _, state = environment.reset_env(
-        jax.random.key(0), MouseTask(jnp.int32(0), jnp.asarray(walls[0]))
-    )
-
-    def step(walls: jax.Array, x: jax.Array, y: jax.Array, action: jax.Array) -> jax.Array:
-        task = MouseTask(jnp.int32(0), walls)
-        beyond = environment.step_env(jax.random.key(0), state.replace(x=x, y=y), action, task)[1]
-        return beyond.y * size + beyond.x
-
-    per_move = jax.vmap(step, (None, None, None, 0))
-    per_cell = jax.vmap(per_move, (None, 0, 0, None))
-    per_maze = jax.jit(jax.vmap(per_cell, (0, None, None, None)))
-    beyond = np.asarray(per_maze(jnp.asarray(walls), x, y, jnp.arange(4)))  # [N, S², 4]
-    reached = np.zeros(beyond.shape[:2], bool)
-    reached[:, size // 2] = True
-    frontier = reached.copy()
-    while frontier.any():
-        maze, cell = np.nonzero(frontier)
-        seen = reached.copy()
-        reached[np.repeat(maze, 4), beyond[maze, cell].ravel()] = True
-        frontier = reached & ~seen
-    return reached
-
-
-def test_every_cell_of_ten_thousand_mazes_can_be_reached(ten_thousand_walls: np.ndarray) -> None:
-    reached = reached_cells(ten_thousand_walls)
-    assert reached.shape == (10_000, 49)
-    assert reached.all()
-
-
-def test_ten_thousand_mazes_are_all_different(ten_thousand_walls: np.ndarray) -> None:
-    assert len({maze.tobytes() for maze in ten_thousand_walls}) == 10_000
-
-
-def test_a_maze_opens_a_spanning_tree_and_a_fifth_of_the_rest(
-    ten_thousand_walls: np.ndarray,
-) -> None:
-    inner = mazes.inner_walls(7)
-    assert inner.sum() == 84
-    assert ten_thousand_walls[:, ~inner].all(), "the edge of the grid is walled"
-    extra = 84 - ten_thousand_walls[:, inner].sum(axis=1) - 48
-    assert extra.min() >= 0
-    standard_error = np.sqrt(36 * 0.2 * 0.8 / 10_000)
-    assert abs(extra.mean() - 36 * 0.2) < 4 * standard_error
-    assert extra.var() == pytest.approx(36 * 0.2 * 0.8, rel=0.1)
-
-
-def test_no_wall_is_likelier_than_its_mirror_image(ten_thousand_walls: np.ndarray) -> None:
-    right = ten_thousand_walls[:, 0, :, :-1].mean(axis=0)  # [y, x]
-    above = ten_thousand_walls[:, 1, :-1].mean(axis=0).T  # turned so that both are [line, gap]
-    images = np.stack([right, right[::-1], right[:, ::-1], right[::-1, ::-1], above])
-    assert np.ptp(images, axis=0).max() < 6 * np.sqrt(0.25 / 10_000)
-
-
-def minimum_spanning_tree(order: np.ndarray) -> np.ndarray:
-    """[2, S, S] bool: Kruskal's tree, by sets of cells."""
-    size = order.shape[-1]
-    tree = np.zeros(order.shape, bool)
-    groups = [{(x, y)} for y in range(size) for x in range(size)]
-    for flat in np.argsort(order, axis=None):
-        side, y, x = np.unravel_index(flat, order.shape)
-        beyond = (x + 1, y) if side == 0 else (x, y + 1)
-        if max(beyond) == size:
-            continue
-        one = next(group for group in groups if (x, y) in group)
-        other = next(group for group in groups if beyond in group)
-        if one is not other:
-            tree[side, y, x] = True
-            groups.remove(other)
-            one |= other
-    return tree
-
-
-@pytest.mark.parametrize("size", [2, 3, 7])
-def test_the_spanning_tree_is_the_minimum_one(size: int) -> None:
-    random = np.random.default_rng(0)
-    orders = np.stack([random.permutation(2 * size**2).reshape(2, size, size) for _ in range(30)])
-    trees = jax.jit(jax.vmap(mazes.spanning_tree))(jnp.asarray(orders, jnp.int32))
-    np.testing.assert_array_equal(trees, [minimum_spanning_tree(order) for order in orders])
-
-
-@pytest.mark.parametrize("size", [2, 7])
-def test_without_extra_openings_a_maze_is_a_tree(size: int) -> None:
-    keys = jax.random.split(jax.random.key(0), 200)
-    make = jax.jit(jax.vmap(lambda key: mazes.random_walls(key, size, 0.0)))
-    fresh = np.asarray(make(keys))
-    fixed = np.stack([mazes.fixed_walls(seed, size, 0.0) for seed in range(200)])
-    for walls in (fresh, fixed):
-        assert np.all((~walls).sum(axis=(1, 2, 3)) == size**2 - 1)
-        assert reached_cells(walls).all()
-
-
-def test_shortest_paths_are_those_of_a_search_by_levels(ten_thousand_walls: np.ndarray) -> None:
-    for walls in ten_thousand_walls[:40]:
-        barred = barred_ways(walls)
-        level, lengths, steps = {(3, 0)}, {}, 0
-        while level:
-            lengths |= dict.fromkeys(level, steps)
-            level = {moved(7, barred, cell, move) for cell in level for move in MOVES} - set(
-                lengths
-            )
-            steps += 1
-        expected = [lengths[x, y] for y in range(7) for x in range(7)]
-        assert mazes.shortest_path_lengths(walls, (3, 0)).tolist() == expected
-
-
-def test_unreachable_cells_have_no_path() -> None:
-    walls = np.ones((2, 3, 3), bool)
-    walls[0, 0, 0] = False
-    assert mazes.shortest_path_lengths(walls, (0, 0)).tolist() == [0, 1] + [-1] * 7
-
-
 def test_lengths_of_stacked_tasks_lead_to_their_cheese() -> None:
     tasks, task = family("both")[0], first_tasks("both", 30)
     lengths = shortest_path_lengths(tasks.environment, task)  # pyright: ignore[reportArgumentType]
     for walls, cheese, length in zip(task.walls, task.cheese, lengths, strict=True):
         assert length == mazes.shortest_path_lengths(walls, (3, 0))[cheese] > 0
-
-
-def drawn(walls: np.ndarray, marks: dict[tuple[int, int], str]) -> list[str]:
-    """A maze in letters, the top row first."""
-    size = walls.shape[1]
-    lines = []
-    for y in reversed(range(size)):
-        lines.append("+" + "".join(("--" if walls[1, y, x] else "  ") + "+" for x in range(size)))
-        cells = (
-            marks.get((x, y), " ") + " " + ("|" if walls[0, y, x] else " ") for x in range(size)
-        )
-        lines.append("|" + "".join(cells))
-    return [*lines, "+" + "--+" * size]
-
-
-def test_the_fixed_maze_is_the_one_drawn_in_the_module() -> None:
-    tasks = mouse(walls="fixed")
-    assert tasks.all_tasks is not None
-    walls = np.asarray(tasks.all_tasks().walls)
-    assert np.all(walls == walls[0])
-    picture = drawn(walls[0], {(3, 0): "S", (3, 6): "C"})
-    documented = [line.strip() for line in (mouse_module.__doc__ or "").splitlines()]
-    assert documented[-len(picture) :] == picture
-    assert mazes.shortest_path_lengths(walls[0], (3, 0)).max() <= 28
 
 
 @pytest.mark.parametrize(

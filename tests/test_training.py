@@ -207,9 +207,35 @@ def test_the_next_chunk_runs_while_metrics_are_fetched(tmp_path, monkeypatch):
     assert events == ahead * 4
 
 
-def test_evaluation_does_not_disturb_training(tmp_path, undisturbed):
-    plan = TrainingPlan(num_updates=24, updates_per_chunk=4, chunks_per_checkpoint=2)
-    assert digest(run(tmp_path / "run", plan=plan).state) == digest(undisturbed[1].state)
+@pytest.mark.parametrize(("per_evaluation", "per_checkpoint"), [(1, 4), (4, 1)])
+def test_evaluations_and_checkpoints_do_not_disturb_training(
+    tmp_path, undisturbed, per_evaluation, per_checkpoint
+):
+    plan = TrainingPlan(
+        num_updates=24,
+        updates_per_chunk=2,
+        chunks_per_evaluation=per_evaluation,
+        chunks_per_checkpoint=per_checkpoint,
+        checkpoints_kept=99,
+    )
+    outcome = run(tmp_path / "run", plan=plan)
+    assert digest(outcome.state) == digest(undisturbed[1].state)
+    assert steps(tmp_path / "run" / "checkpoints") == list(range(24, 0, -2 * per_checkpoint))
+    returns = {r["update"]: r["meta_test_total_return"] for r in _evaluated(tmp_path / "run")}
+    assert list(returns) == list(range(2 * per_evaluation, 25, 2 * per_evaluation))
+    shared = {r["update"]: r["meta_test_total_return"] for r in _evaluated(undisturbed[0])}
+    assert all(returns[update] == shared[update] for update in returns.keys() & shared.keys())
+
+
+def _evaluated(folder):
+    return [row for row in rows_of(folder) if "meta_test_total_return" in row]
+
+
+def test_a_chunk_consumes_its_state():
+    state = walk().init(jax.random.key(0))
+    chunk = training.compile_chunk(walk(), 2, state)
+    chunk(state)
+    assert state.learner.params.weights["w"].is_deleted()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

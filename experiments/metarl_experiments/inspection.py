@@ -1,5 +1,6 @@
 """`metarl list` and `metarl doctor`."""
 
+import dataclasses
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -15,7 +16,7 @@ from metarl_jax.registry import experiment_names, load_experiment
 
 def list_command(arguments: Sequence[str]) -> int:
     """Prints every installed preset."""
-    tyro.cli(_no_options, prog="metarl list", args=list(arguments))
+    tyro.cli(_NoOptions, prog="metarl list", args=list(arguments))
     table = Table("preset", "learned by", "what it is", box=None)
     for name in experiment_names():
         experiment = load_experiment(name)
@@ -26,7 +27,7 @@ def list_command(arguments: Sequence[str]) -> int:
 
 def doctor_command(arguments: Sequence[str]) -> int:
     """Checks that everything a run needs is in place; returns 1 where something is not."""
-    tyro.cli(_no_options, prog="metarl doctor", args=list(arguments))
+    tyro.cli(_NoOptions, prog="metarl doctor", args=list(arguments))
     console = Console(highlight=False)
     machine = describe_machine()
     for name, version in machine.pop("versions").items():
@@ -43,8 +44,9 @@ def doctor_command(arguments: Sequence[str]) -> int:
     return 1 if failures else 0
 
 
-def _no_options() -> None:
-    """Takes no options."""
+@dataclasses.dataclass(frozen=True)
+class _NoOptions:
+    """This command takes no options."""
 
 
 def _passes(console: Console, name: str, check: Callable[[], str]) -> bool:
