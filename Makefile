@@ -53,14 +53,14 @@ doctor: $(run_stamp) ## say what this machine has: versions, devices, physics en
 	$(metarl) doctor $(ARGS)
 
 test: $(dev_stamp) ## run the tests: make test ARGS="-k memory"
-	$(python) -m pytest -n 2 tests $(ARGS)
+	$(python) -m pytest -n 2 --dist loadfile $(ARGS)
 
 check: $(dev_stamp) ## format, lint, types, architecture, tests: what a change must pass
 	$(python) -m ruff format --check $(source)
 	$(python) -m ruff check $(source)
 	$(python) -m pyright
 	$(python) -m pytest tests/test_architecture.py
-	$(python) -m pytest -n 2 tests --ignore=tests/test_architecture.py
+	$(python) -m pytest -n 2 --dist loadfile --ignore=tests/test_architecture.py
 
 format: $(dev_stamp) ## rewrite the source in the house's format
 	$(python) -m ruff check --fix $(source)

@@ -287,17 +287,14 @@ def _problem(
 
 
 def _take_tasks(batch: tuple[Rollout, Any, PyTree], indices: Array) -> tuple[Rollout, Any, PyTree]:
-    """The rows of some tasks: axis 1 of [T, B, ...], axis 0 of [B, ...], scalars as they are."""
+    """The rows of some tasks: of [T, B, ...] and, in the carry and the final value, of [B, ...]."""
     rollout, targets, carry = batch
 
     def over_time(x: Array) -> Array:
         return jnp.take(x, indices, axis=1) if x.ndim > 1 else x
 
-    return (
-        jax.tree.map(over_time, rollout),
-        jax.tree.map(over_time, targets),
-        jax.tree.map(lambda x: x[indices], carry),
-    )
+    rows = jax.tree.map(over_time, rollout).replace(final_value=rollout.final_value[indices])
+    return rows, jax.tree.map(over_time, targets), jax.tree.map(lambda x: x[indices], carry)
 
 
 def _nearest_multiple(value: int, factor: int) -> int:

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from instruments import assert_same, random_params, relative_error
 from metarl_jax.memory import Memory, MemoryInput, gru, unroll_by_steps
 from metarl_jax.meta_episode import MetaEpisode
 from metarl_jax.normalization import identity_statistics
@@ -19,15 +20,7 @@ from metarl_jax.policy import Architecture, Policy, Statistics, recurrent_policy
 from metarl_jax.rollout import Rollout, collect, episode_returns, start, task_keys
 from metarl_jax.tasks import TaskDistribution
 from metarl_jax.types import Array, ConfigurationError, Experience, PyTree
-from probes import (
-    assert_same,
-    counter,
-    random_params,
-    relative_error,
-    revealed_target,
-    scripted_policy,
-    small_policy,
-)
+from probes import counter, revealed_target, scripted_policy, small_policy
 
 NUM_TASKS, LENGTH, EPISODES = 8, 3, 3
 SCRIPT = np.random.default_rng(0).choice([0, 1, 2], (NUM_TASKS, 32), p=[0.3, 0.4, 0.3])

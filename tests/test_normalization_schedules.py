@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from instruments import assert_same
 from metarl_jax.normalization import (
     HORIZON,
     RunningStatistics,
@@ -14,7 +15,6 @@ from metarl_jax.normalization import (
 )
 from metarl_jax.schedules import at_progress, hyperparameters, interpolate
 from metarl_jax.types import ConfigurationError
-from probes import assert_same
 
 
 def batches(count: int) -> list[tuple[np.ndarray, np.ndarray]]:

@@ -7,9 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from instruments import assert_same, noise_like, relative_error
 from metarl_jax.memory import Memory, MemoryInput, gru, memoryless, unroll_by_steps
 from metarl_jax.types import Array, PyTree
-from probes import assert_same, noise_like, relative_error
 
 MEMORIES = {"gru": gru(7), "memoryless": memoryless()}
 NUM_STEPS, NUM_TASKS = 6, 3

@@ -8,6 +8,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from instruments import (
+    assert_same,
+    noise_like,
+    random_experience,
+    random_params,
+    relative_error,
+)
 from metarl_jax.memory import gru, unroll_by_steps
 from metarl_jax.policy import (
     Architecture,
@@ -20,15 +27,7 @@ from metarl_jax.policy import (
 )
 from metarl_jax.tasks import TaskDistribution
 from metarl_jax.types import Array, Experience, PyTree
-from probes import (
-    assert_same,
-    counter,
-    noise_like,
-    random_experience,
-    random_params,
-    relative_error,
-    revealed_target,
-)
+from probes import counter, revealed_target
 
 NUM_STEPS, NUM_TASKS = 5, 3
 ARCHITECTURE = Architecture(embedding_size=6, head_sizes=(5,))

@@ -26,7 +26,14 @@ CAPACITY = 1024
 ROW = 1 + 3 * NUM_JOINTS
 """W. In this order: time, qpos, qvel, warm start."""
 _QPOS = slice(1, 1 + NUM_JOINTS)
-_SEEN = slice(1, 1 + 2 * NUM_JOINTS)  # qpos and qvel
+_QVEL = slice(_QPOS.stop, _QPOS.stop + NUM_JOINTS)
+_JOINTS = jax.ShapeDtypeStruct((NUM_JOINTS,), jnp.float32)
+_SHAPES = PhysicsState(
+    qpos=_JOINTS,
+    qvel=_JOINTS,
+    displacement=_JOINTS,
+    internal=jax.ShapeDtypeStruct((2 * ROW,), jnp.uint32),
+)
 
 
 @functools.cache
@@ -45,30 +52,27 @@ def mujoco_engine(threads: int | None = None) -> PhysicsEngine:
     for _ in range(devices):
         pools.put(Pool(half_cheetah(), max(1, (threads or _usable_cores()) // devices)))
 
-    def on_host(context: Any, out: tuple[Any, Any], internal: Any, action: Any) -> None:
+    def on_host(context: Any, out: PhysicsState, internal: Any, action: Any) -> None:
         del context
         before = np.asarray(internal).view(np.float64).reshape(-1, ROW)
-        after = np.asarray(out[0]).view(np.float64).reshape(-1, ROW)
-        seen = np.asarray(out[1]).reshape(-1, 3 * NUM_JOINTS)
+        after = np.asarray(out.internal).view(np.float64).reshape(-1, ROW)
         pool = pools.get()
         try:
             pool.step(before, np.asarray(action).reshape(-1, NUM_ACTUATORS), after)
         finally:
             pools.put(pool)
-        seen[:, : 2 * NUM_JOINTS] = after[:, _SEEN]
-        seen[:, 2 * NUM_JOINTS :] = after[:, _QPOS] - before[:, _QPOS]
+        np.asarray(out.qpos).reshape(-1, NUM_JOINTS)[:] = after[:, _QPOS]
+        np.asarray(out.qvel).reshape(-1, NUM_JOINTS)[:] = after[:, _QVEL]
+        moved = after[:, _QPOS] - before[:, _QPOS]
+        np.asarray(out.displacement).reshape(-1, NUM_JOINTS)[:] = moved
 
-    row = jax.ShapeDtypeStruct((2 * ROW,), jnp.uint32)
-    seen = jax.ShapeDtypeStruct((3 * NUM_JOINTS,), jnp.float32)
-    call = buffer_callback(on_host, (row, seen), vmap_method="broadcast_all")
+    call = buffer_callback(on_host, _SHAPES, vmap_method="broadcast_all")
 
     def step(state: PhysicsState, action: Array) -> PhysicsState:
         # MuJoCo ignores a command that is not finite too, but says so on stderr every time.
         action = jnp.where(jnp.isfinite(action).all(), action, 0.0)
-        internal, seen = call(state.internal, jax.lax.stop_gradient(action))
-        internal, seen = _varying_as(state.internal, action, internal, seen)
-        qpos, qvel, displacement = jnp.split(seen, 3)
-        return PhysicsState(qpos, qvel, displacement, internal)
+        after = call(state.internal, jax.lax.stop_gradient(action))
+        return _varying_as(state.internal, action, after)
 
     return PhysicsEngine("mujoco", _initial, step)
 
@@ -117,8 +121,8 @@ def _usable_cores() -> int:
 
 def _initial(qpos: Array, qvel: Array) -> PhysicsState:
     """Time 0 and no warm start, as HalfCheetah-v5 resets."""
-    seen = _as_float64(jnp.concatenate([qpos, qvel])).reshape(-1)
-    internal = jnp.zeros(2 * ROW, jnp.uint32).at[2 * _SEEN.start : 2 * _SEEN.stop].set(seen)
+    words = _as_float64(jnp.concatenate([qpos, qvel])).reshape(-1)
+    internal = jnp.zeros(2 * ROW, jnp.uint32).at[2 * _QPOS.start : 2 * _QVEL.stop].set(words)
     return PhysicsState(qpos, qvel, jnp.zeros_like(qpos), internal)
 
 
@@ -137,11 +141,11 @@ def _as_float64(value: Array) -> Array:
     return jnp.stack([lower, upper], axis=-1)
 
 
-def _varying_as(row: Array, action: Array, *outputs: Array) -> tuple[Array, ...]:
+def _varying_as(row: Array, action: Array, after: PhysicsState) -> PhysicsState:
     """Tells `shard_map` that a callback's outputs vary over the devices where its inputs do.
 
     jax takes them for the same everywhere. The condition is never true, and compiles to nothing.
     """
     marker = row[0] ^ jax.lax.bitcast_convert_type(action[0], jnp.uint32)
     never = marker != marker
-    return tuple(jnp.where(never, jnp.zeros_like(out), out) for out in outputs)
+    return jax.tree.map(lambda out: jnp.where(never, jnp.zeros_like(out), out), after)

@@ -1,0 +1,89 @@
+"""To look inside a run: random weights and data, the gradient that was applied, comparisons."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from metarl_jax.learner import TrainState
+from metarl_jax.policy import Policy, PolicyParams, blank_experience
+from metarl_jax.tasks import TaskDistribution, specification
+from metarl_jax.types import Array, Experience, PyTree
+
+ADAM_FIRST_MOMENT_SHARE = 0.1
+"""1 - β₁: what Adam's first moment holds of a gradient after one step."""
+
+
+def noise_like(shapes: PyTree, seed: int = 0, scale: float = 0.4) -> PyTree:
+    """Random leaves of given shapes and dtypes: normals, small whole numbers, coin flips."""
+    rng = np.random.default_rng(seed)
+
+    def draw(leaf: Any) -> Array:
+        if leaf.dtype == jnp.bool_:
+            return jnp.asarray(rng.random(leaf.shape) < 0.5)
+        if jnp.issubdtype(leaf.dtype, jnp.integer):
+            return jnp.asarray(rng.integers(0, 2, leaf.shape), leaf.dtype)
+        return jnp.asarray(scale * rng.normal(size=leaf.shape), leaf.dtype)
+
+    return jax.tree.map(draw, shapes)
+
+
+def random_params(policy: Policy, seed: int = 0) -> PolicyParams:
+    """Random weights, nowhere at a symmetric point, and statistics that are not the identity.
+
+    A fresh policy answers almost alike whatever it reads (its last layers start near 0), and tests
+    on it would miss what is wired wrongly. Nor is anything compiled here, as `init` would.
+    """
+    shapes = jax.eval_shape(policy.init, jax.random.key(0))
+    half = lambda leaf: jnp.full(leaf.shape, 0.5, leaf.dtype)  # mean 0.5, variance 0.5
+    return PolicyParams(noise_like(shapes.weights, seed), jax.tree.map(half, shapes.statistics))
+
+
+def random_experience(tasks: TaskDistribution, contextual: bool, *leading: int) -> Experience:
+    """An experience of noise, with leading axes."""
+    blank = blank_experience(specification(tasks), contextual)
+    wide = jax.tree.map(lambda x: jax.ShapeDtypeStruct((*leading, *x.shape), x.dtype), blank)
+    return noise_like(wide, seed=1, scale=1.0)
+
+
+def lively(state: TrainState, seed: int = 0) -> TrainState:
+    """The train state with random weights in the place of fresh ones, which answer almost alike."""
+    learner = state.learner
+    weights = noise_like(learner.params.weights, seed)
+    params = learner.params.replace(weights=weights)
+    return state.replace(learner=learner.replace(params=params))
+
+
+def applied_gradient(state: TrainState) -> PyTree:
+    """The gradient that reached Adam, out of the state after a run's first update.
+
+    With respect to (weights, loss_params), after the clipping: give an infinite maximum norm to see
+    the raw one. Parameters after a step of Adam would hide a gradient wrong by a factor.
+    """
+    moment = optax.tree_utils.tree_get(state.learner.optimizer_state, "mu")
+    return jax.tree.map(lambda m: m / ADAM_FIRST_MOMENT_SHARE, moment)
+
+
+def relative_error(actual: PyTree, expected: PyTree) -> float:
+    """max |actual - expected| over max |expected|, the maxima over all leaves."""
+    pairs = zip(jax.tree.leaves(actual), jax.tree.leaves(expected), strict=True)
+    difference = size = 0.0
+    for a, e in pairs:
+        assert np.shape(a) == np.shape(e)
+        difference = max(
+            difference, float(np.max(np.abs(np.asarray(a) - np.asarray(e)), initial=0))
+        )
+        size = max(size, float(np.max(np.abs(np.asarray(e)), initial=0)))
+    return difference / size if size else difference
+
+
+def assert_same(actual: PyTree, expected: PyTree) -> None:
+    """Every leaf equal bit for bit, dtypes too; typed keys by their data."""
+    assert jax.tree.structure(actual) == jax.tree.structure(expected)
+    for a, e in zip(jax.tree.leaves(actual), jax.tree.leaves(expected), strict=True):
+        assert a.dtype == e.dtype
+        if jnp.issubdtype(a.dtype, jax.dtypes.prng_key):
+            a, e = jax.random.key_data(a), jax.random.key_data(e)
+        np.testing.assert_array_equal(np.asarray(a), np.asarray(e))
