@@ -1,4 +1,4 @@
-"""Task families that each break one law; `metarl train tests/broken_families.py:NAME` refuses them."""
+"""Task families that each break one law, which `metarl train FILE.py:NAME` refuses."""
 
 import dataclasses
 import itertools

@@ -257,18 +257,17 @@ def traced(ends_early):
     return dataclasses.replace(counter(ends_early=ends_early), scene=scene)
 
 
-# Action 1 ends an episode where that is allowed; H = 3, E = 3.
-@pytest.mark.parametrize(
-    ("ends_early", "script", "lengths"),
-    [
-        (False, [0], (3, 3, 3)),
-        (True, [0, 1, 1, 0, 0, 1], (2, 1, 3)),
-        (True, [0, 0, 0, 0, 1, 1], (3, 2, 1)),
-    ],
+# Action 1 ends an episode where that is allowed; H = 3, E = 3. One row for each of 8 tasks.
+SCRIPT = np.array(
+    [[0] * 6, [1] * 6, [0, 1, 1, 0, 0, 1], [0, 0, 0, 0, 1, 1]] + [[0, 0, 1, 1, 1, 1]] * 4
 )
-def test_states_of_an_episode_run_from_its_reset_to_its_end(ends_early, script, lengths):
+LENGTHS = [(3, 3, 3), (1, 1, 1), (2, 1, 3), (3, 2, 1)] + [(3, 1, 1)] * 4
+
+
+@pytest.mark.parametrize(("ends_early", "lengths"), [(False, [(3, 3, 3)] * 8), (True, LENGTHS)])
+def test_states_of_an_episode_run_from_its_reset_to_its_end(ends_early, lengths):
     tasks, key = traced(ends_early), jax.random.key(0)
-    behaviour = collect_behaviour(tasks, scripted_policy(script), (), key, num_tasks=8)
+    behaviour = collect_behaviour(tasks, scripted_policy(SCRIPT), (), key, num_tasks=8)
     # The tasks shown span the range of the one number that tells them apart.
     assert [task[0].series["identity"][0] for task in behaviour.scenes] == list(range(8))
     marks = []
@@ -276,11 +275,11 @@ def test_states_of_an_episode_run_from_its_reset_to_its_end(ends_early, script, 
         assert len(task) == 3
         for e, scene in enumerate(task):
             steps, mark = scene.series["step"], scene.series["mark"]
-            np.testing.assert_array_equal(steps, np.arange(lengths[e] + 1))
+            np.testing.assert_array_equal(steps, np.arange(lengths[n][e] + 1))
             assert len(np.unique(mark)) == 1
             marks.append(float(mark[0]))
             # Rewards are identity + step/8, for the steps led to.
-            assert behaviour.returns[n, e] == lengths[e] * n + np.sum(steps) / 8
+            assert behaviour.returns[n, e] == lengths[n][e] * n + np.sum(steps) / 8
     assert len(set(marks)) == len(marks)  # each episode has a reset of its own
 
 
@@ -291,7 +290,7 @@ def test_states_may_hold_keys_which_numpy_does_not_know():
 
 
 def test_a_picture_that_cannot_be_is_refused():
-    policy, key = scripted_policy([0]), jax.random.key(0)
+    policy, key = scripted_policy(SCRIPT), jax.random.key(0)
     with pytest.raises(ConfigurationError, match="tiny_bandit has no scene to draw: expected"):
         collect_behaviour(tiny_bandit(), policy, (), key)
     with pytest.raises(ConfigurationError, match="at least 1 task, got 0"):

@@ -80,7 +80,7 @@ def collect_behaviour(
 
     rollout = run(params, shown, actors_key)
     before, after = as_numpy((rollout.outcome.state, rollout.outcome.next_state))
-    episode = np.where(rollout.outcome.valid, rollout.outcome.episode, -1)  # [T, N]
+    episode = np.asarray(rollout.outcome.episode)  # [T, N]; E or more after the end
 
     def scene(task: int, number: int) -> Scene:
         states = episode_states(before, after, episode[:, task] == number, task)

@@ -61,7 +61,8 @@ def played(request: pytest.FixtureRequest) -> Played:
     tasks = FAMILIES[request.param]()
     meta_episode = MetaEpisode(tasks)
 
-    def one(key: Key) -> Any:
+    def one(index: Array) -> Any:
+        key = jax.random.fold_in(jax.random.key(0), index)  # made anew, for both ways need it
         task_key, reset_key, actions_key = jax.random.split(key, 3)
         task = tasks.sample(task_key)
 
@@ -75,11 +76,10 @@ def played(request: pytest.FixtureRequest) -> Played:
         return task, before.replace(key=jax.random.key_data(before.key)), outcome
 
     @jax.jit
-    def both_ways(key: Key) -> Any:
-        keys = task_keys(key, NUM_TASKS)
-        return jax.vmap(one)(keys), jax.lax.map(one, keys)
+    def both_ways(indices: Array) -> Any:
+        return jax.vmap(one)(indices), jax.lax.map(one, indices)
 
-    batched, looped = jax.tree.map(np.asarray, both_ways(jax.random.key(0)))
+    batched, looped = jax.tree.map(np.asarray, both_ways(jnp.arange(NUM_TASKS)))
     return Played(tasks, *batched, looped)
 
 

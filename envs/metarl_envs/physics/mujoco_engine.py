@@ -27,13 +27,6 @@ ROW = 1 + 3 * NUM_JOINTS
 """W. In this order: time, qpos, qvel, warm start."""
 _QPOS = slice(1, 1 + NUM_JOINTS)
 _QVEL = slice(_QPOS.stop, _QPOS.stop + NUM_JOINTS)
-_JOINTS = jax.ShapeDtypeStruct((NUM_JOINTS,), jnp.float32)
-_SHAPES = PhysicsState(
-    qpos=_JOINTS,
-    qvel=_JOINTS,
-    displacement=_JOINTS,
-    internal=jax.ShapeDtypeStruct((2 * ROW,), jnp.uint32),
-)
 
 
 @functools.cache
@@ -66,7 +59,9 @@ def mujoco_engine(threads: int | None = None) -> PhysicsEngine:
         moved = after[:, _QPOS] - before[:, _QPOS]
         np.asarray(out.displacement).reshape(-1, NUM_JOINTS)[:] = moved
 
-    call = buffer_callback(on_host, _SHAPES, vmap_method="broadcast_all")
+    joints = jax.ShapeDtypeStruct((NUM_JOINTS,), jnp.float32)
+    shapes = jax.eval_shape(_initial, joints, joints)
+    call = buffer_callback(on_host, shapes, vmap_method="broadcast_all")
 
     def step(state: PhysicsState, action: Array) -> PhysicsState:
         # MuJoCo ignores a command that is not finite too, but says so on stderr every time.
