@@ -249,12 +249,11 @@ def _put(array: np.ndarray, leaf: Any) -> jax.Array:
     """The array on the device, laid out as the template's leaf is."""
     committed = not isinstance(leaf, jax.Array) or leaf.committed
     sharding = getattr(leaf, "sharding", None) if committed else None
-    # Never an alias of the host's buffer: the state is donated to the first update.
     if is_key(leaf):
-        data = jax.device_put(array, may_alias=False)
+        data = jax.device_put(array)
         key = jax.random.wrap_key_data(data, impl=_key_impl(leaf))
         return key if sharding is None else jax.device_put(key, sharding)
-    return jax.device_put(array, sharding, may_alias=False)
+    return jax.device_put(array, sharding)
 
 
 def _key_impl(leaf: Any) -> Any:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import jax
 import numpy as np
@@ -11,6 +12,9 @@ from metarl_jax.types import Array
 
 Chunk = Callable[[TrainState], tuple[TrainState, dict[str, Array]]]
 """state -> (state, metrics [updates]); the state given is consumed."""
+
+InFlight = Future[tuple[TrainState, dict[str, Array]]]
+"""What a chunk that was started will return."""
 
 POLL_SECONDS = 0.002
 
@@ -24,13 +28,49 @@ def compile_chunk(algorithm: Algorithm, num_updates: int, state: TrainState) -> 
     return jax.jit(chunk, donate_argnums=0).lower(state).compile()
 
 
-def fetch(metrics: dict[str, Array]) -> dict[str, float]:
+class ChunkRunner:
+    """Runs chunks one after the other, in a thread of its own.
+
+    Calling a program that holds a host callback blocks the thread on a CPU until it is through. The
+    thread of the training loop has to stay free: for rows in time, and for signals.
+
+    Args:
+        chunk: the compiled program.
+        state: where it begins; consumed.
+    """
+
+    def __init__(self, chunk: Chunk, state: TrainState) -> None:
+        self._chunk = chunk
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="chunks")
+        self._last: InFlight = Future()
+        self._last.set_result((state, {}))
+
+    @property
+    def state(self) -> TrainState:
+        """The state after all chunks started so far; waits until the last of them was begun."""
+        return self._last.result()[0]
+
+    def start(self) -> InFlight:
+        """Starts the next chunk as soon as the one before is through; does not wait."""
+        before = self._last
+        self._last = self._thread.submit(lambda: self._chunk(before.result()[0]))
+        return self._last
+
+    def close(self) -> None:
+        """Ends the thread, once what was started is through."""
+        self._thread.shutdown()
+
+
+def fetch(in_flight: InFlight) -> dict[str, float]:
     """Waits for a chunk and makes one number of each of its metrics.
 
     `skipped` is a count: its last value. `skipped_in_a_row` is the longest row met. Of every other
     metric the mean over the updates where it is finite, and NaN where it never is.
     """
     # Waiting inside the runtime would keep Python from handling a signal until the chunk is done.
+    while not in_flight.done():
+        time.sleep(POLL_SECONDS)
+    metrics = in_flight.result()[1]
     while not all(values.is_ready() for values in metrics.values()):  # type: ignore[attr-defined]
         time.sleep(POLL_SECONDS)
     return {name: _summary(name, np.asarray(metrics[name], np.float64)) for name in sorted(metrics)}

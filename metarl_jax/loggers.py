@@ -12,31 +12,35 @@ from metarl_jax.types import ConfigurationError
 class TensorBoardLogger:
     """Event files in `RUN/tensorboard/`, over environment steps.
 
+    A resumed run's first row purges the events from there on that it finds.
+
     Args:
         folder: the run's.
-        resumed_at: environment steps of the checkpoint gone on from; later events are purged.
 
     Raises:
         ConfigurationError: the extra is not installed.
     """
 
-    def __init__(self, folder: Path, resumed_at: int | None = None) -> None:
+    def __init__(self, folder: Path) -> None:
         try:
             from tensorboardX import SummaryWriter  # type: ignore[import-not-found]
         except ImportError as error:
             raise _missing("TensorBoard", "tensorboard") from error
-        purge_step = None if resumed_at is None else resumed_at + 1
-        self._writer = SummaryWriter(str(folder / "tensorboard"), purge_step=purge_step)
+        self._folder, self._make_writer = str(folder / "tensorboard"), SummaryWriter
+        self._writer: Any = None
 
     def log(self, row: Mapping[str, Any]) -> None:
         """Writes every number of a row; flushed, so that a run can be watched."""
+        if self._writer is None:
+            self._writer = self._make_writer(self._folder, purge_step=row["env_steps"])
         for name, value in _scalars(row):
             self._writer.add_scalar(name, value, row["env_steps"])
         self._writer.flush()
 
     def close(self) -> None:
         """Ends the event file."""
-        self._writer.close()
+        if self._writer is not None:
+            self._writer.close()
 
 
 class WandbLogger:

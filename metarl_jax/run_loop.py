@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from metarl_jax.checkpoint import SaveError, save
-from metarl_jax.chunks import Chunk, fetch
-from metarl_jax.learner import Algorithm, TrainState
+from metarl_jax.chunks import ChunkRunner, InFlight, fetch
+from metarl_jax.learner import Algorithm
 from metarl_jax.metrics_file import MetricsFile
 from metarl_jax.signals import StopRequest
 from metarl_jax.training_plan import (
@@ -28,12 +28,11 @@ from metarl_jax.training_plan import (
     Reporter,
     TrainingPlan,
 )
-from metarl_jax.types import Array
 
 
 @dataclasses.dataclass
 class Run:
-    """A run in motion: `state` after `update` updates, the last of them perhaps still in flight."""
+    """A run in motion: `update` updates were started, the last of them perhaps still in flight."""
 
     algorithm: Algorithm
     evaluate: Evaluate
@@ -41,15 +40,14 @@ class Run:
     folder: Path
     reporter: Reporter
     loggers: Sequence[Logger]
-    chunk: Chunk
-    state: TrainState
+    runner: ChunkRunner
     update: int
     saved: int | None  # the update of the newest checkpoint
     metrics: MetricsFile
     compile_seconds: float
     past_seconds: float  # of the run before it was resumed
     failed_saves: int = 0
-    unrecorded: list[tuple[int, dict[str, Array]]] = dataclasses.field(default_factory=list)
+    unrecorded: list[tuple[int, InFlight]] = dataclasses.field(default_factory=list)
     began: float = dataclasses.field(default_factory=time.monotonic)
     first_update: int = dataclasses.field(init=False)  # done before this process began
 
@@ -62,13 +60,13 @@ class Run:
             return self.stopped(stop.signal)
         self.dispatch()
         while True:
-            update, metrics = self.unrecorded[0]
+            update, in_flight = self.unrecorded[0]
             waits = (
                 stop.signal is not None or self.plan.evaluates(update) or self.plan.saves(update)
             )
             if not waits:
                 self.dispatch()
-            row = self.row(update, metrics)
+            row = self.row(update, in_flight)
             self.record(row)
             if row["skipped_in_a_row"] >= SKIPPED_IN_A_ROW:
                 return self.diverged(row)
@@ -84,18 +82,17 @@ class Run:
 
     def dispatch(self) -> None:
         """Starts the next chunk; does not wait for it."""
-        self.state, metrics = self.chunk(self.state)
         self.update += self.plan.updates_per_chunk
-        self.unrecorded.append((self.update, metrics))
+        self.unrecorded.append((self.update, self.runner.start()))
 
-    def row(self, update: int, metrics: dict[str, Array]) -> dict[str, Any]:
+    def row(self, update: int, in_flight: InFlight) -> dict[str, Any]:
         """Waits for a chunk's metrics; evaluates where it is due, with the state waiting there."""
-        row = self.numbers(update, metrics)
+        row = self.numbers(update, in_flight)
         return row | self.evaluation() if self.plan.evaluates(update) else row
 
-    def numbers(self, update: int, metrics: dict[str, Array]) -> dict[str, Any]:
+    def numbers(self, update: int, in_flight: InFlight) -> dict[str, Any]:
         """Waits for a chunk's metrics; how far and how fast the run is."""
-        values = fetch(metrics)
+        values = fetch(in_flight)
         elapsed = time.monotonic() - self.began
         steps = (update - self.first_update) * self.algorithm.steps_per_update
         row = {
@@ -111,7 +108,7 @@ class Run:
 
     def evaluation(self) -> dict[str, Any]:
         """Runs the policy, as it is now, on the meta-test tasks."""
-        evaluation = self.evaluate(self.state.learner.params)
+        evaluation = self.evaluate(self.runner.state.learner.params)
         return {
             "meta_test_episode_returns": evaluation.episode_return_mean.tolist(),
             "meta_test_total_return": evaluation.total_return_mean,
@@ -138,7 +135,7 @@ class Run:
         numbers = {"update": self.update, "env_steps": env_steps}
         folder, keep = self.folder / "checkpoints", self.plan.checkpoints_kept
         try:
-            save(folder, self.update, self.state, numbers, keep=keep)
+            save(folder, self.update, self.runner.state, numbers, keep=keep)
         except SaveError as error:
             self.failed_saves += 1
             self.reporter.warn(f"{error}; failed saves so far: {self.failed_saves}.")
@@ -164,29 +161,33 @@ class Run:
 
     def drain(self) -> None:
         """Records the chunk that was in flight when the end came."""
-        for update, metrics in list(self.unrecorded):
-            self.record(self.row(update, metrics))
+        for update, in_flight in list(self.unrecorded):
+            self.record(self.row(update, in_flight))
 
     def end(self, code: ExitCode, what: str) -> Outcome:
         """Saves, and says how it ended."""
         if self.save():
             message = f"{what}; saved in {self.folder}."
         else:
-            code, last = ExitCode.NOT_SAVED, f"the last checkpoint is of update {self.saved}"
-            message = f"{what}; this could not be saved; {last if self.saved else 'none is saved'}."
+            code = ExitCode.NOT_SAVED
+            message = f"{what}; this could not be saved; there is {self.newest_checkpoint()}."
         return Outcome(
-            self.state, code, message, self.update, self.compile_seconds, self.failed_saves
+            self.runner.state, code, message, self.update, self.compile_seconds, self.failed_saves
         )
 
     def rescue(self) -> None:
         """Saves what there is after an exception; what fails here must not hide that exception."""
         try:
-            for update, metrics in self.unrecorded:
-                row = self.numbers(update, metrics)
+            for update, in_flight in self.unrecorded:
+                row = self.numbers(update, in_flight)
                 with contextlib.suppress(Exception):  # it may be what has failed
                     row |= self.evaluation() if self.plan.evaluates(update) else {}
                 self.metrics.append(row)
             self.save()
         except Exception as error:
-            kept = "no checkpoint" if self.saved is None else f"the checkpoint of {self.saved}"
-            self.reporter.warn(f"the state could not be saved ({error}); there is {kept}.")
+            newest = self.newest_checkpoint()
+            self.reporter.warn(f"the state could not be saved ({error}); there is {newest}.")
+
+    def newest_checkpoint(self) -> str:
+        """What a person can go back to."""
+        return "no checkpoint" if self.saved is None else f"a checkpoint of update {self.saved}"

@@ -13,7 +13,7 @@ from typing import Literal
 import jax
 
 from metarl_jax.checkpoint import restore, set_aside_newer, steps
-from metarl_jax.chunks import compile_chunk
+from metarl_jax.chunks import ChunkRunner, compile_chunk
 from metarl_jax.learner import Algorithm, TrainState
 from metarl_jax.metrics_file import MetricsFile, keep_rows_until, read_rows
 from metarl_jax.run_loop import Run
@@ -81,14 +81,15 @@ def train(
     if update == plan.num_updates:
         message = f"nothing left to do: all {update} updates are done."
         return Outcome(state, ExitCode.FINISHED, message, update)
-    rows = read_rows(folder / "metrics.jsonl")
-    with (
-        stop_requests() as stop,
-        contextlib.closing(MetricsFile(folder / "metrics.jsonl")) as metrics,
-    ):
+    with stop_requests() as stop, contextlib.ExitStack() as stack:
         reporter.compiling(f"{plan.updates_per_chunk} updates")
         began = time.monotonic()
         chunk = compile_chunk(algorithm, plan.updates_per_chunk, state)
+        compile_seconds = time.monotonic() - began
+        rows = read_rows(folder / "metrics.jsonl")
+        # Made after the compilation, so that a run that does not compile leaves no run behind.
+        metrics = stack.enter_context(contextlib.closing(MetricsFile(folder / "metrics.jsonl")))
+        runner = stack.enter_context(contextlib.closing(ChunkRunner(chunk, state)))
         run = Run(
             algorithm=algorithm,
             evaluate=evaluate,
@@ -96,12 +97,11 @@ def train(
             folder=folder,
             reporter=reporter,
             loggers=loggers,
-            chunk=chunk,
-            state=state,
+            runner=runner,
             update=update,
             saved=None if resume_from is None else update,
             metrics=metrics,
-            compile_seconds=time.monotonic() - began,
+            compile_seconds=compile_seconds,
             past_seconds=rows[-1]["seconds"] if rows else 0.0,
         )
         try:

@@ -1,4 +1,4 @@
-"""Scripted meta-episodes with rewards and values of noise, and a learner that has seen something."""
+"""Scripted meta-episodes with noise for rewards and values, and a learner past its first steps."""
 
 import jax
 import jax.numpy as jnp

@@ -12,6 +12,7 @@ import optax
 import pytest
 from flax import struct
 
+from instruments import assert_same
 from metarl_jax.checkpoint import (
     CheckpointError,
     SaveError,
@@ -21,7 +22,6 @@ from metarl_jax.checkpoint import (
     steps,
 )
 from metarl_jax.fingerprint import digest, structure
-from probes import assert_same
 
 
 class Node(struct.PyTreeNode):

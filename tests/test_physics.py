@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,12 @@ def random_states(count: int, seed: int) -> PhysicsState:
 
 def own_cheetah() -> Any:
     """Gymnasium's environment itself, without its wrappers."""
-    return gymnasium.make("HalfCheetah-v5").unwrapped
+    mujoco = import_module("mujoco")
+    mujoco.set_mju_user_warning(lambda message: None)  # no MUJOCO_LOG.TXT
+    try:
+        return gymnasium.make("HalfCheetah-v5").unwrapped
+    finally:
+        mujoco.set_mju_user_warning(None)
 
 
 def gymnasium_rows(cheetah: Any, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

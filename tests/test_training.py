@@ -8,7 +8,9 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 import types
+from concurrent.futures import Future
 from pathlib import Path
 
 import jax
@@ -207,6 +209,22 @@ def test_the_next_chunk_runs_while_metrics_are_fetched(tmp_path, monkeypatch):
     assert events == ahead * 4
 
 
+def test_a_chunk_that_blocks_its_caller_holds_up_neither_rows_nor_signals(tmp_path, monkeypatch):
+    """As a program with a host callback does, on a CPU."""
+
+    def compile_chunk(*arguments):
+        chunk = training_compile(*arguments)
+        return lambda state: (time.sleep(0.2), chunk(state))[1]
+
+    training_compile = training.compile_chunk
+    monkeypatch.setattr(training, "compile_chunk", compile_chunk)
+    recorder = Recorder(at_6=kill(signal.SIGTERM))
+    outcome = run(tmp_path / "run", recorder=recorder)
+    assert outcome.update == 6
+    for row in recorder.rows:
+        assert 2 * STEPS_PER_UPDATE / row["env_steps_per_second"] > 0.19
+
+
 @pytest.mark.parametrize(("per_evaluation", "per_checkpoint"), [(1, 4), (4, 1)])
 def test_evaluations_and_checkpoints_do_not_disturb_training(
     tmp_path, undisturbed, per_evaluation, per_checkpoint
@@ -373,7 +391,9 @@ def test_a_last_save_that_fails_is_no_success(tmp_path, monkeypatch):
     monkeypatch.setattr(run_loop, "save", full)
     outcome = run(tmp_path / "run")
     assert outcome.exit_code == ExitCode.NOT_SAVED == 74
-    assert outcome.message == "finished 24 updates; this could not be saved; none is saved."
+    assert (
+        outcome.message == "finished 24 updates; this could not be saved; there is no checkpoint."
+    )
 
 
 def test_a_run_is_never_overwritten(tmp_path):
@@ -395,6 +415,15 @@ def test_what_cannot_be_resumed_is_refused(tmp_path):
         with pytest.raises(ConfigurationError, match="got 24 in .*the run's own settings"):
             run(tmp_path / "run", plan=plan, resume_from="latest")
     assert len(rows_of(tmp_path / "run")) == 12
+
+
+def test_a_run_that_does_not_compile_leaves_no_run_behind(tmp_path):
+    def broken(state):
+        raise TypeError("an environment's")
+
+    with pytest.raises(TypeError, match="environment's"):
+        run(tmp_path / "run", algorithm=walk()._replace(update=broken))
+    assert run(tmp_path / "run").exit_code == ExitCode.FINISHED
 
 
 @pytest.mark.parametrize(
@@ -459,7 +488,9 @@ def test_metrics_of_a_chunk_become_one_number_each():
         "skipped": jnp.array([1.0, 2.0, 2.0]),
         "skipped_in_a_row": jnp.array([3.0, 4.0, 0.0]),
     }
-    found = fetch(metrics)
+    in_flight = Future()
+    in_flight.set_result((None, metrics))
+    found = fetch(in_flight)
     assert np.isnan(found.pop("gone"))
     assert found == {"loss": 3.0, "skipped": 2.0, "skipped_in_a_row": 4.0}
 
@@ -521,11 +552,11 @@ def test_tensorboard_gets_every_finite_number(tmp_path, monkeypatch):
 
     module = types.SimpleNamespace(SummaryWriter=SummaryWriter)
     monkeypatch.setitem(sys.modules, "tensorboardX", module)
-    logger = TensorBoardLogger(tmp_path, resumed_at=40)
+    logger = TensorBoardLogger(tmp_path)
     logger.log({"env_steps": 50, "loss": float("nan"), "meta_test_episode_returns": [1.0, 2.0]})
     logger.close()
     assert calls == [
-        (str(tmp_path / "tensorboard"), 41),
+        (str(tmp_path / "tensorboard"), 50),
         ("add_scalar", "env_steps", 50, 50),
         ("add_scalar", "meta_test_episode_returns/1", 1.0, 50),
         ("add_scalar", "meta_test_episode_returns/2", 2.0, 50),

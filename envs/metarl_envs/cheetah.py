@@ -8,7 +8,6 @@ Reference:
 """
 
 import functools
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -18,6 +17,7 @@ import numpy as np
 from flax import struct
 from gymnax.environments import environment, spaces
 
+from metarl_envs.arguments import check_number
 from metarl_envs.physics import (
     EngineName,
     MjxImplementation,
@@ -33,6 +33,8 @@ from metarl_jax.types import Array, ConfigurationError, Key
 ACTION_COST = 0.05
 RESET_NOISE = 0.1
 """HalfCheetah-v5's: half the width of qpos's interval, and the standard deviation of qvel."""
+MAX_SPEED = 100.0
+"""Bound of the speeds that can be asked for, m/s: beyond any half-cheetah."""
 FASTER_BY = 1.0
 """Width of the split "faster", m/s, above the fastest speed of p(M)."""
 
@@ -110,6 +112,16 @@ def _scene(states: PhysicsState, target: float | None = None) -> Scene:
     return Scene(series=series, unit="m/s")
 
 
+def _check_speeds(minimum: float, maximum: float) -> None:
+    for name, speed in (("minimum_velocity", minimum), ("maximum_velocity", maximum)):
+        check_number("cheetah_vel", name, speed, at_least=-MAX_SPEED, at_most=MAX_SPEED)
+    if not minimum < maximum:
+        raise ConfigurationError(
+            "cheetah_vel: minimum_velocity must be less than maximum_velocity, got "
+            f"{minimum} and {maximum}; give the slower one first."
+        )
+
+
 def cheetah_vel(
     *,
     minimum_velocity: float = 0.0,
@@ -134,14 +146,10 @@ def cheetah_vel(
         mjx_impl: how MJX computes: jax or warp (NVIDIA GPUs).
 
     Raises:
-        ConfigurationError: speeds that are not finite or not in order, or an engine this machine
-            does not have.
+        ConfigurationError: speeds beyond 100 m/s or not in order, or an engine this machine does
+            not have.
     """
-    if not -math.inf < minimum_velocity < maximum_velocity < math.inf:
-        raise ConfigurationError(
-            "cheetah_vel expected finite speeds, minimum_velocity < maximum_velocity, got "
-            f"{minimum_velocity} and {maximum_velocity}: give the slower one first."
-        )
+    _check_speeds(minimum_velocity, maximum_velocity)
 
     def progress(velocity: Array, task: VelocityTask) -> Array:
         return -jnp.abs(velocity - task.target_velocity)

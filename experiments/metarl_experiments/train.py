@@ -71,8 +71,8 @@ def _begin(name: str, arguments: Sequence[str]) -> int:
     options = parse_train_options(experiment, arguments)
     family = dataclasses.asdict(options.family)
     tasks = make_tasks(experiment, family)
-    check_task_distribution(tasks)
     program = make_program(tasks, options.settings)
+    check_task_distribution(tasks)
     place, _, attribute = name.rpartition(":")
     if place.endswith(".py"):  # so that the run can be evaluated from any folder
         name = f"{Path(place).absolute()}:{attribute}"
@@ -97,17 +97,20 @@ def _run(
     key = jax.random.key(config.settings.seed)
     console = Console()
     console.start(_header(folder, config, program))
-    outcome = train(
-        program.algorithm,
-        _validation(program, config.settings.evaluation_tasks),
-        program.plan,
-        folder=folder,
-        key=key,
-        reporter=console,
-        loggers=_loggers(folder, config, options),
-        resume_from="latest" if resume else None,
-    )
-    console.finish(outcome.message)
+    try:
+        outcome = train(
+            program.algorithm,
+            _validation(program, config.settings.evaluation_tasks),
+            program.plan,
+            folder=folder,
+            key=key,
+            reporter=console,
+            loggers=_loggers(folder, config, options),
+            resume_from="latest" if resume else None,
+        )
+        console.finish(outcome.message)
+    finally:
+        console.close()
     if outcome.exit_code in (ExitCode.TERMINATED, ExitCode.INTERRUPTED):
         print(f"go on with:  metarl train --resume {folder}")
     if outcome.exit_code == ExitCode.FINISHED:

@@ -228,6 +228,7 @@ def _reference_curves(
             color=style.INK,
             linestyle=style.DASHED,
             linewidth=1.3,
+            zorder=3,  # a policy that reaches it would hide it
         )
         labels.append(Label(optimum[-1], f"Bayes-optimal: {quantity(optimum[-1])}", style.INK))
     totals = {

@@ -35,7 +35,7 @@ def quantity(value: float) -> str:
         return f"{value:,.0f}"
     if magnitude >= 20:
         return f"{value:.1f}"
-    if magnitude >= 1 or magnitude == 0:
+    if magnitude >= 0.9995 or magnitude == 0:  # not 1.000 beside 1.00
         return f"{value:.2f}"
     return f"{value:.3f}" if magnitude >= 0.01 else f"{value:.1e}".replace("e-0", "e-")
 

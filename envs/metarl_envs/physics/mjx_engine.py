@@ -55,7 +55,8 @@ def mjx_engine(impl: MjxImplementation = "jax") -> PhysicsEngine:
         before = blank.replace(
             qpos=state.qpos, qvel=state.qvel, qacc_warmstart=state.internal, ctrl=action
         )
-        after = jax.lax.fori_loop(0, SUBSTEPS, lambda _, data: mjx.step(model, data), before)
+        with jax.numpy_rank_promotion("allow"):  # MJX relies on it
+            after = jax.lax.fori_loop(0, SUBSTEPS, lambda _, data: mjx.step(model, data), before)
         moved = after.qpos - state.qpos
         return PhysicsState(after.qpos, after.qvel, moved, after.qacc_warmstart)
 
