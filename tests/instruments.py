@@ -67,16 +67,21 @@ def applied_gradient(state: TrainState) -> PyTree:
 
 
 def relative_error(actual: PyTree, expected: PyTree) -> float:
-    """max |actual - expected| over max |expected|, the maxima over all leaves."""
-    pairs = zip(jax.tree.leaves(actual), jax.tree.leaves(expected), strict=True)
-    difference = size = 0.0
-    for a, e in pairs:
-        assert np.shape(a) == np.shape(e)
-        difference = max(
-            difference, float(np.max(np.abs(np.asarray(a) - np.asarray(e)), initial=0))
-        )
-        size = max(size, float(np.max(np.abs(np.asarray(e)), initial=0)))
-    return difference / size if size else difference
+    """The largest relative error of a leaf: max |actual - expected| / max |expected|.
+
+    A leaf whose numbers are all tiny beside another leaf's (a thousandth) is measured against that
+    thousandth: it is a difference of large numbers, and has their rounding errors.
+    """
+    as_float64 = lambda tree: [np.asarray(leaf, np.float64) for leaf in jax.tree.leaves(tree)]
+    pairs = list(zip(as_float64(actual), as_float64(expected), strict=True))
+    assert all(a.shape == e.shape for a, e in pairs)
+    sizes = [np.max(np.abs(e), initial=0.0) for _, e in pairs]
+    floor = max(1e-3 * max(sizes, default=0.0), 1e-30)
+    errors = [
+        np.max(np.abs(a - e), initial=0.0) / max(size, floor)
+        for (a, e), size in zip(pairs, sizes, strict=True)
+    ]
+    return float(max(errors, default=0.0))
 
 
 def assert_same(actual: PyTree, expected: PyTree) -> None:

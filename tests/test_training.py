@@ -20,7 +20,7 @@ import pytest
 
 from metarl_jax import run_loop, training
 from metarl_jax.checkpoint import SaveError, restore, steps
-from metarl_jax.chunks import fetch
+from metarl_jax.chunks import ChunkRunner, fetch
 from metarl_jax.evaluation import Evaluation
 from metarl_jax.fingerprint import digest
 from metarl_jax.learner import Algorithm, Learner, TrainState
@@ -195,13 +195,8 @@ def test_the_reporter_gets_the_rows_and_the_totals(tmp_path):
 
 def test_the_next_chunk_runs_while_metrics_are_fetched(tmp_path, monkeypatch):
     events = []
-
-    def compile_chunk(*arguments):
-        chunk = training_compile(*arguments)
-        return lambda state: (events.append("chunk"), chunk(state))[1]
-
-    training_compile = training.compile_chunk
-    monkeypatch.setattr(training, "compile_chunk", compile_chunk)
+    start = ChunkRunner.start
+    monkeypatch.setattr(ChunkRunner, "start", lambda self: (events.append("chunk"), start(self))[1])
     monkeypatch.setattr(run_loop, "fetch", lambda m: (events.append("fetch"), fetch(m))[1])
     traced = lambda params: (events.append("evaluate"), evaluate(params))[1]
     run(tmp_path / "run", evaluate=traced)

@@ -71,8 +71,8 @@ def _begin(name: str, arguments: Sequence[str]) -> int:
     options = parse_train_options(experiment, arguments)
     family = dataclasses.asdict(options.family)
     tasks = make_tasks(experiment, family)
+    check_task_distribution(tasks)  # first: a sampler that changes must be seen to do so
     program = make_program(tasks, options.settings)
-    check_task_distribution(tasks)
     place, _, attribute = name.rpartition(":")
     if place.endswith(".py"):  # so that the run can be evaluated from any folder
         name = f"{Path(place).absolute()}:{attribute}"
