@@ -47,7 +47,8 @@ def check_task_distribution(tasks: TaskDistribution) -> None:
 
 def _shapes(tasks: TaskDistribution, method: str, function: Any, *arguments: Any) -> Any:
     try:
-        return jax.eval_shape(function, *arguments)
+        # A function of its own each time, or a second trace would be the first one out of a cache.
+        return jax.eval_shape(lambda *arguments: function(*arguments), *arguments)
     except (TypeError, ValueError, IndexError, AttributeError, KeyError) as error:
         if isinstance(error, ConfigurationError):
             raise

@@ -49,10 +49,7 @@ class Run:
     failed_saves: int = 0
     unrecorded: list[tuple[int, InFlight]] = dataclasses.field(default_factory=list)
     began: float = dataclasses.field(default_factory=time.monotonic)
-    first_update: int = dataclasses.field(init=False)  # done before this process began
-
-    def __post_init__(self) -> None:
-        self.first_update = self.update
+    mark: float = 0.0  # when the device began on the oldest unrecorded chunk
 
     def loop(self, stop: StopRequest) -> Outcome:
         """Runs to the end, or until stopped."""
@@ -82,6 +79,8 @@ class Run:
 
     def dispatch(self) -> None:
         """Starts the next chunk; does not wait for it."""
+        if not self.unrecorded:
+            self.mark = time.monotonic()
         self.update += self.plan.updates_per_chunk
         self.unrecorded.append((self.update, self.runner.start()))
 
@@ -91,19 +90,18 @@ class Run:
         return row | self.evaluation() if self.plan.evaluates(update) else row
 
     def numbers(self, update: int, in_flight: InFlight) -> dict[str, Any]:
-        """Waits for a chunk's metrics; how far and how fast the run is."""
+        """Waits for a chunk's metrics; how far the run is, and how fast this chunk was."""
         values = fetch(in_flight)
-        elapsed = time.monotonic() - self.began
-        steps = (update - self.first_update) * self.algorithm.steps_per_update
+        now = time.monotonic()
+        steps_per_chunk = self.algorithm.steps_per_update * self.plan.updates_per_chunk
         row = {
             "update": update,
             "env_steps": update * self.algorithm.steps_per_update,
-            "seconds": round(self.past_seconds + elapsed, 3),
-            # Over all of it, evaluations included: a call may return only when its chunk is done,
-            # and then the time from one row to the next tells nothing.
-            "env_steps_per_second": round(steps / max(elapsed, 1e-9), 1),
+            "seconds": round(self.past_seconds + now - self.began, 3),
+            "env_steps_per_second": round(steps_per_chunk / max(now - self.mark, 1e-9), 1),
             **values,
         }
+        self.mark = now
         return row
 
     def evaluation(self) -> dict[str, Any]:

@@ -19,7 +19,7 @@ def metarl(*arguments: str | pathlib.Path, cwd: pathlib.Path | None = None):
     command = [sys.executable, "-m", "metarl_experiments", *map(str, arguments)]
     environment = os.environ | {"COLUMNS": "200", "JAX_PLATFORMS": "cpu"}
     return subprocess.run(
-        command, capture_output=True, text=True, cwd=cwd, env=environment, timeout=300, check=False
+        command, capture_output=True, text=True, cwd=cwd, env=environment, timeout=120, check=False
     )
 
 
