@@ -51,6 +51,14 @@ class Run:
     began: float = dataclasses.field(default_factory=time.monotonic)
     mark: float = 0.0  # when the device began on the oldest unrecorded chunk
 
+    def to_its_end(self, stop: StopRequest) -> Outcome:
+        """`loop`; whatever else ends it, what there is gets saved first."""
+        try:
+            return self.loop(stop)
+        except BaseException:
+            self.rescue()
+            raise
+
     def loop(self, stop: StopRequest) -> Outcome:
         """Runs to the end, or until stopped."""
         if stop.signal is not None:  # it came while compiling

@@ -104,11 +104,7 @@ def train(
             compile_seconds=compile_seconds,
             past_seconds=rows[-1]["seconds"] if rows else 0.0,
         )
-        try:
-            return run.loop(stop)
-        except BaseException:
-            run.rescue()
-            raise
+        return run.to_its_end(stop)
 
 
 def _begin(algorithm: Algorithm, folder: Path, key: Key) -> TrainState:

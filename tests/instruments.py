@@ -7,8 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from metarl_jax.learner import TrainState
+from metarl_jax.learner import Algorithm, Learner, TrainState
+from metarl_jax.memory import unroll_by_steps
 from metarl_jax.policy import Policy, PolicyParams, blank_experience
+from metarl_jax.schedules import Hyperparameters
 from metarl_jax.tasks import TaskDistribution, specification
 from metarl_jax.types import Array, Experience, PyTree
 
@@ -48,12 +50,54 @@ def random_experience(tasks: TaskDistribution, contextual: bool, *leading: int) 
     return noise_like(wide, seed=1, scale=1.0)
 
 
-def lively(state: TrainState, seed: int = 0) -> TrainState:
-    """The train state with random weights in the place of fresh ones, which answer almost alike."""
+def random_state(
+    algorithm: Algorithm, hyperparameters: Hyperparameters, seed: int = 0
+) -> TrainState:
+    """A train state before its first update, as `init` gives one, but for `random_params`."""
+    state = jax.eval_shape(algorithm.init, jax.random.key(0))
     learner = state.learner
-    weights = noise_like(learner.params.weights, seed)
-    params = learner.params.replace(weights=weights)
-    return state.replace(learner=learner.replace(params=params))
+    half = lambda leaf: jnp.full(leaf.shape, 0.5, leaf.dtype)
+    zero = lambda leaf: jnp.zeros(leaf.shape, leaf.dtype)
+    params = PolicyParams(
+        noise_like(learner.params.weights, seed), jax.tree.map(half, learner.params.statistics)
+    )
+    return TrainState(
+        learner=Learner(
+            params=params,
+            loss_params=noise_like(learner.loss_params, seed + 1),
+            optimizer_state=jax.tree.map(zero, learner.optimizer_state),
+            advantage=jax.tree.map(half, learner.advantage),
+        ),
+        hyperparameters=hyperparameters,
+        num_updates=jnp.float32(3),
+        update=jnp.int32(0),
+        skipped=jnp.int32(0),
+        skipped_in_a_row=jnp.int32(0),
+        key=jax.random.key(seed),
+    )
+
+
+def remembering(policy: Policy) -> Policy:
+    """The policy, whose features are its carry before and after each step."""
+
+    def step(params: Any, carry: PyTree, experience: Experience) -> Any:
+        after, output = policy.step(params, carry, experience)
+        return after, output.replace(features={"before": carry, "after": after})
+
+    return policy._replace(step=step, unroll=unroll_by_steps(step))
+
+
+def unmoved(policy: Policy) -> Policy:
+    """The policy, deaf to what the running statistics gather: it acts by those of `random_params`."""
+
+    def fixed(act: Any) -> Any:
+        def with_fixed(params: PolicyParams, carry: PyTree, experience: Experience) -> Any:
+            half = jax.tree.map(lambda x: jnp.full_like(x, 0.5), params.statistics)
+            return act(params.replace(statistics=half), carry, experience)
+
+        return with_fixed
+
+    return policy._replace(step=fixed(policy.step), unroll=fixed(policy.unroll))
 
 
 def applied_gradient(state: TrainState) -> PyTree:

@@ -12,14 +12,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from instruments import assert_same, random_params, relative_error
+from instruments import assert_same, random_params, relative_error, remembering
 from metarl_jax.memory import Memory, MemoryInput, gru, unroll_by_steps
 from metarl_jax.meta_episode import MetaEpisode
 from metarl_jax.normalization import identity_statistics
 from metarl_jax.policy import Architecture, Policy, Statistics, recurrent_policy
 from metarl_jax.rollout import Rollout, collect, episode_returns, start, task_keys
 from metarl_jax.tasks import TaskDistribution
-from metarl_jax.types import Array, ConfigurationError, Experience, PyTree
+from metarl_jax.types import Array, ConfigurationError, PyTree
 from probes import counter, revealed_target, scripted_policy, small_policy
 
 NUM_TASKS, LENGTH, EPISODES = 8, 3, 3
@@ -199,16 +199,6 @@ def test_the_value_after_the_last_step(played: tuple[Variant, Rollout]) -> None:
     num_steps = rollout.value.shape[0]
     np.testing.assert_array_equal(rollout.value[:, 0], np.arange(num_steps, dtype=np.float32))
     np.testing.assert_array_equal(rollout.final_value, np.float32(num_steps))
-
-
-def remembering(policy: Policy) -> Policy:
-    """The policy, whose features are its carry before and after each step."""
-
-    def step(params: Any, carry: PyTree, experience: Experience) -> Any:
-        after, output = policy.step(params, carry, experience)
-        return after, output.replace(features={"before": carry, "after": after})
-
-    return policy._replace(step=step)
 
 
 @pytest.fixture(scope="module")

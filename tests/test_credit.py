@@ -100,6 +100,24 @@ def test_the_loss_of_a_task_depends_on_that_task_alone(
     assert_same(doubled, own)  # the sum is over half as many terms: 1/(T·B) is twice as large
 
 
+def test_each_statistic_is_that_of_its_own_stream(rollout: Rollout) -> None:
+    """From a learner that has seen nothing: mean and variance over the valid steps."""
+    nothing = jax.tree.map(jnp.zeros_like, LEARNER)
+    targets, advantage = make_targets(problem(), LEARNER, scalars(), rollout)
+    learner = observe(problem(), nothing, rollout, targets, advantage)
+    valid = np.asarray(rollout.outcome.valid)
+    for statistics, stream in [
+        (learner.params.statistics.observation, rollout.experience.observation),
+        (learner.params.statistics.reward, rollout.outcome.reward),
+        (learner.params.statistics.value_target, targets.value_target),
+        (learner.advantage, advantage),
+    ]:
+        seen = np.asarray(stream, np.float64)[valid]
+        np.testing.assert_allclose(statistics.mean, seen.mean(0), rtol=1e-4, atol=1e-6)
+        np.testing.assert_allclose(statistics.variance, seen.var(0), rtol=1e-4, atol=1e-6)
+        assert float(statistics.count) == valid.sum()
+
+
 @pytest.mark.parametrize("mode", ["meta", "episodic", "dual"])
 def test_credit_crosses_the_end_of_an_episode_by_the_discount_mode(
     mode: DiscountMode, rollout: Rollout, outputs: PolicyOutput
