@@ -36,7 +36,7 @@ def update_statistics(
 ) -> RunningStatistics:
     """Merges the valid part of a batch into the statistics.
 
-        n = Σ valid,  N = min(count, HORIZON · n),  δ = mean_batch - mean
+        n = Σ valid,  N = min(count, HORIZON · T·B),  δ = mean_batch - mean
         mean' = mean + δ n/(N+n)
         var'  = (N var + n var_batch)/(N+n) + δ² N n/(N+n)²
 
@@ -52,11 +52,11 @@ def update_statistics(
     weight = valid.astype(jnp.float32).reshape(valid.shape + (1,) * (values.ndim - 2))
     total = jnp.sum(weight)
     safe_total = jnp.maximum(total, 1.0)
-    batch_mean = jnp.sum(values * weight, axis=(0, 1)) / safe_total
+    batch_mean = jnp.sum(values * weight, axis=(0, 1), keepdims=True) / safe_total
     batch_variance = jnp.sum(jnp.square(values - batch_mean) * weight, axis=(0, 1)) / safe_total
-    past = jnp.minimum(statistics.count, HORIZON * total)
+    past = jnp.minimum(statistics.count, HORIZON * valid.size)
     share = total / jnp.maximum(past + total, 1.0)
-    difference = batch_mean - statistics.mean
+    difference = jnp.squeeze(batch_mean, axis=(0, 1)) - statistics.mean
     return RunningStatistics(
         mean=statistics.mean + difference * share,
         variance=(1 - share) * statistics.variance

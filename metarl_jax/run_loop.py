@@ -79,7 +79,7 @@ class Run:
                 continue
             if stop.signal is not None:
                 return self.stopped(stop.signal)
-            if update == self.plan.num_updates:
+            if update >= self.plan.num_updates:
                 return self.end(ExitCode.FINISHED, f"finished {update} updates")
             if self.plan.saves(update):
                 self.save()

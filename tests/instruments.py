@@ -88,7 +88,7 @@ def remembering(policy: Policy) -> Policy:
 
 
 def unmoved(policy: Policy) -> Policy:
-    """The policy, deaf to what the running statistics gather: it acts by those of `random_params`."""
+    """The policy, deaf to what the statistics gather: it acts by those of `random_params`."""
 
     def fixed(act: Any) -> Any:
         def with_fixed(params: PolicyParams, carry: PyTree, experience: Experience) -> Any:

@@ -96,6 +96,7 @@ def _run(
 ) -> int:
     key = jax.random.key(config.settings.seed)
     console = Console()
+    loggers = _loggers(folder, config, options)
     console.start(_header(folder, config, program))
     try:
         outcome = train(
@@ -105,12 +106,14 @@ def _run(
             folder=folder,
             key=key,
             reporter=console,
-            loggers=_loggers(folder, config, options),
+            loggers=loggers,
             resume_from="latest" if resume else None,
         )
         console.finish(outcome.message)
     finally:
         console.close()
+        for logger in loggers:
+            logger.close()
     if outcome.exit_code in (ExitCode.TERMINATED, ExitCode.INTERRUPTED):
         print(f"go on with:  metarl train --resume {folder}")
     if outcome.exit_code == ExitCode.FINISHED:
