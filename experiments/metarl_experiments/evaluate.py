@@ -10,7 +10,6 @@ import jax
 import numpy as np
 import tyro
 
-from metarl_experiments.measures import measure
 from metarl_experiments.pictures import draw_run
 from metarl_experiments.runs import RunConfig, load_config, load_tasks
 from metarl_jax.checkpoint import restore
@@ -103,6 +102,8 @@ def evaluate_run(
     evaluation = evaluator(params, meta_test, jax.random.fold_in(actors_key, options.seed))
     record = evaluation_record(evaluation, options, config, program)
     if options.label == "evaluation":
+        from metarl_experiments.measures import measure  # imports the families, which takes seconds
+
         record["measures"] = measure(program, params, jax.random.key(MEASURE_SEED))
     (options.run / f"{options.label}.json").write_text(json.dumps(record, indent=2) + "\n")
     np.savez_compressed(
