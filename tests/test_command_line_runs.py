@@ -82,7 +82,7 @@ def test_resume_names_the_first_leaf_of_another_architecture(
     config = json.loads((other / "config.json").read_text())
     config["settings"]["hidden_size"] = 5
     (other / "config.json").write_text(json.dumps(config))
-    assert_refused(metarl("train", "--resume", other), "memory", "12", "15")
+    assert_refused(metarl("train", "--resume", other), "heads", "float32[9, 1]", "float32[8, 1]")
 
 
 def test_evaluating_a_run_whose_family_is_gone(run: pathlib.Path, tmp_path: pathlib.Path) -> None:
