@@ -159,15 +159,18 @@ def tiny_bandit(*, num_arms: int = 2, num_pulls: int = 2) -> TaskDistribution:
     )
 
 
+SAFE_DOOR = 0.2
+
+
 def doors(*, num_episodes: int = 4) -> TaskDistribution:
-    """Arm 0 pays 0.3; one of arms 1 and 2 pays 1 and the other -1, which is hidden.
+    """Arm 0 pays 0.2; one of arms 1 and 2 pays 1 and the other -1, which is hidden.
 
     The optimum opens a door at once (worth 0 on average) and knows: 0 + (E - 1)·1. Whoever cares
-    for the present episode alone, or remembers nothing, takes arm 0: E·0.3.
+    for the present episode alone, or remembers nothing, takes arm 0: E·0.2.
     """
 
     def both() -> ArmsTask:
-        pays = jnp.array([[0.3, 1.0, -1.0], [0.3, -1.0, 1.0]], jnp.float32)
+        pays = jnp.array([[SAFE_DOOR, 1.0, -1.0], [SAFE_DOOR, -1.0, 1.0]], jnp.float32)
         return ArmsTask(pays, pays, jnp.ones_like(pays))
 
     def sample(key: Key) -> ArmsTask:
@@ -186,7 +189,7 @@ def doors(*, num_episodes: int = 4) -> TaskDistribution:
         references=References(
             optimal_total=num_episodes - 1.0,
             optimal_episodes=(0.0,) + (1.0,) * (num_episodes - 1),
-            memoryless_total=0.3 * num_episodes,
+            memoryless_total=SAFE_DOOR * num_episodes,
             known_task_total=float(num_episodes),
         ),
     )

@@ -16,14 +16,14 @@ from metarl_jax.algorithms import a2c, ppo, reinforce
 from metarl_jax.evaluation import Evaluation, evaluate
 from metarl_jax.learner import Algorithm, TrainState, UpdateConfig
 from metarl_jax.memory import gru
-from metarl_jax.policy import Architecture, Policy, recurrent_policy
+from metarl_jax.policy import Architecture, Policy, memoryless_policy, recurrent_policy
 from metarl_jax.returns import DiscountMode
 from metarl_jax.schedules import hyperparameters
 from metarl_jax.tasks import TaskDistribution
-from probes import doors
+from probes import SAFE_DOOR, doors, revealed_target
 
 ARCHITECTURE = Architecture(embedding_size=16)
-NUM_TEST_TASKS = 1000
+NUM_UPDATES, NUM_TEST_TASKS = 150, 1000
 ALGORITHMS: dict[str, Callable[..., Algorithm]] = {
     "a2c": a2c,
     "ppo": partial(ppo, epochs=2, minibatches=2),
@@ -39,40 +39,63 @@ def train(
     make: Callable[..., Algorithm],
     tasks: TaskDistribution,
     policy: Policy,
-    num_updates: int,
     mode: DiscountMode = "meta",
     **settings: Any,
-) -> TrainState:
-    h = hyperparameters(
-        learning_rate=[1e-2, 1e-3], discount=1.0, entropy_coefficient=[0.03, 0.0], **settings
-    )
-    config = UpdateConfig(num_tasks=64, num_updates=num_updates, discount_mode=mode)
-    algorithm = make(tasks, policy, h, config)
+) -> Callable[..., Evaluation]:
+    """Trains with one set of hyper-parameters for all; returns an evaluation of the result."""
+    given = {"discount": 1.0, "entropy_coefficient": [0.2, 0.0], "learning_rate": [1e-2, 1e-3]}
+    config = UpdateConfig(num_tasks=64, num_updates=NUM_UPDATES, discount_mode=mode)
+    algorithm = make(tasks, policy, hyperparameters(**(given | settings)), config)
 
     @jax.jit
     def run(state: TrainState) -> TrainState:
-        return jax.lax.scan(
-            lambda state, _: (algorithm.update(state)[0], None), state, None, num_updates
-        )[0]
+        update = lambda state, _: (algorithm.update(state)[0], None)
+        return jax.lax.scan(update, state, None, NUM_UPDATES)[0]
 
     state = run(algorithm.init(jax.random.key(0)))
     assert int(state.skipped) == 0
-    return state
-
-
-def test(tasks: TaskDistribution, policy: Policy, state: TrainState, **options: Any) -> Evaluation:
     params = state.learner.params
-    return evaluate(tasks, policy, params, jax.random.key(1), NUM_TEST_TASKS, **options)
+    return lambda **options: evaluate(
+        tasks, policy, params, jax.random.key(1), NUM_TEST_TASKS, **options
+    )
 
 
 @pytest.mark.parametrize("name", ALGORITHMS)
 def test_the_optimum_of_doors_is_learned(name: str) -> None:
-    """0 + 1 + 1 + 1; with the memory ablated, no better than without one."""
+    """0 + 1 + 1 + 1; with the memory ablated, every episode opens a door by chance."""
     tasks = doors()
-    policy = recurrent(tasks)
-    state = train(ALGORITHMS[name], tasks, policy, 200)
-    result = test(tasks, policy, state)
+    evaluated = train(ALGORITHMS[name], tasks, recurrent(tasks))
+    result = evaluated()
+    assert tasks.references.optimal_total == 3.0
     assert result.total_return_mean > 0.95 * 3.0
     assert np.all(result.episode_return_mean[1:] > 0.95)
-    ablated = test(tasks, policy, state, ablate_memory=True)
-    assert ablated.total_return_mean < 4 * 0.3 + 2 * ablated.total_return_ci95
+    ablated = evaluated(ablate_memory=True)
+    np.testing.assert_allclose(
+        ablated.episode_return_mean, 0.0, atol=2 * float(ablated.episode_return_ci95.max())
+    )
+
+
+def test_an_episodic_objective_never_opens_a_door() -> None:
+    """The same learner, but credit ends with the episode: 0.2 for sure beats a door's 0."""
+    tasks = doors()
+    result = train(a2c, tasks, recurrent(tasks), "episodic")()
+    assert result.total_return_mean < 1.6
+    assert np.mean(result.episode_returns[:, 0] == np.float32(SAFE_DOOR)) > 0.75
+
+
+def test_without_memory_the_safe_arm_is_learned() -> None:
+    tasks = doors()
+    result = train(a2c, tasks, memoryless_policy(tasks, ARCHITECTURE))()
+    np.testing.assert_allclose(result.episode_return_mean, SAFE_DOOR, atol=0.05)
+
+
+def test_continuous_actions_are_learned_from_the_final_observation() -> None:
+    """-0.25, then 0: only the final observation of the first episode tells the target."""
+    tasks = revealed_target()
+    evaluated = train(
+        ALGORITHMS["ppo"], tasks, recurrent(tasks), entropy_coefficient=0.0, learning_rate=1e-2
+    )
+    result = evaluated(greedy=True)
+    np.testing.assert_allclose(result.episode_return_mean, [-0.25, 0.0, 0.0], atol=0.05)
+    ablated = evaluated(greedy=True, ablate_memory=True)
+    np.testing.assert_allclose(ablated.episode_return_mean, -0.25, atol=0.05)
