@@ -119,6 +119,6 @@ $(run_stamp): pyproject.toml requirements.lock $(if $(broken),FORCE)
 	@rm $(venv)/.unfinished && touch $@
 
 $(dev_stamp): $(run_stamp) requirements-dev.lock
-	$(open_environment)
+	@echo $$PPID >$(venv)/.unfinished
 	$(call install,requirements-dev.lock)
 	@rm $(venv)/.unfinished && touch $@

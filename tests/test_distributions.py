@@ -73,6 +73,8 @@ def test_gaussian_samples_follow_mean_and_deviation_of_each_row() -> None:
     z = (samples - MEAN) / np.exp(LOG_STD)
     np.testing.assert_allclose(z.mean(0), 0.0, atol=5 / NUM_SAMPLES**0.5)
     np.testing.assert_allclose(z.std(0), 1.0, atol=5 / (2 * NUM_SAMPLES) ** 0.5)
+    correlations = np.corrcoef(z.reshape(NUM_SAMPLES, -1).T) - np.eye(z[0].size)
+    np.testing.assert_allclose(correlations, 0.0, atol=5 / NUM_SAMPLES**0.5)
     np.testing.assert_array_equal(distribution.mode(), MEAN)
 
 
