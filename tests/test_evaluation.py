@@ -170,6 +170,7 @@ def test_ablated_all_episodes_are_worth_the_same() -> None:
     result = evaluate(tasks, policy, random_params(policy, 3), key(), 4000, ablate_memory=True)
     for episode in range(1, 4):
         difference = result.episode_returns[:, episode] - result.episode_returns[:, 0]
+        assert difference.std() > 0, "two episodes drew the same luck"
         assert abs(difference.mean()) < 4 * difference.std() / len(difference) ** 0.5
 
 
