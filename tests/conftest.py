@@ -5,6 +5,7 @@ those of this process alone. `JAX_PLATFORMS=cuda make test` runs the tests on a 
 """
 
 import os
+import signal
 from pathlib import Path
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
@@ -13,6 +14,10 @@ os.environ.setdefault("MPLBACKEND", "agg")
 _cache = Path(__file__).resolve().parents[1] / ".cache" / "compiled"
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(_cache))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
+
+# A shell starts what it runs in the background with SIGINT ignored, and every process after it
+# inherits that: the tests of SIGINT begin from what a terminal gives.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 import jax  # noqa: E402
 
