@@ -16,7 +16,11 @@ from metarl_envs.cheetah import (
     forward_velocity,
 )
 from metarl_envs.physics import PhysicsEngine, PhysicsState
+from metarl_jax.algorithms import a2c
+from metarl_jax.learner import UpdateConfig
+from metarl_jax.schedules import hyperparameters
 from metarl_jax.types import ConfigurationError
+from probes import small_policy
 
 
 def a_key(seed: int = 0) -> Any:
@@ -183,3 +187,21 @@ def test_spaces() -> None:
     observation, _ = environment.reset_env(a_key(), None)
     assert observations.shape == observation.shape == (17,)
     assert observation.dtype == jnp.float32
+
+
+def test_an_update_through_mjx_end_to_end() -> None:
+    """Rollout, gradient and step of Adam in one program: all of it moves, all of it is finite."""
+    tasks = cheetah_vel(engine="mjx", episode_length=3)
+    algorithm = a2c(
+        tasks,
+        small_policy(tasks),
+        hyperparameters(),
+        UpdateConfig(num_tasks=2, normalize_observations=True),
+    )
+    before = algorithm.init(jax.random.key(0))
+    after, metrics = jax.jit(algorithm.update)(before)
+    weights = [jax.tree.leaves(state.learner.params.weights) for state in (before, after)]
+    assert all(bool(jnp.any(new != old)) for old, new in zip(*weights, strict=True))
+    assert all(np.isfinite(value) for value in metrics.values())
+    assert metrics["skipped"] == 0
+    assert -6 * 3 < metrics["return"] < 0

@@ -3,17 +3,20 @@
 import logging
 import os
 import signal
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from metarl_envs.cheetah import cheetah_vel
 from metarl_jax.algorithms import a2c, ppo
 from metarl_jax.checkpoint import CheckpointError, restore, steps
 from metarl_jax.evaluation import make_evaluator, meta_test_tasks
 from metarl_jax.fingerprint import digest
-from metarl_jax.learner import UpdateConfig
+from metarl_jax.learner import Algorithm, UpdateConfig
 from metarl_jax.memory import gru
 from metarl_jax.schedules import hyperparameters
 from metarl_jax.training import ExitCode, TrainingPlan, train
@@ -74,24 +77,37 @@ def compilations():
     logger.removeHandler(handler)
 
 
+class Program(NamedTuple):
+    algorithm: Algorithm
+    evaluate: Callable[[Any], Any]
+
+
+def program(tasks, make_algorithm, **options):
+    """An algorithm, and an evaluator on a fixed set of tasks."""
+    policy = small_policy(tasks)
+    evaluator = make_evaluator(tasks, policy)
+    meta_test, key = meta_test_tasks(tasks, jax.random.key(1), 8), jax.random.key(2)
+    return Program(
+        make_algorithm(tasks, policy, SCHEDULES, CONFIG, **options),
+        lambda params: evaluator(params, meta_test, key),
+    )
+
+
 @pytest.fixture(scope="module")
 def programs():
-    """The algorithms, and one evaluator on a fixed set of tasks."""
-    policy = small_policy(TASKS)
-    evaluator = make_evaluator(TASKS, policy)
-    meta_test, key = meta_test_tasks(TASKS, jax.random.key(1), 8), jax.random.key(2)
+    minibatches = {"epochs": 2, "minibatches": 2}
     return {
-        "a2c": a2c(TASKS, policy, SCHEDULES, CONFIG),
-        "ppo": ppo(TASKS, policy, SCHEDULES, CONFIG, epochs=2, minibatches=2),
-        "evaluate": lambda params: evaluator(params, meta_test, key),
+        "a2c": program(TASKS, a2c),
+        "ppo": program(TASKS, ppo, **minibatches),
+        "ppo on real physics": program(cheetah_vel(episode_length=20), ppo, **minibatches),
     }
 
 
-def run(folder, programs, algorithm, *, stop_at=None, resume_from=None):
+def run(folder, program, *, stop_at=None, resume_from=None):
     folder.mkdir(exist_ok=True)
     return train(
-        algorithm,
-        programs["evaluate"],
+        program.algorithm,
+        program.evaluate,
         PLAN,
         folder=folder,
         key=jax.random.key(7),
@@ -100,17 +116,18 @@ def run(folder, programs, algorithm, *, stop_at=None, resume_from=None):
     )
 
 
-@pytest.mark.parametrize("name", ["a2c", "ppo"])
+@pytest.mark.parametrize("name", ["a2c", "ppo", "ppo on real physics"])
 def test_resumed_is_bit_equal_and_nothing_is_compiled_twice(name, programs, compilations, tmp_path):
-    algorithm = programs[name]
+    program = programs[name]
+    compilations.clear()
     first, second = tmp_path / "never_stopped", tmp_path / "stopped"
-    whole = run(first, programs, algorithm)
+    whole = run(first, program)
     assert compilations.count("jit(chunk)") == 1
     compilations.clear()
-    stopped = run(second, programs, algorithm, stop_at=6)
+    stopped = run(second, program, stop_at=6)
     assert stopped.exit_code == ExitCode.TERMINATED
     assert steps(second / "checkpoints")[0] == stopped.update < NUM_UPDATES
-    resumed = run(second, programs, algorithm, resume_from="latest")
+    resumed = run(second, program, resume_from="latest")
     assert compilations == []
     assert resumed.exit_code == whole.exit_code == ExitCode.FINISHED
     assert digest(resumed.state) == digest(whole.state)
@@ -122,17 +139,13 @@ def test_resumed_is_bit_equal_and_nothing_is_compiled_twice(name, programs, comp
 def test_ten_updates_that_are_not_finite_stop_a_real_run(programs, tmp_path):
     """The entropy's weight turns into NaN midway: so do the loss and every gradient."""
     poisoned = SCHEDULES.replace(entropy_coefficient=jnp.array([0.01, 0.01, jnp.nan], jnp.float32))
-    algorithm = programs["a2c"]
-    algorithm = algorithm._replace(
-        init=lambda key: (
-            programs["a2c"]
-            .init(key)
-            .replace(
-                hyperparameters=jax.tree.map(jnp.copy, poisoned)  # a run consumes its state
-            )
-        )
-    )
-    outcome = run(tmp_path / "run", programs, algorithm)
+    algorithm, evaluate = programs["a2c"]
+
+    def init(key):
+        own = jax.tree.map(jnp.copy, poisoned)  # a run consumes its state
+        return algorithm.init(key).replace(hyperparameters=own)
+
+    outcome = run(tmp_path / "run", Program(algorithm._replace(init=init), evaluate))
     assert outcome.exit_code == ExitCode.DIVERGED
     assert outcome.message.startswith("diverged by update 22: 10 updates in a row were skipped")
     rows = rows_of(tmp_path / "run")
@@ -146,9 +159,13 @@ def test_ten_updates_that_are_not_finite_stop_a_real_run(programs, tmp_path):
 
 
 def test_another_architecture_is_refused_by_its_first_leaf(programs, tmp_path):
-    run(tmp_path / "run", programs, programs["a2c"], stop_at=2)
+    run(tmp_path / "run", programs["a2c"], stop_at=2)
     wider = a2c(TASKS, small_policy(TASKS, gru(16)), SCHEDULES, CONFIG)
     with pytest.raises(
         CheckpointError, match=r"weights\['heads'\]\S* expected float32\[24, .*got float32\[16, "
     ):
-        run(tmp_path / "run", programs, wider, resume_from="latest")
+        run(
+            tmp_path / "run",
+            programs["a2c"]._replace(algorithm=wider),
+            resume_from="latest",
+        )
