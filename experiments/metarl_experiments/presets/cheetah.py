@@ -6,8 +6,9 @@ from metarl_jax.experiment import Experiment, Settings
 
 _SETTINGS = Settings(
     algorithm="ppo",
-    num_tasks=128,
-    total_steps=20_000_000,
+    hidden_size=64,
+    num_tasks=64,
+    total_steps=12_000_000,
     head_sizes=(64,),
     normalize_observations=True,
     learning_rate=(1e-3, 1e-4),
