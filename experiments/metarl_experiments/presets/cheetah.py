@@ -4,6 +4,10 @@ from metarl_envs.cheetah import cheetah_dir as cheetah_dir_family
 from metarl_envs.cheetah import cheetah_vel as cheetah_vel_family
 from metarl_jax.experiment import Experiment, Settings
 
+# Adam's steps, not samples, are what this task is short of. From a batch of 64 tasks PPO takes 16
+# of them; A2C takes one a window, from a smaller batch.
+_A2C = {"num_tasks": 32, "windows": 4, "total_steps": 16_000_000}
+
 _SETTINGS = Settings(
     algorithm="ppo",
     hidden_size=64,
@@ -25,6 +29,7 @@ cheetah_vel = Experiment(
     summary="half-cheetah, hidden target velocity 0 to 3 m/s",
     family=cheetah_vel_family,
     settings=_SETTINGS,
+    variants={"a2c": _A2C},
 )
 
 cheetah_vel_both_ways = Experiment(
@@ -33,6 +38,7 @@ cheetah_vel_both_ways = Experiment(
     family=cheetah_vel_family,
     arguments={"minimum_velocity": -3.0},
     settings=_SETTINGS,
+    variants={"a2c": _A2C},
 )
 
 cheetah_dir = Experiment(
@@ -40,4 +46,5 @@ cheetah_dir = Experiment(
     summary="half-cheetah, hidden direction",
     family=cheetah_dir_family,
     settings=_SETTINGS,
+    variants={"a2c": _A2C},
 )
