@@ -6,11 +6,12 @@ from metarl_envs.mouse import mouse
 from metarl_jax.experiment import Experiment, Settings
 
 _SETTINGS = Settings(
-    num_tasks=256,
-    total_steps=40_000_000,
+    num_tasks=128,
+    total_steps=20_000_000,
     learning_rate=(2e-3, 2e-4),
     discount=(0.97,),
-    entropy_coefficient=(0.03, 0.0),
+    value_coefficient=(0.1,),
+    entropy_coefficient=(0.08, 0.04, 0.0),
 )
 
 mouse_lecture = Experiment(
@@ -25,7 +26,7 @@ mouse_lecture = Experiment(
         "num_episodes": 6,
         "step_cost": 0.0,
     },
-    settings=dataclasses.replace(_SETTINGS, hidden_size=64, total_steps=3_000_000),
+    settings=dataclasses.replace(_SETTINGS, hidden_size=64, num_tasks=256, total_steps=3_000_000),
 )
 
 mouse_cheese = Experiment(
