@@ -35,7 +35,7 @@ from metarl_jax.losses import (
 )
 from metarl_jax.meta_episode import MetaEpisode
 from metarl_jax.policy import Policy, PolicyOutput, PolicyParams
-from metarl_jax.rollout import Actors, Rollout, collect, episode_returns
+from metarl_jax.rollout import Actors, Returns, Rollout, collect, undiscounted_returns
 from metarl_jax.schedules import Hyperparameters
 from metarl_jax.tasks import TaskDistribution
 from metarl_jax.types import Array, ConfigurationError, Key, PyTree
@@ -194,19 +194,21 @@ class _OneStep:
 
     def __call__(
         self, learner: Learner, h: Hyperparameters, actors: Actors, key: Key
-    ) -> tuple[Learner, dict[str, Array], Array]:
+    ) -> tuple[Learner, dict[str, Array], Returns]:
         del key
         if self.windows == 1:
             (learner, _), (metrics, returns) = self.window((learner, actors), h)
             return learner, metrics, returns
+        before = (learner, actors.replace(at_start=False))  # as the windows leave it
         (learner, _), (metrics, returns) = jax.lax.scan(
-            lambda carry, _: self.window(carry, h), (learner, actors), None, self.windows
+            lambda carry, _: self.window(carry, h), before, None, self.windows
         )
-        return learner, jax.tree.map(jnp.mean, metrics), jnp.sum(returns, axis=0)
+        returns = jax.tree.map(lambda of_windows: jnp.sum(of_windows, axis=0), returns)
+        return learner, jax.tree.map(jnp.mean, metrics), returns
 
     def window(
         self, carry: tuple[Learner, Actors], h: Hyperparameters
-    ) -> tuple[tuple[Learner, Actors], tuple[dict[str, Array], Array]]:
+    ) -> tuple[tuple[Learner, Actors], tuple[dict[str, Array], Returns]]:
         learner, actors = carry
         trained = (learner.params.weights, learner.loss_params)
         gradient, (actors, rollout, targets, advantage, metrics) = jax.grad(
@@ -214,7 +216,7 @@ class _OneStep:
         )(trained, learner, h, actors)
         learner, norm = gradient_step(learner, gradient, h)
         learner = observe(self.problem, learner, rollout, targets, advantage)
-        returns = episode_returns(rollout, self.problem.meta_episode.tasks.num_episodes)
+        returns = undiscounted_returns(rollout, self.problem.meta_episode.tasks.num_episodes)
         return (learner, actors), (metrics | {"gradient_norm": norm}, returns)
 
     def loss(
@@ -239,7 +241,7 @@ class _Epochs:
 
     def __call__(
         self, learner: Learner, h: Hyperparameters, actors: Actors, key: Key
-    ) -> tuple[Learner, dict[str, Array], Array]:
+    ) -> tuple[Learner, dict[str, Array], Returns]:
         problem = self.problem
         _, rollout, _ = collect(problem.policy, learner.params, problem.meta_episode, actors)
         targets, advantage = make_targets(problem, learner, h, rollout)
@@ -254,7 +256,7 @@ class _Epochs:
 
         learner, metrics = jax.lax.scan(step, learner, self.indices(key))
         learner = observe(problem, learner, rollout, targets, advantage)
-        returns = episode_returns(rollout, problem.meta_episode.tasks.num_episodes)
+        returns = undiscounted_returns(rollout, problem.meta_episode.tasks.num_episodes)
         return learner, jax.tree.map(jnp.mean, metrics), returns
 
     def indices(self, key: Key) -> Array:

@@ -1,14 +1,18 @@
 """Chunks: several updates in one call of a compiled program, and their metrics as one row."""
 
+import functools
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
 
 import jax
 import numpy as np
 
 from metarl_jax.learner import Algorithm, TrainState
 from metarl_jax.types import Array
+
+Update = Callable[[TrainState], tuple[TrainState, dict[str, Array]]]
 
 Chunk = Callable[[TrainState], tuple[TrainState, dict[str, Array]]]
 """state -> (state, metrics [updates]); the state given is consumed."""
@@ -20,11 +24,22 @@ POLL_SECONDS = 0.002
 
 
 def compile_chunk(algorithm: Algorithm, num_updates: int, state: TrainState) -> Chunk:
-    """Compiles `num_updates` updates ahead of the first call, which cannot compile again."""
+    """Compiles `num_updates` updates ahead of the first call, which cannot compile again.
 
+    A second run of the same algorithm in this process, a resumed one for instance, is given the
+    program of the first.
+    """
+    forms = tuple((x.shape, x.dtype) for x in jax.tree.leaves(state))
+    return _compile(algorithm.update, num_updates, jax.tree.structure(state), forms)
+
+
+@functools.lru_cache(maxsize=4)
+def _compile(update: Update, num_updates: int, structure: Any, forms: tuple[Any, ...]) -> Chunk:
     def chunk(state: TrainState) -> tuple[TrainState, dict[str, Array]]:
-        return jax.lax.scan(lambda state, _: algorithm.update(state), state, None, num_updates)
+        return jax.lax.scan(lambda state, _: update(state), state, None, num_updates)
 
+    shapes = [jax.ShapeDtypeStruct(*form) for form in forms]
+    state = jax.tree.unflatten(structure, shapes)
     return jax.jit(chunk, donate_argnums=0).lower(state).compile()
 
 

@@ -54,8 +54,8 @@ def _shapes(tasks: TaskDistribution, method: str, function: Any, *arguments: Any
             raise
         raise ConfigurationError(
             f"{tasks.name}: {method} cannot be traced by jax: {type(error).__name__}: "
-            f"{str(error).splitlines()[0]} Write it with jax.numpy, free of Python control flow on "
-            "arrays."
+            f"{next(iter(str(error).splitlines()), '')} Write it with jax.numpy, free of Python "
+            "control flow on arrays."
         ) from error
 
 
@@ -70,7 +70,7 @@ def _form(leaf: Any) -> str:
 
 
 def _expect_same(tasks: TaskDistribution, what: str, expected: PyTree, got: PyTree) -> None:
-    """Same structure, and for each leaf the same shape, dtype and weak type."""
+    """Same structure, and for each leaf the same shape and dtype."""
     before, after = _leaves(expected), _leaves(got)
     if before.keys() != after.keys():
         raise ConfigurationError(

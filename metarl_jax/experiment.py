@@ -15,7 +15,7 @@ from metarl_jax.policy import (
     recurrent_policy,
 )
 from metarl_jax.returns import DiscountMode
-from metarl_jax.schedules import Hyperparameters, hyperparameters
+from metarl_jax.schedules import Hyperparameters, check_schedule, hyperparameters
 from metarl_jax.tasks import TaskDistribution
 from metarl_jax.training import TrainingPlan
 
@@ -42,8 +42,9 @@ class Settings:
         initial_log_std: log of the standard deviation of continuous actions before training.
         algorithm: a2c, ppo or reinforce.
         num_tasks: tasks in the batch of an update.
-        total_steps: environment steps to train for; rounded up to whole updates.
-        meta_episode_steps: end a meta-episode after so many steps, not after its episodes.
+        total_steps: environment steps to train for; rounded up to whole chunks of updates.
+        meta_episode_steps: train with meta-episodes that end after so many steps, not after their
+            episodes; evaluation is over the family's episodes all the same.
         discount_mode: meta, or episodic or dual at an episode's end.
         normalize_observations: by their running mean and standard deviation.
         learning_rate: of Adam (schedule).
@@ -96,10 +97,13 @@ class Settings:
         more = ("minibatches", "num_evaluations", "evaluation_tasks", "final_evaluation_tasks")
         for name in counts + more:
             require_positive(name, getattr(self, name))
-        self.hyperparameters()
+        if self.meta_episode_steps is not None:
+            require_positive("meta_episode_steps", self.meta_episode_steps)
+        for field in dataclasses.fields(Hyperparameters):
+            check_schedule(field.name, getattr(self, field.name))
 
     def hyperparameters(self) -> Hyperparameters:
-        """The numeric settings as schedules; raises ConfigurationError where one is off."""
+        """The numeric settings as schedules."""
         names = [field.name for field in dataclasses.fields(Hyperparameters)]
         return hyperparameters(**{name: getattr(self, name) for name in names})
 
@@ -154,9 +158,8 @@ def make_program(tasks: TaskDistribution, settings: Settings) -> Program:
     length = settings.meta_episode_steps or tasks.max_steps
     wanted = -(-settings.total_steps // (settings.num_tasks * length))
     chunks_per_evaluation = max(1, min(LOGGED_PER_EVALUATION, wanted // settings.num_evaluations))
-    chunks = min(wanted, settings.num_evaluations * chunks_per_evaluation)
-    updates_per_chunk = -(-wanted // chunks)
-    num_updates = updates_per_chunk * chunks
+    updates_per_chunk = max(1, wanted // (settings.num_evaluations * chunks_per_evaluation))
+    num_updates = -(-wanted // updates_per_chunk) * updates_per_chunk
     config = UpdateConfig(
         num_tasks=settings.num_tasks,
         num_updates=num_updates,

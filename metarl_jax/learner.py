@@ -18,7 +18,7 @@ from metarl_jax.normalization import (
 )
 from metarl_jax.policy import Policy, PolicyOutput, PolicyParams
 from metarl_jax.returns import DiscountMode, discounts, generalized_advantages
-from metarl_jax.rollout import Actors, Rollout, start, task_keys
+from metarl_jax.rollout import Actors, Returns, Rollout, start, task_keys
 from metarl_jax.schedules import Hyperparameters, at_progress
 from metarl_jax.types import Array, ConfigurationError, Key, PyTree
 
@@ -87,7 +87,7 @@ class UpdateConfig:
 def require_positive(name: str, value: int) -> None:
     """Raises ConfigurationError unless value is at least 1."""
     if value < 1:
-        raise ConfigurationError(f"{name} must be at least 1, got {value}.")
+        raise ConfigurationError(f"{name} must be at least 1, got {value}; give a larger number.")
 
 
 class Problem(NamedTuple):
@@ -187,8 +187,8 @@ def observe(
     )
 
 
-Learn = Callable[[Learner, Hyperparameters, Actors, Key], tuple[Learner, dict[str, Array], Array]]
-"""(learner, h, actors at a meta-episode's start, key) -> (learner, metrics, returns [B, E])."""
+Learn = Callable[[Learner, Hyperparameters, Actors, Key], tuple[Learner, dict[str, Array], Returns]]
+"""(learner, h, actors at a meta-episode's start, key) -> (learner, metrics, returns)."""
 
 
 def make_algorithm(problem: Problem, hyperparameters: Hyperparameters, learn: Learn) -> Algorithm:
@@ -218,9 +218,9 @@ def make_algorithm(problem: Problem, hyperparameters: Hyperparameters, learn: Le
         actors = start(policy, meta_episode, tasks, task_keys(actors_key, config.num_tasks))
         learner, metrics, returns = learn(state.learner, h, actors, learn_key)
         metrics |= {
-            "return": jnp.mean(jnp.sum(returns, axis=1)),
-            "return_first_episode": jnp.mean(returns[:, 0]),
-            "return_last_episode": jnp.mean(returns[:, -1]),
+            "return": jnp.mean(returns.total),
+            "return_first_episode": jnp.mean(returns.episodes[:, 0]),
+            "return_last_episode": jnp.mean(returns.episodes[:, -1]),
         }
         state, metrics = _keep_finite(state, learner, metrics)
         return state.replace(key=key, update=state.update + 1), metrics

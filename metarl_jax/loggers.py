@@ -47,7 +47,7 @@ class WandbLogger:
     """A run on Weights & Biases; resuming the run's folder resumes the run there.
 
     Args:
-        folder: the run's; keeps the id in `wandb_id`.
+        folder: the run's; keeps the id in `wandb_id` from the first row on.
         project: where it is shown.
         name: what it is called.
         config: the resolved configuration, for the run's table.
@@ -61,25 +61,28 @@ class WandbLogger:
             import wandb  # type: ignore[import-not-found]
         except ImportError as error:
             raise _missing("Weights & Biases", "wandb") from error
-        identity = folder / "wandb_id"
-        if not identity.exists():
-            identity.write_text(uuid.uuid4().hex)
-        self._run = wandb.init(
-            project=project,
-            name=name,
-            config=dict(config),
-            dir=str(folder),
-            id=identity.read_text(),
-            resume="allow",
-        )
+        self._identity, self._init = folder / "wandb_id", wandb.init
+        self._options = {
+            "project": project,
+            "name": name,
+            "config": dict(config),
+            "dir": str(folder),
+            "resume": "allow",
+        }
+        self._run: Any = None
 
     def log(self, row: Mapping[str, Any]) -> None:
         """Sends every number of a row."""
+        if self._run is None:
+            if not self._identity.exists():
+                self._identity.write_text(uuid.uuid4().hex)
+            self._run = self._init(id=self._identity.read_text(), **self._options)
         self._run.log(dict(_scalars(row)), step=row["env_steps"])
 
     def close(self) -> None:
         """Ends the run there."""
-        self._run.finish()
+        if self._run is not None:
+            self._run.finish()
 
 
 def _scalars(row: Mapping[str, Any]) -> Iterator[tuple[str, float]]:

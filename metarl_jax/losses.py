@@ -18,7 +18,7 @@ from flax import struct
 
 from metarl_jax.policy import PolicyOutput
 from metarl_jax.rollout import Rollout
-from metarl_jax.types import Array, Key, PyTree
+from metarl_jax.types import Array, ConfigurationError, Key, PyTree
 
 
 class Targets(struct.PyTreeNode):
@@ -78,6 +78,7 @@ def as_loss(function: LossLike) -> Loss:
 
     Raises:
         TypeError: it is neither a loss nor a function.
+        ConfigurationError: in use, where its terms are not [T, B].
     """
     if isinstance(function, Loss):
         return function
@@ -91,6 +92,12 @@ def as_loss(function: LossLike) -> Loss:
     def apply(params: PyTree, *step: Any) -> TermsAndMetrics:
         del params
         terms = function(*step)
+        expected = step[1].value.shape
+        if jnp.shape(terms) != expected:
+            raise ConfigurationError(
+                f"the loss {name} must return a term per step, [T, B] = {list(expected)}, got "
+                f"{list(jnp.shape(terms))}; reduce over later axes alone."
+            )
         return terms, {name: terms}
 
     return Loss(apply)

@@ -30,7 +30,7 @@ class MetricsFile:
         Returns:
             None, or why the row waits.
         """
-        self._waiting += (json.dumps(_jsonable(row)) + "\n").encode()
+        self._waiting += (json.dumps(jsonable(row)) + "\n").encode()
         try:
             self._file.truncate(self._end)  # half a row, where the last try failed
             self._file.write(self._waiting)
@@ -67,11 +67,12 @@ def keep_rows_until(path: Path, update: int) -> None:
     os.replace(temporary, path)
 
 
-def _jsonable(value: Any) -> Any:
+def jsonable(value: Any) -> Any:
+    """The value, with null for every number that JSON does not have."""
     if isinstance(value, Mapping):
-        return {name: _jsonable(item) for name, item in value.items()}
+        return {name: jsonable(item) for name, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_jsonable(item) for item in value]
+        return [jsonable(item) for item in value]
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value

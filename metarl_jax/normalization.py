@@ -67,8 +67,18 @@ def update_statistics(
 
 
 def normalize(statistics: RunningStatistics, value: Array, limit: float = 10.0) -> Array:
-    """(value - mean) / scale, clipped to ±limit."""
+    """(value - mean) / scale, clipped to ±limit; value itself while nothing was seen.
+
+    Args:
+        statistics: over values of shape [...].
+        value: [*batch, ...] float32.
+        limit: in standard deviations.
+
+    Returns:
+        [*batch, ...] float32.
+    """
     broadcast = (1,) * (value.ndim - statistics.mean.ndim)
     mean = statistics.mean.reshape(broadcast + statistics.mean.shape)
     scale = statistics.scale.reshape(broadcast + statistics.mean.shape)
-    return jnp.clip((value - mean) / scale, -limit, limit)
+    normalized = jnp.clip((value - mean) / scale, -limit, limit)
+    return jnp.where(statistics.count > 0, normalized, value)

@@ -46,7 +46,23 @@ def load_experiment(name: str) -> Experiment:
         raise ConfigurationError(
             f"expected the name of an experiment or FILE.py:NAME, got {name!r}; {hint}"
         )
-    return points[name].load()
+    return _loaded(points[name])
+
+
+def _loaded(point: importlib.metadata.EntryPoint) -> Experiment:
+    try:
+        found = point.load()
+    except (ImportError, AttributeError) as error:
+        raise ConfigurationError(
+            f"the experiment {point.name!r} cannot be loaded from {point.value}: {error}; install "
+            "the package that holds it again."
+        ) from error
+    if not isinstance(found, Experiment):
+        raise ConfigurationError(
+            f"expected an Experiment at {point.value}, which the entry point {point.name!r} names, "
+            f"got {type(found).__name__}."
+        )
+    return found
 
 
 def _experiment_at(name: str) -> Experiment:
@@ -89,10 +105,17 @@ def _import_file(path: Path) -> ModuleType:
         raise ConfigurationError(
             f"no file {str(path)!r} to take an experiment from; expected FILE.py:NAME."
         )
-    spec = importlib.util.spec_from_file_location(path.stem, path)
+    # A name of its own, so that a file called random.py takes no module's place.
+    spec = importlib.util.spec_from_file_location(f"metarl_experiment_{path.stem}", path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    sys.modules[path.stem] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
+    sys.modules[module.__name__] = module  # dataclasses look their module up
+    sys.path.append(str(path.absolute().parent))  # its neighbours can be imported, as in a script
+    try:
+        spec.loader.exec_module(module)
+    except (ImportError, SyntaxError) as error:
+        raise ConfigurationError(
+            f"{path} cannot be imported: {error}; mend it until `python {path}` runs."
+        ) from error
     return module

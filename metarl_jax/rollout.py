@@ -6,6 +6,7 @@ the forward pass of a loss.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
@@ -34,6 +35,7 @@ class Actors(struct.PyTreeNode):
     states: MetaState  # [B]
     carry: PyTree  # [B, ...] the memory's
     keys: Key  # [B] for sampling actions
+    at_start: bool = struct.field(pytree_node=False, default=False)  # of their meta-episodes
 
 
 def task_keys(key: Key, num_tasks: int, first: int | Array = 0) -> Key:
@@ -64,6 +66,7 @@ def start(policy: Policy, meta_episode: MetaEpisode, tasks: Task, keys: Key) -> 
         states=jax.vmap(meta_episode.reset)(environment_keys, tasks),
         carry=jax.vmap(policy.initial_carry)(memory_keys),
         keys=action_keys,
+        at_start=True,
     )
 
 
@@ -78,8 +81,9 @@ def collect(
 ) -> tuple[Actors, Rollout, PolicyOutput]:
     """Acts for `num_steps` steps.
 
-    Where no episode can end early, this is a scan over stretches of an episode around a scan over
-    their steps, with one reset a stretch instead of one a step.
+    Where no episode can end early, all tasks are in step. From a meta-episode's start this is then
+    a scan over episodes around a scan over their steps, with one reset an episode; from elsewhere
+    one scan that resets all tasks or none.
 
     Args:
         policy: the actor.
@@ -120,22 +124,51 @@ def _scan_steps(
 ) -> tuple[Actors, Any]:
     """Runs `act` num_steps times; stacks its records over [T]."""
     episode_length = meta_episode.tasks.episode_length
-    stretch = min(num_steps, episode_length)
-    in_step = not meta_episode.tasks.ends_early and episode_length > 1
-    if not in_step or num_steps % stretch or episode_length % stretch:
+    whole_episodes = actors.at_start and num_steps % episode_length == 0
+    actors = actors.replace(at_start=False)
+    if meta_episode.tasks.ends_early or episode_length == 1:
         return jax.lax.scan(lambda a, _: act(a, meta_episode.step), actors, None, num_steps)
+    if whole_episodes:
+        return _scan_episodes(act, meta_episode, actors, num_steps // episode_length)
+    return _scan_in_step(act, meta_episode, actors, num_steps)
 
-    def through_stretch(actors: Actors, _: None) -> tuple[Actors, Any]:
+
+def _scan_episodes(
+    act: Callable[..., Any], meta_episode: MetaEpisode, actors: Actors, num_episodes: int
+) -> tuple[Actors, Any]:
+    """Whole episodes of equal length: one reset an episode."""
+
+    def through_episode(actors: Actors, _: None) -> tuple[Actors, Any]:
         actors, records = jax.lax.scan(
-            lambda a, _: act(a, meta_episode.advance), actors, None, stretch
+            lambda a, _: act(a, meta_episode.advance),
+            actors,
+            None,
+            meta_episode.tasks.episode_length,
         )
-        ended = actors.states.step[0] >= episode_length  # all tasks are in step
-        begin = jax.vmap(meta_episode.next_episode)
-        states = jax.lax.cond(ended, begin, lambda states: states, actors.states)
-        return actors.replace(states=states), records
+        return _next_episodes(meta_episode, actors), records
 
-    actors, records = jax.lax.scan(through_stretch, actors, None, num_steps // stretch)
-    return actors, jax.tree.map(lambda x: x.reshape((num_steps, *x.shape[2:])), records)
+    actors, records = jax.lax.scan(through_episode, actors, None, num_episodes)
+    return actors, jax.tree.map(
+        lambda x: x.reshape((x.shape[0] * x.shape[1], *x.shape[2:])), records
+    )
+
+
+def _scan_in_step(
+    act: Callable[..., Any], meta_episode: MetaEpisode, actors: Actors, num_steps: int
+) -> tuple[Actors, Any]:
+    """Tasks whose episodes end together, from wherever they are."""
+
+    def advance(actors: Actors, _: None) -> tuple[Actors, Any]:
+        actors, record = act(actors, meta_episode.advance)
+        ended = actors.states.step[0] >= meta_episode.tasks.episode_length
+        following = partial(_next_episodes, meta_episode)
+        return jax.lax.cond(ended, following, lambda actors: actors, actors), record
+
+    return jax.lax.scan(advance, actors, None, num_steps)
+
+
+def _next_episodes(meta_episode: MetaEpisode, actors: Actors) -> Actors:
+    return actors.replace(states=jax.vmap(meta_episode.next_episode)(actors.states))
 
 
 def _select_action(output: PolicyOutput, actors: Actors, greedy: bool) -> Array:
@@ -169,3 +202,16 @@ def episode_returns(rollout: Rollout, num_episodes: int) -> Array:
     """
     belongs = jax.nn.one_hot(rollout.outcome.episode, num_episodes, dtype=jnp.float32)
     return jnp.einsum("tb,tbe->be", rollout.outcome.reward, belongs, precision="highest")
+
+
+class Returns(struct.PyTreeNode):
+    """Undiscounted."""
+
+    total: Array  # [B] float32, of the whole meta-episode
+    episodes: Array  # [B, E] float32; a step budget may hold episodes beyond the E-th
+
+
+def undiscounted_returns(rollout: Rollout, num_episodes: int) -> Returns:
+    """Of the steps of a rollout; arguments as `episode_returns`'s."""
+    total = jnp.sum(rollout.outcome.reward, axis=0)
+    return Returns(total, episode_returns(rollout, num_episodes))

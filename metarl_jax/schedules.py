@@ -68,9 +68,7 @@ def hyperparameters(
         ConfigurationError: a value is out of its range.
     """
     given = dict(locals())
-    return Hyperparameters(
-        **{name: _knots(name, schedule, *_RANGES[name]) for name, schedule in given.items()}
-    )
+    return Hyperparameters(**{n: jnp.asarray(check_schedule(n, x)) for n, x in given.items()})
 
 
 _RANGES = {
@@ -80,19 +78,32 @@ _RANGES = {
     "gae_lambda": (0.0, 1.0),
     "entropy_coefficient": (0.0, math.inf),
     "value_coefficient": (0.0, math.inf),
-    "max_gradient_norm": (0.0, math.inf),
+    "max_gradient_norm": (1e-6, math.inf),
     "clip_ratio": (0.0, 1.0),
 }
 
 
-def _knots(name: str, schedule: Schedule, low: float, high: float) -> Array:
+def check_schedule(name: str, schedule: Schedule) -> np.ndarray:
+    """The knots of a hyper-parameter, made by numpy alone: no jax backend is started.
+
+    Args:
+        name: a field of `Hyperparameters`.
+        schedule: its value, or values.
+
+    Returns:
+        [K] float32.
+
+    Raises:
+        ConfigurationError: a value is out of its range.
+    """
+    low, high = _RANGES[name]
     knots = np.atleast_1d(np.asarray(schedule, np.float32))
     if knots.ndim != 1 or knots.size == 0 or not np.all((knots >= low) & (knots <= high)):
         raise ConfigurationError(
             f"{name} must be a number between {low:g} and {high:g}, or a sequence of such numbers "
             f"from the first update to the last, got {schedule!r}."
         )
-    return jnp.asarray(knots)
+    return knots
 
 
 def at_progress(hyperparameters: PyTree, progress: Array) -> PyTree:

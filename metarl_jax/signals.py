@@ -3,7 +3,20 @@
 import contextlib
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+
+
+class Stopped(BaseException):
+    """A stopping signal came.
+
+    Attributes:
+        signal: which.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__(signal.Signals(number).name)
+        self.signal = signal.Signals(number)
+
 
 STOPPING = (signal.SIGINT, signal.SIGTERM)
 
@@ -28,23 +41,41 @@ def stop_requests() -> Iterator[StopRequest]:
     no request ever comes.
     """
     request = StopRequest()
-    if threading.current_thread() is not threading.main_thread():
-        yield request
-        return
-    previous = {number: signal.getsignal(number) for number in STOPPING}
-    caught = [number for number in STOPPING if previous[number] != signal.SIG_IGN]
 
     def ask(number: int, frame: object) -> None:
         del frame
         request.signal = signal.Signals(number)
-        for each in caught:  # the system's own action works even while the process is in C code
-            signal.signal(each, signal.SIG_DFL)
+        for each in STOPPING:  # the system's own action works even while the process is in C code
+            if signal.getsignal(each) == ask:
+                signal.signal(each, signal.SIG_DFL)
 
-    for number in caught:
-        signal.signal(number, ask)
-    try:
+    with _handled_by(ask):
         yield request
+
+
+@contextlib.contextmanager
+def stops_raise() -> Iterator[None]:
+    """Turns SIGINT and SIGTERM into `Stopped`, for work that is lost without harm."""
+
+    def stop(number: int, frame: object) -> None:
+        del frame
+        raise Stopped(number)
+
+    with _handled_by(stop):
+        yield
+
+
+@contextlib.contextmanager
+def _handled_by(handler: Callable[[int, object], None]) -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in STOPPING}
+    caught = {number: old for number, old in before.items() if old != signal.SIG_IGN}
+    for number in caught:
+        signal.signal(number, handler)
+    try:
+        yield
     finally:
-        for number in caught:
-            handler = previous[number]
-            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+        for number, old in caught.items():
+            signal.signal(number, signal.SIG_DFL if old is None else old)

@@ -65,7 +65,8 @@ def train(
         reporter: the console.
         loggers: more places for the rows.
         resume_from: None begins; "latest" or an update's number goes on from its checkpoint, and
-            later rows and checkpoints are dropped and set aside.
+            later rows and checkpoints are dropped and set aside. A run without a checkpoint
+            begins anew at "latest".
 
     Returns:
         The outcome.
@@ -74,10 +75,11 @@ def train(
         ConfigurationError: the folder holds a run already, or none that can be resumed.
     """
     if resume_from is None:
-        state, update = _begin(algorithm, folder, key), 0
+        state, saved = _begin(algorithm, folder, key), None
     else:
         step = None if resume_from == "latest" else resume_from
-        state, update = _resume(algorithm, plan, folder, key, reporter, step)
+        state, saved = _resume(algorithm, plan, folder, key, reporter, step)
+    update = saved or 0
     if update == plan.num_updates:
         message = f"nothing left to do: all {update} updates are done."
         return Outcome(state, ExitCode.FINISHED, message, update)
@@ -99,7 +101,7 @@ def train(
             loggers=loggers,
             runner=runner,
             update=update,
-            saved=None if resume_from is None else update,
+            saved=saved,
             metrics=metrics,
             compile_seconds=compile_seconds,
             past_seconds=rows[-1]["seconds"] if rows else 0.0,
@@ -123,7 +125,12 @@ def _resume(
     key: Key,
     reporter: Reporter,
     step: int | None,
-) -> tuple[TrainState, int]:
+) -> tuple[TrainState, int | None]:
+    """The state, and the update of its checkpoint: None where there is none yet."""
+    if step is None and folder.is_dir() and not any(folder.glob("checkpoints/*")):
+        reporter.warn("it was stopped before its first checkpoint: it begins anew.")
+        keep_rows_until(folder / "metrics.jsonl", 0)
+        return algorithm.init(key), None
     restored = restore(folder / "checkpoints", jax.eval_shape(algorithm.init, key), step)
     for reason in restored.passed_over:
         reporter.warn(f"passed over in {folder / 'checkpoints'}: {reason}")

@@ -93,6 +93,17 @@ def nan_at_once() -> TaskDistribution:
     return _with(Broken)
 
 
+def nan_later() -> TaskDistribution:
+    """Finite for as long as it is looked at before training."""
+
+    class Broken(Line):
+        def step_env(self, key, state, action, task):
+            observation, state, reward, *rest = super().step_env(key, state, action, task)
+            return observation, state, jnp.where(abs(state) > 3, jnp.nan, reward), *rest
+
+    return dataclasses.replace(_with(Broken), episode_length=8)
+
+
 def observation_of_another_shape() -> TaskDistribution:
     class Broken(Line):
         def observation_space(self, task):

@@ -17,7 +17,7 @@ from metarl_jax.memory import Memory, MemoryInput, gru, unroll_by_steps
 from metarl_jax.meta_episode import MetaEpisode
 from metarl_jax.normalization import identity_statistics
 from metarl_jax.policy import Architecture, Policy, Statistics, recurrent_policy
-from metarl_jax.rollout import Rollout, collect, episode_returns, start, task_keys
+from metarl_jax.rollout import Rollout, collect, start, task_keys, undiscounted_returns
 from metarl_jax.tasks import TaskDistribution
 from metarl_jax.types import Array, ConfigurationError, PyTree
 from probes import counter, revealed_target, scripted_policy, small_policy
@@ -185,12 +185,15 @@ def test_steps_after_the_end_are_masked(played: tuple[Variant, Rollout]) -> None
 def test_returns_of_the_episodes(played: tuple[Variant, Rollout]) -> None:
     variant, rollout = played
     expected = np.zeros((NUM_TASKS, EPISODES))
+    total = np.zeros(NUM_TASKS)
     for task in range(NUM_TASKS):
         for row in expected_of(variant, task):
+            total[task] += task + (row.step + 1) / 8
             if row.episode < EPISODES:
                 expected[task, row.episode] += task + (row.step + 1) / 8
-    actual = episode_returns(jax.tree.map(jnp.asarray, rollout), EPISODES)
-    np.testing.assert_array_equal(actual, expected.astype(np.float32))
+    actual = undiscounted_returns(jax.tree.map(jnp.asarray, rollout), EPISODES)
+    np.testing.assert_array_equal(actual.episodes, expected.astype(np.float32))
+    np.testing.assert_array_equal(actual.total, total.astype(np.float32))
 
 
 def test_the_value_after_the_last_step(played: tuple[Variant, Rollout]) -> None:
@@ -234,7 +237,11 @@ def test_the_carry_crosses_every_step_untouched(
     assert np.all(np.abs(carry["after"]).sum(-1) > 0)
 
 
-@pytest.mark.parametrize(("ends_early", "parts"), [(False, (1, 2, 6)), (True, (4, 5))], ids=str)
+@pytest.mark.parametrize(
+    ("ends_early", "parts"),
+    [(False, (1, 2, 6)), (False, (2, 3, 4)), (False, (3, 6)), (True, (4, 5))],
+    ids=str,
+)
 def test_a_rollout_in_windows_is_the_whole_rollout(
     ends_early: bool, parts: tuple[int, ...]
 ) -> None:

@@ -12,6 +12,7 @@ from command_line import BROKEN, assert_refused, metarl
     [
         (["trian"], ["'trian'", "did you mean train"]),
         (["train"], ["got no name", "metarl list"]),
+        (["train", "--seed", "1", "bandit_10_5"], ["the name before the options"]),
         (["train", "no_such_family"], ["'no_such_family'"]),
         (["train", "bandit_10_6"], ["'bandit_10_6'", "did you mean", "bandit_10_5"]),
         (["train", "cheeta_vel"], ["did you mean cheetah_vel"]),
@@ -19,6 +20,8 @@ from command_line import BROKEN, assert_refused, metarl
         (["train", "bandit_10_5", "--num-task", "3"], ["--num-task", "Perhaps you meant"]),
         (["train", "bandit_10_5", "--num-tasks", "-1"], ["num_tasks must be at least 1, got -1"]),
         (["train", "bandit_10_5", "--total-steps", "0"], ["total_steps must be at least 1, got 0"]),
+        (["train", "bandit_10_5", "--meta-episode-steps", "-5"], ["meta_episode_steps", "got -5"]),
+        (["train", "bandit_10_5", "--max-gradient-norm", "0"], ["max_gradient_norm must be"]),
         (["train", "bandit_10_5", "--num-tasks", "many"], ["--num-tasks", "'many'"]),
         (["train", "bandit_10_5", "--discount", "1.5"], ["discount must be", "between 0 and 1"]),
         (["train", "bandit_10_5", "--gae-lambda", "-0.1"], ["gae_lambda must be", "-0.1"]),
@@ -36,7 +39,7 @@ from command_line import BROKEN, assert_refused, metarl
         (["train", "cheetah_vel", "--family.engine", "bullet"], ["'bullet'", "mujoco"]),
         (
             ["train", "cheetah_vel", "--family.engine", "mjx", "--family.mjx-impl", "warp"],
-            ["warp"],
+            ["package warp, got none", "choose mjx_impl 'jax'"],
         ),
     ],
 )

@@ -3,18 +3,19 @@
 import json
 import pathlib
 import shutil
+import signal
 
 import numpy as np
 import pytest
 
-from command_line import BROKEN, SMALL, assert_refused, metarl
+from command_line import BROKEN, SMALL, assert_refused, metarl, signalled
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     """A finished small run."""
-    folder = tmp_path_factory.mktemp("runs") / "line"
-    result = metarl("train", f"{BROKEN}:sound", *SMALL, "--out", folder)
+    folder = tmp_path_factory.mktemp("runs") / "mouse"
+    result = metarl("train", "mouse_lecture", *SMALL, "--out", folder)
     assert result.returncode == 0, result.stderr
     return folder
 
@@ -22,14 +23,20 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
 def test_a_run_leaves_all_its_files(run: pathlib.Path) -> None:
     names = {path.name for path in run.iterdir()}
     expected = {"config.json", "run.json", "metrics.jsonl", "checkpoints", "evaluation.json"}
-    assert expected | {"evaluation.npz", "learning.png", "adaptation.png"} <= names
+    pictures = {"learning.png", "adaptation.png", "behaviour.png"}
+    assert expected | pictures | {"evaluation.npz"} <= names
     evaluation = json.loads((run / "evaluation.json").read_text())
     returns = np.load(run / "evaluation.npz")["episode_returns"]
-    assert returns.shape == (8, 2)
+    assert returns.shape == (12, 6)  # all six tasks, equally often, at least 8 together
     np.testing.assert_allclose(evaluation["episode_return_mean"], returns.mean(axis=0), rtol=1e-6)
     assert evaluation["total_return_mean"] == pytest.approx(returns.sum(axis=1).mean())
     assert len(evaluation["task_set_hash"]) == 64
     assert evaluation["sampled_actions"] is True
+    assert (
+        evaluation["update"]
+        == json.loads((run / "metrics.jsonl").read_text().splitlines()[-1])["update"]
+    )
+    assert len(evaluation["measures"]["success_rate"]) == 6
 
 
 def test_evaluate_needs_only_the_folder_and_repeats_itself(
@@ -44,6 +51,18 @@ def test_evaluate_needs_only_the_folder_and_repeats_itself(
     assert again == json.loads((run / "evaluation.json").read_text())
 
 
+def test_a_second_start_compiles_nothing_again(tmp_path: pathlib.Path) -> None:
+    cache = tmp_path / "cache"
+    kept = {"JAX_COMPILATION_CACHE_DIR": str(cache)}
+    found = []
+    for name in ("first", "second"):
+        result = metarl("train", "goal_grid_3", *SMALL, "--out", tmp_path / name, **kept)
+        assert result.returncode == 0, result.stderr
+        found.append(sorted(path.name for path in cache.glob("jit_chunk-*-cache")))
+    assert len(found[0]) == 1
+    assert found[1] == found[0], "another key: the second run compiled its updates again"
+
+
 def test_a_run_is_never_overwritten(run: pathlib.Path) -> None:
     before = (run / "config.json").read_bytes()
     result = metarl("train", f"{BROKEN}:sound", *SMALL, "--seed", "7", "--out", run)
@@ -55,6 +74,48 @@ def test_a_folder_that_cannot_be_made_is_refused(tmp_path: pathlib.Path) -> None
     (tmp_path / "file").write_text("in the way")
     result = metarl("train", f"{BROKEN}:sound", *SMALL, "--out", tmp_path / "file" / "run")
     assert_refused(result, "can be written", "another --out")
+
+
+def test_a_missing_extra_leaves_no_run_behind(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "wandb.py").write_text("raise ImportError")
+    result = metarl(
+        "train", f"{BROKEN}:sound", *SMALL, "--wandb", "p", "--out", "run", cwd=tmp_path
+    )
+    assert_refused(result, "extra `wandb`", "leave that logger out")
+    assert not (tmp_path / "run").exists()
+
+
+def test_signals_stop_a_run_that_can_go_on(tmp_path: pathlib.Path) -> None:
+    """Killed, then stopped by SIGTERM, then by SIGINT."""
+    run = tmp_path / "run"
+    long = ["--total-steps", "200000000", "--num-evaluations", "20000"]
+    begin = ["train", f"{BROKEN}:sound", *SMALL, *long, "--out", run]
+    assert signalled(run, signal.SIGKILL, *begin).returncode == -signal.SIGKILL
+    for number, code in ((signal.SIGTERM, 75), (signal.SIGINT, 130)):
+        stopped = signalled(run, number, "train", "--resume", run)
+        assert stopped.returncode == code, stopped.stderr
+        assert f"stopped by {number.name}" in stopped.stdout
+        assert f"go on with:  metarl train --resume {run}" in stopped.stdout
+    updates = [json.loads(row)["update"] for row in (run / "metrics.jsonl").open()]
+    assert updates == sorted(set(updates)), "rows of both runs, each once"
+
+
+def test_a_run_that_diverges_says_so(tmp_path: pathlib.Path) -> None:
+    result = metarl("train", f"{BROKEN}:nan_later", *SMALL, "--total-steps", "4000", cwd=tmp_path)
+    assert result.returncode == 3, result.stderr
+    assert "diverged by update" in result.stdout
+    assert "the parameters are the last good ones" in result.stdout
+
+
+def test_a_family_whose_package_is_gone(tmp_path: pathlib.Path) -> None:
+    """Its entry point is still there, as after an interrupted removal."""
+    metadata = tmp_path / "gone-1.0.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: gone\nVersion: 1.0\n")
+    point = "[metarl_jax.experiments]\ngone = gone_package.presets:gone\n"
+    (metadata / "entry_points.txt").write_text(point)
+    result = metarl("train", "gone", cwd=tmp_path)
+    assert_refused(result, "'gone' cannot be loaded", "gone_package", "install the package")
 
 
 def test_resume_refuses_what_is_no_run(tmp_path: pathlib.Path) -> None:

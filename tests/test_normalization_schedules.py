@@ -87,11 +87,15 @@ def test_the_past_fades_after_the_horizon() -> None:
     np.testing.assert_allclose(statistics.mean, 1.0 + 1 / (HORIZON + 1), rtol=1e-5)
 
 
-def test_the_identity_changes_nothing_and_limits() -> None:
+def test_statistics_that_have_seen_nothing_change_nothing() -> None:
     value = jnp.array([-20.0, -0.5, 3.0])
-    np.testing.assert_array_equal(
-        normalize(identity_statistics((3,)), value), np.array([-10.0, -0.5, 3.0], np.float32)
-    )
+    np.testing.assert_array_equal(normalize(identity_statistics((3,)), value), value)
+
+
+def test_outliers_are_limited() -> None:
+    statistics = merged(batches(2))
+    far = statistics.mean + statistics.scale * jnp.array([-20.0, -0.5, 30.0])
+    np.testing.assert_allclose(normalize(statistics, far), [-10.0, -0.5, 10.0], rtol=1e-5)
 
 
 def test_normalize_gives_mean_0_and_deviation_1_over_any_leading_axes() -> None:

@@ -9,12 +9,19 @@ import jax
 import numpy as np
 import pytest
 
+from command_line import SMALL, metarl
+
 README = pathlib.Path(__file__).parents[1] / "README.md"
 
 
-def run_block(heading: str) -> dict:
+def block_of(heading: str) -> str:
     section = README.read_text().split(f"## {heading}\n", 1)[1].split("\n## ", 1)[0]
     (block,) = re.findall(r"```python\n(.*?)```", section, flags=re.DOTALL)
+    return block
+
+
+def run_block(heading: str) -> dict:
+    block = block_of(heading)
     module = types.ModuleType("readme")
     sys.modules["readme"] = module  # dataclasses look their module up
     code = compile(block, f"README.md, {heading}", "exec")
@@ -40,9 +47,30 @@ def test_custom_loss_is_trained_and_logged() -> None:
 def test_custom_family_conforms_and_is_played() -> None:
     from metarl_jax import check_task_distribution, evaluate, gru, recurrent_policy
 
-    tasks = run_block("A task family of your own")["corridor"](length=1)
+    tasks = run_block("A task family of your own")["corridor"]()
     check_task_distribution(tasks)
     policy = recurrent_policy(tasks, gru(4))
-    result = evaluate(tasks, policy, policy.init(jax.random.key(0)), jax.random.key(1), 500)
-    # Of length 1, three steps: a random walk is there at step 1 with ½, at step 3 with ½ · ¼.
-    np.testing.assert_allclose(result.episode_return_mean, 0.625, atol=0.08)
+    result = evaluate(tasks, policy, policy.init(jax.random.key(0)), jax.random.key(1), 1000)
+    np.testing.assert_allclose(result.episode_return_mean, first_passage(3, 9), atol=0.06)
+
+
+def first_passage(distance: int, num_steps: int) -> float:
+    """Probability that a fair walk on the line reaches `distance` within `num_steps`."""
+    walk = {0: 1.0}
+    reached = 0.0
+    for _ in range(num_steps):
+        following: dict[int, float] = {}
+        for place, share in walk.items():
+            for step in (-1, 1):
+                following[place + step] = following.get(place + step, 0.0) + share / 2
+        reached += following.pop(distance, 0.0)
+        walk = following
+    return reached
+
+
+def test_custom_family_is_trained_from_the_command_line(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "corridor.py").write_text(block_of("A task family of your own"))
+    options = [*SMALL, "--family.num-episodes", "5", "--out", "run"]
+    result = metarl("train", "corridor.py:corridor", *options, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert "episode 5" in result.stdout

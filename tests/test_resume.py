@@ -21,7 +21,7 @@ from metarl_jax.memory import gru
 from metarl_jax.schedules import hyperparameters
 from metarl_jax.training import ExitCode, TrainingPlan, train
 from probes import small_policy, tiny_bandit
-from runs import chunks_compiled_once, rows_of
+from runs import rows_of
 
 NUM_UPDATES = 24
 PLAN = TrainingPlan(num_updates=NUM_UPDATES, updates_per_chunk=2, chunks_per_evaluation=2)
@@ -45,12 +45,6 @@ class Quiet:
 
     def warn(self, message):
         raise AssertionError(message)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _compiled_once():
-    with chunks_compiled_once():
-        yield
 
 
 class Compilations(logging.Handler):

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import rlax
 
 from metarl_jax.returns import DiscountMode, discounts, generalized_advantages
 
@@ -92,7 +93,6 @@ def test_advantages_against_a_plain_loop(mode: DiscountMode, gae_lambda: float) 
 
 @pytest.mark.parametrize("mode", MODES)
 def test_advantages_against_rlax(mode: DiscountMode) -> None:
-    rlax = pytest.importorskip("rlax", reason="rlax, an oracle of the dev group, is not installed")
     gammas, data = jnp.asarray(plain_discounts(mode, 0.9, 0.4), jnp.float32), random_rollout()
     values = jnp.concatenate([data["values"], data["final_value"][None]])
     actual = generalized_advantages(discounts=gammas, gae_lambda=0.7, **_on_device(data))

@@ -31,7 +31,7 @@ from metarl_jax.policy import PolicyParams
 from metarl_jax.signals import stop_requests
 from metarl_jax.training import ExitCode, TrainingPlan, train
 from metarl_jax.types import ConfigurationError
-from runs import chunks_compiled_once, rows_of
+from runs import rows_of
 
 PLAN = TrainingPlan(num_updates=24, updates_per_chunk=2, chunks_per_evaluation=3)
 STEPS_PER_UPDATE = 3_000_000_000  # more than int32 holds
@@ -121,12 +121,6 @@ def kill(number):
 
 def fail():
     raise RuntimeError("the logger's server is gone")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _compiled_once():
-    with chunks_compiled_once():
-        yield
 
 
 @pytest.fixture(scope="module")
@@ -400,8 +394,19 @@ def test_a_run_is_never_overwritten(tmp_path):
         run(tmp_path / "run")
 
 
+def test_a_run_without_a_checkpoint_begins_anew(tmp_path, undisturbed):
+    """As after a kill before the first save: there are rows, and nothing to go on from."""
+    folder, recorder = tmp_path / "run", Recorder()
+    folder.mkdir()
+    shutil.copy(undisturbed[0] / "metrics.jsonl", folder)
+    outcome = run(folder, recorder=recorder, resume_from="latest")
+    assert_undisturbed(folder, outcome, undisturbed)
+    assert "begins anew" in recorder.warnings[0]
+
+
 def test_what_cannot_be_resumed_is_refused(tmp_path):
-    with pytest.raises(ConfigurationError, match="empty or not there"):
+    (tmp_path / "none" / "checkpoints" / "emptied").mkdir(parents=True)
+    with pytest.raises(ConfigurationError, match="none that can be used"):
         run(tmp_path / "none", resume_from="latest")
     run(tmp_path / "run")
     with pytest.raises(ConfigurationError, match=r"whole checkpoint 6 .*\[24, 18\]"):

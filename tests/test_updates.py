@@ -126,7 +126,7 @@ def test_the_state_keeps_its_form(make: Any) -> None:
     algorithm = make(TASKS, small_policy(TASKS), SCHEDULES, CONFIG)
     state = jax.eval_shape(algorithm.init, jax.random.key(0))
     after, _ = jax.eval_shape(algorithm.update, state)
-    form = lambda tree: jax.tree.map(lambda x: (x.shape, x.dtype), tree)
+    form = lambda tree: jax.tree.map(lambda x: (x.shape, x.dtype, x.weak_type), tree)
     assert form(after) == form(state)
 
 

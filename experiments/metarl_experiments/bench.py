@@ -39,7 +39,7 @@ from metarl_jax import (
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class BenchOptions:
-    """Measures throughput; prints a table and writes bench.json.
+    """Measures throughput; prints a table and writes runs/bench.json.
 
     Attributes:
         repetitions: of each variant, taken in turn.
@@ -47,7 +47,7 @@ class BenchOptions:
     """
 
     repetitions: int = 7
-    out: Path = Path("bench.json")
+    out: Path = Path("runs/bench.json")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,6 +81,7 @@ def main() -> None:
         table.add_row(row.benchmark, row.variant, speed, ratio)
     Console().print(table)
     record = describe_machine() | {"rows": [dataclasses.asdict(row) for row in rows]}
+    options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text(json.dumps(record, indent=2) + "\n")
 
 

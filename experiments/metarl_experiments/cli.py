@@ -33,8 +33,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from metarl_jax.types import ConfigurationError
 
     try:
+        configure_jax()  # before the command is imported: something there might start jax
         command = _command(arguments[0])
-        configure_jax()
         return command(arguments[1:])
     except ConfigurationError as error:
         print(f"metarl: {error}", file=sys.stderr)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,8 @@ from metarl_experiments.runs import RunConfig, load_config, load_tasks
 from metarl_jax.checkpoint import restore
 from metarl_jax.evaluation import Evaluation, make_evaluator, meta_test_tasks
 from metarl_jax.experiment import Program, make_program
-from metarl_jax.learner import require_positive
+from metarl_jax.learner import TrainState, require_positive
+from metarl_jax.metrics_file import jsonable
 
 META_TEST_SEED = 2_147_483_629
 """Of the meta-test tasks: the same for all runs of a family, and no run's own seed."""
@@ -74,7 +76,9 @@ def evaluate_command(arguments: Sequence[str]) -> int:
     program = make_program(tasks, config.settings)
     template = program.algorithm.init(jax.random.key(config.settings.seed))
     restored = restore(options.run / "checkpoints", template, options.step)
-    record = evaluate_run(options, config, program, restored.state.learner.params)
+    for reason in restored.passed_over:
+        print(f"metarl: passed over: {reason}", file=sys.stderr)
+    record = evaluate_run(options, config, program, restored.state)
     print_evaluation(record)
     if options.label == "evaluation":
         draw_run(options.run, config, program, restored.state.learner.params)
@@ -82,9 +86,10 @@ def evaluate_command(arguments: Sequence[str]) -> int:
 
 
 def evaluate_run(
-    options: EvaluateOptions, config: RunConfig, program: Program, params: Any
+    options: EvaluateOptions, config: RunConfig, program: Program, state: TrainState
 ) -> dict[str, Any]:
     """Evaluates a policy, writes LABEL.json and LABEL.npz, and returns the former's content."""
+    params = state.learner.params
     tasks_key, actors_key = jax.random.split(jax.random.key(META_TEST_SEED))
     meta_test = meta_test_tasks(
         program.tasks,
@@ -101,11 +106,14 @@ def evaluate_run(
     )
     evaluation = evaluator(params, meta_test, jax.random.fold_in(actors_key, options.seed))
     record = evaluation_record(evaluation, options, config, program)
+    record |= {"update": int(state.update), "memory": config.settings.memory}
     if options.label == "evaluation":
         from metarl_experiments.measures import measure  # imports the families, which takes seconds
 
         record["measures"] = measure(program, params, jax.random.key(MEASURE_SEED))
-    (options.run / f"{options.label}.json").write_text(json.dumps(record, indent=2) + "\n")
+    (options.run / f"{options.label}.json").write_text(
+        json.dumps(jsonable(record), indent=2) + "\n"
+    )
     np.savez_compressed(
         options.run / f"{options.label}.npz", episode_returns=evaluation.episode_returns
     )

@@ -34,19 +34,19 @@ class Measure(NamedTuple):
 
 
 def measure(program: Program, params: Any, key: Key) -> Values:
-    """A family's measures on up to 1,024 meta-test tasks; empty for a family that has none."""
+    """A family's measures on about 1,024 meta-test tasks; empty for a family that has none."""
     tasks = program.tasks
     if tasks.name not in MEASURES:
         return {}
     chosen = MEASURES[tasks.name]
     tasks_key, actors_key = jax.random.split(key)
     meta_test = meta_test_tasks(tasks, tasks_key, NUM_TASKS)
-    meta_test = jax.tree.map(lambda x: x[:NUM_TASKS], meta_test)
+    num_tasks = jax.tree.leaves(meta_test)[0].shape[0]
     meta_episode = MetaEpisode(tasks, program.policy.contextual)
 
     @jax.jit
     def kept(params: Any, meta_test: Task, key: Key) -> PyTree:
-        actors = start(program.policy, meta_episode, meta_test, task_keys(key, NUM_TASKS))
+        actors = start(program.policy, meta_episode, meta_test, task_keys(key, num_tasks))
         _, rollout, _ = collect(program.policy, params, meta_episode, actors)
         return chosen.keep(tasks, meta_test, rollout)
 

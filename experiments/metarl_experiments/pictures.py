@@ -8,6 +8,7 @@ import jax
 
 from metarl_experiments.runs import RunConfig, load_config
 from metarl_jax.experiment import Program
+from metarl_jax.metrics_file import read_rows
 from metarl_jax.report.behaviour import collect_behaviour
 from metarl_jax.report.figures import adaptation_figure, learning_figure
 from metarl_jax.report.panels import behaviour_figure
@@ -31,7 +32,7 @@ def draw_run(folder: Path, config: RunConfig, program: Program, params: Any) -> 
     """
     tasks = program.tasks
     title = f"{config.experiment.rpartition(':')[2]}, {config.settings.policy} policy"
-    rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    rows = read_rows(folder / "metrics.jsonl")
     evaluation = json.loads((folder / "evaluation.json").read_text())
     figures = {
         "learning.png": learning_figure(rows, title=title, references=tasks.references),

@@ -2,7 +2,7 @@
 
 Each is `metarl train` in a process of its own, with the preset's settings; a run that is there
 already is not repeated, one that was stopped is resumed. The rows go to
-`experiments/results/families.csv`, beside the wall time they took.
+`experiments/results/families.csv`, with the seconds that training took.
 """
 
 import csv
@@ -88,19 +88,22 @@ def main() -> int:
 
 
 def run(job: Job, folder: Path) -> int:
-    """Trains, or goes on, or does nothing where the run has ended."""
-    metarl = [sys.executable, "-m", "metarl_experiments"]
-    if (folder / "evaluation.json").exists():
-        print(f"{folder}: there already")
-        return 0
-    if (folder / "config.json").exists():
-        return subprocess.call([*metarl, "train", "--resume", str(folder)])
+    """Trains, or goes on, or does nothing where the run has ended; then without its memory."""
     options = ["--policy", job.policy, "--out", str(folder)]
     options += ["--algorithm", job.algorithm] if job.algorithm else []
-    code = subprocess.call([*metarl, "train", job.experiment, *options])
-    if code == 0 and job.policy == "recurrent" and job.algorithm is None:
-        code = subprocess.call([*metarl, "evaluate", str(folder), "--ablate-memory"])
-    return code
+    steps = {
+        "evaluation.json": ["train", "--resume", str(folder)]
+        if (folder / "config.json").exists()
+        else ["train", job.experiment, *options]
+    }
+    if job.policy == "recurrent":
+        steps["evaluation_without_memory.json"] = ["evaluate", str(folder), "--ablate-memory"]
+    for result, arguments in steps.items():
+        if (folder / result).exists():
+            print(f"{folder / result}: there already")
+        elif code := subprocess.call([sys.executable, "-m", "metarl_experiments", *arguments]):
+            return code
+    return 0
 
 
 def record(job: Job, folder: Path) -> None:

@@ -11,20 +11,24 @@ evaluation.json   meta-test returns, with evaluation.npz: every task's return pe
 import dataclasses
 import datetime
 import importlib.metadata
+import itertools
 import json
 import os
 import platform
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from metarl_jax.experiment import Experiment, Settings
 from metarl_jax.registry import load_experiment
 from metarl_jax.tasks import TaskDistribution
 from metarl_jax.types import ConfigurationError
 
-PACKAGES = ("metarl-jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "gymnax", "mujoco")
+PACKAGES = (
+    *("metarl-jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "gymnax"),
+    *("mujoco", "mujoco-mjx", "gymnasium", "numpy"),
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,9 +47,11 @@ class RunConfig:
 
 
 def default_folder(name: str) -> Path:
-    """runs/NAME-DATE-TIME, where NAME is the experiment's, without its path."""
+    """runs/NAME-DATE-TIME, where NAME is the experiment's, without its path; none that exists."""
     stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
-    return Path("runs") / f"{name.rpartition(':')[2]}-{stamp}"
+    first = Path("runs") / f"{name.rpartition(':')[2]}-{stamp}"
+    more = (first.with_name(f"{first.name}-{n}") for n in itertools.count(2))
+    return next(folder for folder in itertools.chain([first], more) if not folder.exists())
 
 
 def create_run(folder: Path, config: RunConfig, arguments: Sequence[str]) -> None:
@@ -54,16 +60,17 @@ def create_run(folder: Path, config: RunConfig, arguments: Sequence[str]) -> Non
     Raises:
         ConfigurationError: it holds a run already, or cannot be written.
     """
-    if (folder / "config.json").exists():
-        raise ConfigurationError(
-            f"{folder} is a run already and is not overwritten; choose another --out, or go on "
-            f"with it: metarl train --resume {folder}"
-        )
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        # Exclusive: of two runs that begin in one folder at once, one is refused.
+        _write_json(folder / "config.json", dataclasses.asdict(config), mode="x")
         _write_json(folder / "run.json", describe_machine() | {"arguments": list(arguments)})
-        _write_json(folder / "config.json", dataclasses.asdict(config))
     except OSError as error:
+        if isinstance(error, FileExistsError) and folder.is_dir():
+            raise ConfigurationError(
+                f"{folder} is a run already and is not overwritten; choose another --out, or go "
+                f"on with it: metarl train --resume {folder}"
+            ) from error
         raise ConfigurationError(
             f"expected a folder that can be written for the run, got {folder}: {error.strerror}; "
             "choose another --out."
@@ -151,5 +158,6 @@ def _record(kind: type, raw: Any, where: Path) -> dict[str, Any]:
     return raw
 
 
-def _write_json(path: Path, value: Any) -> None:
-    path.write_text(json.dumps(value, indent=2) + "\n")
+def _write_json(path: Path, value: Any, mode: Literal["w", "x"] = "w") -> None:
+    with path.open(mode) as file:
+        file.write(json.dumps(value, indent=2) + "\n")

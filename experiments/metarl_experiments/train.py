@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from signal import SIGINT
 from typing import Any
 
 import jax
@@ -23,11 +24,19 @@ from metarl_experiments.runs import (
 from metarl_jax.conformance import check_task_distribution
 from metarl_jax.evaluation import Evaluation, make_evaluator, meta_test_tasks
 from metarl_jax.experiment import Program, make_program
+from metarl_jax.learner import TrainState
 from metarl_jax.policy import PolicyParams
 from metarl_jax.registry import load_experiment
 from metarl_jax.report.console import Console
+from metarl_jax.signals import Stopped, stops_raise
 from metarl_jax.training import ExitCode, train
 from metarl_jax.types import ConfigurationError
+
+USAGE = """\
+usage: metarl train NAME [options]
+       metarl train --resume RUN
+
+`metarl list` shows the presets, `metarl train NAME --help` the options of one."""
 
 VALIDATION_SEED = 2_147_483_563
 """Of the tasks of the evaluations during training; the final evaluation draws others."""
@@ -59,9 +68,13 @@ def train_command(arguments: Sequence[str]) -> int:
         )
     if resumes:
         return _resume(tyro.cli(ResumeOptions, prog="metarl train", args=list(arguments)))
+    if arguments and arguments[0] in ("-h", "--help"):
+        print(USAGE)
+        return 0
     if not named:
         raise ConfigurationError(
-            "expected `metarl train NAME [options]`, got no name; `metarl list` shows the presets."
+            "expected `metarl train NAME [options]`, the name before the options, got no name; "
+            "`metarl list` shows the presets."
         )
     return _begin(arguments[0], arguments[1:])
 
@@ -78,8 +91,8 @@ def _begin(name: str, arguments: Sequence[str]) -> int:
         name = f"{Path(place).absolute()}:{attribute}"
     config = RunConfig(name, family, options.settings)
     folder = options.out or default_folder(name)
+    loggers = _loggers(folder, config, options)  # first: a missing extra leaves no run behind
     create_run(folder, config, ["train", name, *arguments])
-    loggers = RunOptions(tensorboard=options.tensorboard, wandb=options.wandb)
     return _run(folder, config, program, loggers, resume=False)
 
 
@@ -87,16 +100,15 @@ def _resume(options: ResumeOptions) -> int:
     config = load_config(options.resume)
     _, tasks = load_tasks(config)
     program = make_program(tasks, config.settings)
-    loggers = RunOptions(tensorboard=options.tensorboard, wandb=options.wandb)
+    loggers = _loggers(options.resume, config, options)
     return _run(options.resume, config, program, loggers, resume=True)
 
 
 def _run(
-    folder: Path, config: RunConfig, program: Program, options: RunOptions, *, resume: bool
+    folder: Path, config: RunConfig, program: Program, loggers: list[Any], *, resume: bool
 ) -> int:
     key = jax.random.key(config.settings.seed)
     console = Console()
-    loggers = _loggers(folder, config, options)
     console.start(_header(folder, config, program))
     try:
         outcome = train(
@@ -114,14 +126,25 @@ def _run(
         console.close()
         for logger in loggers:
             logger.close()
-    if outcome.exit_code in (ExitCode.TERMINATED, ExitCode.INTERRUPTED):
+    code = outcome.exit_code
+    if code == ExitCode.FINISHED:
+        code = _conclude(folder, config, program, outcome.state)
+    if code in (ExitCode.TERMINATED, ExitCode.INTERRUPTED):
         print(f"go on with:  metarl train --resume {folder}")
-    if outcome.exit_code == ExitCode.FINISHED:
-        params = outcome.state.learner.params
-        print_evaluation(evaluate_run(EvaluateOptions(run=folder), config, program, params))
-        for picture in draw_run(folder, config, program, params):
-            print(f"  {picture}")
-    return int(outcome.exit_code)
+    return int(code)
+
+
+def _conclude(folder: Path, config: RunConfig, program: Program, state: TrainState) -> ExitCode:
+    """Evaluates and draws a run that has been trained."""
+    try:
+        with stops_raise():
+            print_evaluation(evaluate_run(EvaluateOptions(run=folder), config, program, state))
+            for picture in draw_run(folder, config, program, state.learner.params):
+                print(f"  {picture}")
+    except Stopped as stopped:
+        print(f"stopped by {stopped} before all of the evaluation was done.")
+        return ExitCode.INTERRUPTED if stopped.signal == SIGINT else ExitCode.TERMINATED
+    return ExitCode.FINISHED
 
 
 def _validation(program: Program, num_tasks: int) -> Callable[[PolicyParams], Evaluation]:
@@ -148,12 +171,12 @@ def _header(folder: Path, config: RunConfig, program: Program) -> dict[str, str]
         "an update": f"{settings.num_tasks} tasks × {episodes} steps "
         f"= {program.algorithm.steps_per_update:,} steps",
         "updates": f"{program.plan.num_updates:,}",
-        "device": f"{jax.device_count()} × {device.device_kind} ({device.platform}), float32",
+        "device": f"{device.device_kind} ({device.platform}), float32",
         "folder": str(folder),
     }
 
 
-def _loggers(folder: Path, config: RunConfig, options: RunOptions) -> list[Any]:
+def _loggers(folder: Path, config: RunConfig, options: RunOptions | ResumeOptions) -> list[Any]:
     loggers: list[Any] = []
     if options.tensorboard:
         from metarl_jax.loggers import TensorBoardLogger
