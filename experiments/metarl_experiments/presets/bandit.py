@@ -13,19 +13,17 @@ def _preset(pulls: int, arms: int, **settings: Any) -> Experiment:
         family=bandit,
         arguments={"num_pulls": pulls, "num_arms": arms},
         settings=Settings(**settings),
-        variants={
-            "ppo": {"learning_rate": (1e-3, 1e-4)},
-            "reinforce": {"num_tasks": 4096, "entropy_coefficient": (0.02, 0.0)},
-        },
+        variants={"ppo": {"learning_rate": (1e-3, 1e-4)}},
     )
 
 
 _SHORT: dict[str, Any] = {
     "num_tasks": 1024,
-    "total_steps": 8_000_000,
+    "total_steps": 10_000_000,
     "hidden_size": 64,
     "learning_rate": (5e-3, 1e-4),
     "discount": (1.0,),
+    "value_coefficient": (0.1,),
     "entropy_coefficient": (0.02, 0.0),
     "final_evaluation_tasks": 100_000,
 }
