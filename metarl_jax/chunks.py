@@ -12,8 +12,6 @@ import numpy as np
 from metarl_jax.learner import Algorithm, TrainState
 from metarl_jax.types import Array
 
-Update = Callable[[TrainState], tuple[TrainState, dict[str, Array]]]
-
 Chunk = Callable[[TrainState], tuple[TrainState, dict[str, Array]]]
 """state -> (state, metrics [updates]); the state given is consumed."""
 
@@ -34,7 +32,9 @@ def compile_chunk(algorithm: Algorithm, num_updates: int, state: TrainState) -> 
 
 
 @functools.lru_cache(maxsize=4)
-def _compile(update: Update, num_updates: int, structure: Any, forms: tuple[Any, ...]) -> Chunk:
+def _compile(
+    update: Callable[..., Any], num_updates: int, structure: Any, forms: tuple[Any, ...]
+) -> Chunk:
     def chunk(state: TrainState) -> tuple[TrainState, dict[str, Array]]:
         return jax.lax.scan(lambda state, _: update(state), state, None, num_updates)
 

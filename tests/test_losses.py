@@ -21,7 +21,7 @@ from metarl_jax.losses import (
 )
 from metarl_jax.policy import PolicyOutput
 from metarl_jax.rollout import Rollout
-from metarl_jax.types import Array
+from metarl_jax.types import Array, ConfigurationError
 from scripted import (
     LEARNER,
     NUM_STEPS,
@@ -173,6 +173,21 @@ def test_two_metrics_of_one_name_are_refused(
 def test_what_is_no_loss_is_refused(wrong: Any) -> None:
     with pytest.raises(TypeError, match=f"got {type(wrong).__name__}"):
         policy_gradient() + wrong
+
+
+@pytest.mark.parametrize("axis", [0, 1, None])
+def test_a_term_that_is_not_one_a_step_is_refused(
+    axis: int | None, rollout: Rollout, outputs: PolicyOutput, targets: Targets
+) -> None:
+    """Of shape [B], it would be spread over time without a word."""
+
+    def mean(outputs: PolicyOutput, rollout: Rollout, targets: Targets) -> Array:
+        return jnp.mean(outputs.value, axis=axis)
+
+    with pytest.raises(
+        ConfigurationError, match=r"loss mean must return a term per step, \[T, B\]"
+    ):
+        as_loss(mean).apply((), outputs, rollout, targets)
 
 
 def test_each_loss_gets_its_own_params(

@@ -1,5 +1,6 @@
 """Measures beside the return, against values counted by hand; the lines beside a run's own."""
 
+import datetime
 import json
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,15 +13,17 @@ import pytest
 
 from metarl_envs.cheetah import VelocityTask, cheetah_vel
 from metarl_envs.mouse import mouse
+from metarl_experiments import runs
 from metarl_experiments.measures import MEASURES, measure
 from metarl_experiments.pictures import find_baselines
 from metarl_experiments.runs import RunConfig, create_run
 from metarl_jax.distributions import Categorical
-from metarl_jax.experiment import Settings
+from metarl_jax.experiment import Settings, make_program
 from metarl_jax.memory import unroll_by_steps
 from metarl_jax.policy import Policy, PolicyOutput
 from metarl_jax.types import Array, Experience, PyTree
 
+NOON = SimpleNamespace(now=lambda: datetime.datetime(2026, 1, 1, 12))
 UP, RIGHT, DOWN, LEFT = range(4)
 ROUTES = {  # cheese: what the mouse does in two episodes of two steps, from the cell 1 below 4
     0: ([LEFT, LEFT], [LEFT, LEFT]),  # found in 1, found in 1
@@ -100,6 +103,25 @@ def test_the_cheetahs_error_of_speed() -> None:
     assert values["velocity_error_first_20_steps"] == pytest.approx([1.0, 1.0])
     # |v - v*|: 2, 1, 0 at 2 m/s; 1, 0, 1 at 1 m/s
     assert values["velocity_error"] == pytest.approx([1.0, (1.0 + 2 / 3) / 2])
+
+
+@pytest.mark.parametrize("wanted", [1, 7, 99, 101, 469])
+def test_training_overshoots_by_less_than_a_chunk(wanted: int) -> None:
+    tasks = mouse(size=3, walls="none", cheese="near", episode_length=2, num_episodes=6)
+    plan = make_program(tasks, Settings(num_tasks=4, total_steps=48 * wanted)).plan
+    assert 0 <= plan.num_updates - wanted < plan.updates_per_chunk
+    assert plan.num_updates % plan.updates_per_chunk == 0
+
+
+def test_a_default_folder_is_a_new_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(runs, "datetime", SimpleNamespace(datetime=NOON))
+    folders = []
+    for _ in range(3):
+        folders.append(runs.default_folder("here/corridor.py:corridor"))
+        folders[-1].mkdir(parents=True)
+    names = [folder.name for folder in folders]
+    assert names == [f"corridor-20260101-120000{end}" for end in ("", "-2", "-3")]
 
 
 def a_run(folder: Path, total: float, policy: Any, experiment: str = "goal_grid_3") -> RunConfig:

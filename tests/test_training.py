@@ -28,7 +28,7 @@ from metarl_jax.loggers import TensorBoardLogger, WandbLogger
 from metarl_jax.metrics_file import MetricsFile, keep_rows_until, read_rows
 from metarl_jax.normalization import identity_statistics
 from metarl_jax.policy import PolicyParams
-from metarl_jax.signals import stop_requests
+from metarl_jax.signals import Stopped, stop_requests, stops_raise
 from metarl_jax.training import ExitCode, TrainingPlan, train
 from metarl_jax.types import ConfigurationError
 from runs import rows_of
@@ -468,6 +468,16 @@ def test_an_ignored_signal_stays_ignored():
             assert stop.signal is None
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_breaks_off_what_may_be_broken_off(number):
+    before = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
+    with pytest.raises(Stopped) as stopped, stops_raise():
+        os.kill(os.getpid(), number)
+    assert stopped.value.signal == number
+    assert str(stopped.value) == number.name
+    assert {each: signal.getsignal(each) for each in before} == before
 
 
 @pytest.mark.parametrize("second", [signal.SIGINT, signal.SIGTERM])

@@ -105,8 +105,7 @@ def evaluate_run(
         ablate_memory=options.ablate_memory,
     )
     evaluation = evaluator(params, meta_test, jax.random.fold_in(actors_key, options.seed))
-    record = evaluation_record(evaluation, options, config, program)
-    record |= {"update": int(state.update), "memory": config.settings.memory}
+    record = evaluation_record(evaluation, options, config, program, int(state.update))
     if options.label == "evaluation":
         from metarl_experiments.measures import measure  # imports the families, which takes seconds
 
@@ -121,13 +120,19 @@ def evaluate_run(
 
 
 def evaluation_record(
-    evaluation: Evaluation, options: EvaluateOptions, config: RunConfig, program: Program
+    evaluation: Evaluation,
+    options: EvaluateOptions,
+    config: RunConfig,
+    program: Program,
+    update: int,
 ) -> dict[str, Any]:
     """An evaluation as JSON: means with the half-widths of their 95% intervals."""
     return {
         "task_family": program.tasks.name,
         "experiment": config.experiment,
         "policy": config.settings.policy,
+        "memory": config.settings.memory,
+        "update": update,
         "algorithm": config.settings.algorithm,
         "num_tasks": evaluation.num_tasks,
         "task_set_hash": evaluation.task_set_hash,

@@ -58,9 +58,8 @@ def learning_figure(
         style.quiet_axes(axes, title=label)
         style.step_axis(axes, _last_step(rows))
         axes.plot(*_series(rows, name), color=style.INK, linewidth=1.0)
-        if (
-            name == "value_error"
-        ):  # the first is of a value that has seen nothing: far above the rest
+        # The first errors are of a value that has seen nothing, and far above the rest.
+        if name == "value_error":
             axes.set_yscale("log")
     return figure
 

@@ -18,8 +18,8 @@ goal_grid_3 = Experiment(
     variants={"ppo": {"learning_rate": (2e-3, 2e-4), "entropy_coefficient": (0.02, 0.0)}},
 )
 
-# A policy that is certain too soon never looks into the far corner, one goal of the 21; and a
-# larger weight of the value error keeps the memory from learning what to remember.
+# A policy that is certain too soon never looks into the far corner, one goal of the 21. With a
+# weight of 4 on the value error it hardly learned; runs with 0.5 came to 34.6 to 35.9 of 37.2.
 goal_grid_5 = Experiment(
     name="goal_grid_5",
     summary="5×5 grid, hidden goal (VariBAD's)",
