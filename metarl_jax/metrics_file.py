@@ -60,10 +60,15 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
 
 
 def keep_rows_until(path: Path, update: int) -> None:
-    """Drops the rows after an update, in one step: a reader sees the old file or the new one."""
+    """Drops the rows after an update."""
     kept = [row for row in read_rows(path) if row["update"] <= update]
+    write_whole(path, "".join(json.dumps(row) + "\n" for row in kept))
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Writes a file in one step: a reader, or who comes after a kill, sees the old or the new."""
     temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text("".join(json.dumps(row) + "\n" for row in kept))
+    temporary.write_text(text)
     os.replace(temporary, path)
 
 

@@ -44,7 +44,6 @@ class Run:
     update: int
     saved: int | None  # the update of the newest checkpoint
     metrics: MetricsFile
-    compile_seconds: float
     past_seconds: float  # of the run before it was resumed
     failed_saves: int = 0
     unrecorded: list[tuple[int, InFlight]] = dataclasses.field(default_factory=list)
@@ -177,9 +176,7 @@ class Run:
         else:
             code = ExitCode.NOT_SAVED
             message = f"{what}; this could not be saved; there is {self.newest_checkpoint()}."
-        return Outcome(
-            self.runner.state, code, message, self.update, self.compile_seconds, self.failed_saves
-        )
+        return Outcome(self.runner.state, code, message, self.update, self.failed_saves)
 
     def rescue(self) -> None:
         """Saves what there is after an exception; what fails here must not hide that exception."""

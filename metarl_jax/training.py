@@ -87,7 +87,7 @@ def train(
         reporter.compiling(f"{plan.updates_per_chunk} updates")
         began = time.monotonic()
         chunk = compile_chunk(algorithm, plan.updates_per_chunk, state)
-        compile_seconds = time.monotonic() - began
+        reporter.compiled(time.monotonic() - began)
         rows = read_rows(folder / "metrics.jsonl")
         # Made after the compilation, so that a run that does not compile leaves no run behind.
         metrics = stack.enter_context(contextlib.closing(MetricsFile(folder / "metrics.jsonl")))
@@ -103,7 +103,6 @@ def train(
             update=update,
             saved=saved,
             metrics=metrics,
-            compile_seconds=compile_seconds,
             past_seconds=rows[-1]["seconds"] if rows else 0.0,
         )
         return run.to_its_end(stop)

@@ -37,6 +37,10 @@ class Reporter(Protocol):
         """Compilation of `what` begins."""
         ...
 
+    def compiled(self, seconds: float) -> None:
+        """It has ended, after so long."""
+        ...
+
     def progress(self, record: Row) -> None:
         """A row of the metrics, with `num_updates` and `total_env_steps` of the whole run."""
         ...
@@ -109,7 +113,6 @@ class Outcome:
         exit_code: how it ended.
         message: the same for a person, in a sentence.
         update: updates done.
-        compile_seconds: what compiling the chunk took; 0 where nothing was left to do.
         failed_saves: checkpoints that could not be written.
     """
 
@@ -117,5 +120,4 @@ class Outcome:
     exit_code: ExitCode
     message: str
     update: int
-    compile_seconds: float = 0.0
     failed_saves: int = 0

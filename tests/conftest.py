@@ -20,6 +20,16 @@ os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 import jax  # noqa: E402
+import pytest  # noqa: E402
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_debug_key_reuse", True)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    """A random walk's run from beginning to end: its folder and its outcome."""
+    import random_walk  # after the flags above
+
+    folder = tmp_path_factory.mktemp("run") / "undisturbed"
+    return folder, random_walk.run(folder)

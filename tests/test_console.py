@@ -133,19 +133,21 @@ def test_a_file_gets_plain_lines_and_no_more_than_one_in_two_percent():
     console, file = plain(width=40)  # narrower than a line: lines are not broken all the same
     console.start({"task family": "cheetah_vel [17]", "policy": "recurrent"})
     console.compiling("10 updates")
+    console.compiled(12.34)
     for update in range(1, 1001):
         console.progress(row(update))
     console.warn("the disk is full")
     console.finish("finished")
     lines = printed(file).splitlines()
-    assert lines[:3] == [
+    assert lines[:4] == [
         "task family  cheetah_vel [17]",
         "policy       recurrent",
         "compiling 10 updates ...",
+        "compiled in 12.3 s",
     ]
     assert lines[-2:] == ["warning: the disk is full", "finished"]
     assert "\x1b" not in printed(file)
-    rows = lines[3:-2]
+    rows = lines[4:-2]
     assert 50 <= len(rows) <= 51
     assert rows[-1].startswith("100% 24.0 M steps")
     assert "left" not in rows[-1]
@@ -242,11 +244,18 @@ def test_a_terminal_gets_the_live_view_and_its_cursor_back():
     console, buffer = terminal()
     console.start({"policy": "recurrent"})
     console.compiling("10 updates")
+    console.compiled(12.34)
     console.progress(EVALUATED)
     console.warn("the disk is full")
     console.finish("finished")
     text = printed(buffer)
-    for expected in ("compiling 10 updates", "-47.9", "the disk is full", "finished"):
+    for expected in (
+        "compiling 10 updates",
+        "compiled in 12.3 s",
+        "-47.9",
+        "the disk is full",
+        "finished",
+    ):
         assert expected in text
     assert text.rindex("\x1b[?25h") > text.rindex("\x1b[?25l")  # shown after it was hidden
     assert text.rindex("finished") > text.rindex("-47.9")  # the last view stands above

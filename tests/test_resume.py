@@ -39,6 +39,9 @@ class Quiet:
     def compiling(self, what):
         assert what == "2 updates"
 
+    def compiled(self, seconds):
+        assert seconds > 0
+
     def progress(self, record):
         if record["update"] == self.stop_at:
             os.kill(os.getpid(), signal.SIGTERM)

@@ -17,7 +17,7 @@ from metarl_jax.checkpoint import restore
 from metarl_jax.evaluation import Evaluation, make_evaluator, meta_test_tasks
 from metarl_jax.experiment import Program, make_program
 from metarl_jax.learner import TrainState, require_positive
-from metarl_jax.metrics_file import jsonable
+from metarl_jax.metrics_file import jsonable, write_whole
 
 META_TEST_SEED = 2_147_483_629
 """Of the meta-test tasks: the same for all runs of a family, and no run's own seed."""
@@ -110,12 +110,12 @@ def evaluate_run(
         from metarl_experiments.measures import measure  # imports the families, which takes seconds
 
         record["measures"] = measure(program, params, jax.random.key(MEASURE_SEED))
-    (options.run / f"{options.label}.json").write_text(
-        json.dumps(jsonable(record), indent=2) + "\n"
-    )
     np.savez_compressed(
         options.run / f"{options.label}.npz", episode_returns=evaluation.episode_returns
     )
+    # Last and whole: where it stands, the evaluation was done.
+    text = json.dumps(jsonable(record), indent=2) + "\n"
+    write_whole(options.run / f"{options.label}.json", text)
     return record
 
 

@@ -61,6 +61,15 @@ class Console:
         else:
             self._line(f"compiling {what} ...")
 
+    def compiled(self, seconds: float) -> None:
+        """Says how long that took."""
+        said = f"compiled in {seconds:.1f} s"
+        if self._is_live:
+            self._console.print(Text(f" {said}", style="dim"))
+            self._show(LiveView(self._progress, waiting_for="running the first updates …"))
+        else:
+            self._line(said)
+
     def progress(self, record: Mapping[str, Any]) -> None:
         """Shows a row of `metrics.jsonl`: `env_steps`, metrics, perhaps an evaluation."""
         self._progress = self._progress.after(record, time.monotonic())

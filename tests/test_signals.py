@@ -1,0 +1,55 @@
+"""What SIGINT and SIGTERM are turned into, and that nothing of it stays."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from metarl_jax import run_loop
+from metarl_jax.signals import Stopped, stop_requests, stops_raise
+
+
+def test_signal_handlers_are_put_back():
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    with stop_requests() as stop:
+        assert stop.signal is None
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert stop.signal == signal.SIGTERM
+        assert signal.getsignal(signal.SIGINT) == signal.SIG_DFL
+    assert {number: signal.getsignal(number) for number in before} == before
+
+
+def test_an_ignored_signal_stays_ignored():
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with stop_requests() as stop:
+            os.kill(os.getpid(), signal.SIGINT)
+            assert stop.signal is None
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_breaks_off_what_may_be_broken_off(number):
+    before = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
+    with pytest.raises(Stopped) as stopped, stops_raise():
+        os.kill(os.getpid(), number)
+    assert stopped.value.signal == number
+    assert str(stopped.value) == number.name
+    assert {each: signal.getsignal(each) for each in before} == before
+
+
+@pytest.mark.parametrize("second", [signal.SIGINT, signal.SIGTERM])
+def test_a_second_signal_ends_the_process_at_once(second):
+    source = Path(run_loop.__file__).with_name("signals.py")
+    program = (
+        f"import os, runpy, signal; made = runpy.run_path({str(source)!r})\n"
+        "with made['stop_requests']() as stop:\n"
+        "    os.kill(os.getpid(), signal.SIGTERM); print(stop.signal, flush=True)\n"
+        f"    os.kill(os.getpid(), {int(second)}); print('still here')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (-second, f"{signal.SIGTERM}\n")
