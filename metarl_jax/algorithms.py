@@ -170,6 +170,16 @@ def collect_then_unroll(
 
     The same values and the same gradient as the single pass, with the forward pass done twice: for
     memories whose `unroll` is a better forward pass than their `step` (attention, parallel scans).
+
+    Args:
+        policy: what acts.
+        params: its parameters, in which the outputs are differentiable.
+        meta_episode: how episodes are strung together.
+        actors: [B], where they stand.
+        num_steps: T; a whole meta-episode by default.
+
+    Returns:
+        As `collect`: the actors after T steps, the rollout [T, B], the outputs [T, B, ...].
     """
     after, rollout, _ = collect(
         policy, jax.lax.stop_gradient(params), meta_episode, actors, num_steps

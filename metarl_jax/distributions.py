@@ -11,7 +11,11 @@ from metarl_jax.types import Array, Key
 
 
 class ActionDistribution(Protocol):
-    """What a policy returns and a loss reads; every method keeps the leading axes."""
+    """What a policy returns and a loss reads; every method keeps the leading axes [...].
+
+    An action is [...] int32 (`Categorical`) or [..., A] float32 (`DiagonalGaussian`); a log
+    probability or an entropy is [...] float32, in nats.
+    """
 
     def sample(self, key: Key) -> Array:
         """Draws one action for every leading index."""
@@ -31,7 +35,7 @@ class ActionDistribution(Protocol):
 
 
 class Categorical(struct.PyTreeNode):
-    """π(i) = softmax(logits)_i over actions 0 … n-1."""
+    """π(i) = exp(logits_i) / Σ_j exp(logits_j) over actions 0 … n-1."""
 
     logits: Array  # [..., n] float32
 
@@ -52,7 +56,11 @@ class Categorical(struct.PyTreeNode):
 
 
 class DiagonalGaussian(struct.PyTreeNode):
-    """Independent normals; not squashed: the meta-episode clips what leaves the action space."""
+    """π(a) = Π_i N(a_i; mean_i, exp(log_std_i)²), density of the action before it is clipped.
+
+    Not squashed: the meta-episode clips what leaves the action space, and the gradient is that of
+    the unclipped action, which is unbiased.
+    """
 
     mean: Array  # [..., A] float32
     log_std: Array  # [..., A] float32

@@ -30,7 +30,7 @@ class Settings:
     """How a task family is learned. Every field is a flag of the command line.
 
     Numeric settings marked (schedule) take one number, or several that training passes through
-    from its first update to its last.
+    from its first update to its last. Counts and sizes are at least 1.
 
     Attributes:
         policy: recurrent; memoryless sees the current observation alone; contextual is the
@@ -39,7 +39,8 @@ class Settings:
         hidden_size: units of the memory.
         embedding_size: units of the embeddings before it.
         head_sizes: units of the layers of each head after it.
-        initial_log_std: log of the standard deviation of continuous actions before training.
+        initial_log_std: log of the standard deviation of continuous actions before training, in the
+            action's units.
         algorithm: a2c, ppo or reinforce.
         num_tasks: tasks in the batch of an update.
         total_steps: environment steps to train for; rounded up to whole chunks of updates.
@@ -47,14 +48,16 @@ class Settings:
             episodes; evaluation is over the family's episodes all the same.
         discount_mode: meta, or episodic or dual at an episode's end.
         normalize_observations: by their running mean and standard deviation.
-        learning_rate: of Adam (schedule).
-        discount: gamma (schedule).
-        boundary_discount: gamma from an episode to the next, for discount mode dual (schedule).
-        gae_lambda: lambda of the advantage (schedule).
-        entropy_coefficient: weight of the entropy bonus (schedule).
-        value_coefficient: weight of the value error (schedule).
-        max_gradient_norm: norm to which gradients are clipped (schedule).
-        clip_ratio: PPO's epsilon (schedule).
+        learning_rate: of Adam, 0 to 1 (schedule).
+        discount: gamma per step, 0 to 1 (schedule).
+        boundary_discount: gamma from an episode to the next, for discount mode dual, 0 to 1
+            (schedule).
+        gae_lambda: lambda of the advantage, 0 to 1 (schedule).
+        entropy_coefficient: weight of the entropy bonus, at least 0, per nat and in units of the
+            normalised advantage (schedule).
+        value_coefficient: weight of the value error, at least 0 (schedule).
+        max_gradient_norm: global norm to which gradients are clipped, above 0 (schedule).
+        clip_ratio: PPO's epsilon, 0 to 1 (schedule).
         windows: A2C's gradient steps in a meta-episode; more than 1 truncates backpropagation.
         epochs: PPO's passes over a batch.
         minibatches: PPO's parts of a batch, by tasks.
@@ -152,6 +155,13 @@ LOGGED_PER_EVALUATION = 5
 def make_program(tasks: TaskDistribution, settings: Settings) -> Program:
     """Puts the pieces together; nothing is compiled yet.
 
+    Args:
+        tasks: p(M).
+        settings: how it is learned.
+
+    Returns:
+        The program: policy, algorithm, and a plan of as many updates as take `total_steps`.
+
     Raises:
         ConfigurationError: the settings do not fit each other or the tasks.
     """
@@ -178,7 +188,15 @@ def make_program(tasks: TaskDistribution, settings: Settings) -> Program:
 
 
 def make_policy(tasks: TaskDistribution, settings: Settings) -> Policy:
-    """The policy of these settings."""
+    """The policy of these settings.
+
+    Args:
+        tasks: read for shapes alone.
+        settings: of which policy, memory, hidden, embedding and head sizes are read.
+
+    Raises:
+        ConfigurationError: a size is less than 1.
+    """
     architecture = Architecture(
         settings.embedding_size, settings.head_sizes, settings.initial_log_std
     )
@@ -191,7 +209,17 @@ def make_policy(tasks: TaskDistribution, settings: Settings) -> Policy:
 def make_algorithm(
     tasks: TaskDistribution, policy: Policy, settings: Settings, config: UpdateConfig
 ) -> Algorithm:
-    """The algorithm of these settings."""
+    """The algorithm of these settings.
+
+    Args:
+        tasks: p(M).
+        policy: what is trained.
+        settings: of which the algorithm, its structure and the schedules are read.
+        config: the static structure of an update.
+
+    Raises:
+        ConfigurationError: minibatches do not divide the tasks, or windows the meta-episode.
+    """
     h = settings.hyperparameters()
     if settings.algorithm == "a2c":
         return a2c(tasks, policy, h, config, windows=settings.windows)

@@ -103,7 +103,17 @@ class Problem(NamedTuple):
 def make_targets(
     problem: Problem, learner: Learner, h: Hyperparameters, rollout: Rollout
 ) -> tuple[Targets, Array]:
-    """Targets of a rollout, and the advantage [T, B] before it was scaled."""
+    """Targets of a rollout: GAE(λ) over the whole chain of episodes.
+
+    Args:
+        problem: its discount mode, and whether there is a baseline.
+        learner: its running scales of the advantage and of the value target.
+        h: this update's γ, λ and ε, scalars.
+        rollout: [T, B].
+
+    Returns:
+        The targets, each [T, B] or a scalar, and the advantage [T, B] before it was scaled.
+    """
     outcome = rollout.outcome
     discount = discounts(
         outcome.episode_end,
@@ -130,7 +140,21 @@ def make_targets(
 def total_loss(
     loss: Loss, loss_params: PyTree, outputs: PolicyOutput, rollout: Rollout, targets: Targets
 ) -> tuple[Array, dict[str, Array]]:
-    """Σ over valid steps of the loss's terms, over T·B; and each metric's mean over valid steps."""
+    """Σ over valid steps of the loss's terms, over T·B.
+
+    Over T·B, not over the number of valid steps: a policy cannot change its loss's scale by ending
+    episodes sooner.
+
+    Args:
+        loss: gives terms [T, B] and metrics [T, B].
+        loss_params: its own parameters.
+        outputs: of the policy, [T, B, ...].
+        rollout: [T, B].
+        targets: of `make_targets`.
+
+    Returns:
+        The loss, [] float32, and each metric's mean over valid steps.
+    """
     terms, metrics = loss.apply(loss_params, outputs, rollout, targets)
     valid = rollout.outcome.valid
     count = jnp.maximum(jnp.sum(valid), 1)
@@ -169,7 +193,19 @@ def gradient_step(
 def observe(
     problem: Problem, learner: Learner, rollout: Rollout, targets: Targets, advantage: Array
 ) -> Learner:
-    """Merges a rollout into the running statistics, for the updates to come."""
+    """Merges a rollout into the running statistics, for the updates to come.
+
+    Args:
+        problem: whether observations are normalised.
+        learner: after its gradient steps.
+        rollout: [T, B], of which valid steps count.
+        targets: of `make_targets`.
+        advantage: [T, B], before it was scaled.
+
+    Returns:
+        The learner with the statistics of reward, value target, advantage and, where they are
+        normalised, observation.
+    """
     valid = rollout.outcome.valid
     statistics = learner.params.statistics
     statistics = statistics.replace(
@@ -192,7 +228,16 @@ Learn = Callable[[Learner, Hyperparameters, Actors, Key], tuple[Learner, dict[st
 
 
 def make_algorithm(problem: Problem, hyperparameters: Hyperparameters, learn: Learn) -> Algorithm:
-    """An algorithm out of its `learn`: fresh tasks before it, the guard against NaN after it."""
+    """An algorithm out of its `learn`: fresh tasks before it, the guard against NaN after it.
+
+    Args:
+        problem: what is learned.
+        hyperparameters: schedules, of which each update reads the values at its progress.
+        learn: what the algorithm makes of B actors at the start of a meta-episode.
+
+    Returns:
+        The algorithm; nothing is compiled yet but its `init`.
+    """
     policy, meta_episode, config = problem.policy, problem.meta_episode, problem.config
 
     def init(key: Key) -> TrainState:

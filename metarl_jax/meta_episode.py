@@ -69,7 +69,15 @@ class MetaEpisode:
         return self.num_steps or self.tasks.max_steps
 
     def reset(self, key: Key, task: Task) -> MetaState:
-        """Begins a meta-episode: first episode, blank transition."""
+        """Begins a meta-episode: first episode, blank transition.
+
+        Args:
+            key: of this meta-episode; everything random in its environment comes from it.
+            task: one task, no batch axis.
+
+        Returns:
+            The state before the first action.
+        """
         observation, environment_state = self.tasks.environment.reset_env(
             jax.random.fold_in(key, 0), task
         )
@@ -93,7 +101,16 @@ class MetaEpisode:
         )
 
     def advance(self, state: MetaState, action: Array) -> tuple[MetaState, StepOutcome]:
-        """One environment step. At an episode's end the state waits there for `next_episode`."""
+        """One environment step. At an episode's end the state waits there for `next_episode`.
+
+        Args:
+            state: before the action.
+            action: [] int32, or [A] float32, which is clipped to the action space.
+
+        Returns:
+            The state, whose experience holds this transition, and what came of the step; of a step
+            after the meta-episode's end reward and ends are 0 and `valid` is false.
+        """
         action = self._executed(action, state.task)
         observation, environment_state, reward, terminated, _ = self.tasks.environment.step_env(
             jax.random.fold_in(state.key, 2 * state.time + 1),
@@ -140,7 +157,14 @@ class MetaEpisode:
         return advanced, outcome
 
     def next_episode(self, state: MetaState) -> MetaState:
-        """Resets the environment in the same task; the last transition stays in the experience."""
+        """Resets the environment in the same task; the last transition stays in the experience.
+
+        Args:
+            state: after `advance` ended an episode.
+
+        Returns:
+            The state at the first step of the next one, `episode_start` set.
+        """
         observation, environment_state = self.tasks.environment.reset_env(
             jax.random.fold_in(state.key, 2 * state.time), state.task
         )
@@ -154,7 +178,7 @@ class MetaEpisode:
         )
 
     def step(self, state: MetaState, action: Array) -> tuple[MetaState, StepOutcome]:
-        """`advance`, then `next_episode` where that ended one."""
+        """`advance`, then `next_episode` where that ended one. Arguments and results as there."""
         advanced, outcome = self.advance(state, action)
         transition = advanced.experience.transition
         ended = transition.terminated | transition.truncated

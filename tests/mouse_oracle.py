@@ -22,7 +22,8 @@ LECTURE: dict[str, Any] = {
 }
 FAMILIES: dict[str, dict[str, Any]] = {
     "lecture": LECTURE,
-    "cheese": {"walls": "fixed"},
+    "cheese": {"walls": "blocks"},
+    "maze": {"walls": "fixed"},
     "walls": {"cheese": "fixed"},
     "both": {},
     "corner": {"size": 4, "start": "corner", "cheese": "fixed", "sees_walls": True},

@@ -1,5 +1,7 @@
 """Mazes: every cell reachable, by breadth-first search; the law of their walls; no two alike."""
 
+from collections.abc import Iterator
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -145,6 +147,44 @@ def drawn(walls: np.ndarray, marks: dict[tuple[int, int], str]) -> list[str]:
         )
         lines.append("|" + "".join(cells))
     return [*lines, "+" + "--+" * size]
+
+
+def test_the_blocks_are_those_drawn_in_the_module() -> None:
+    tasks = mouse(walls="blocks")
+    assert tasks.all_tasks is not None
+    walls = np.asarray(tasks.all_tasks().walls[0])
+    free = mazes.shortest_path_lengths(walls, (3, 0)).reshape(7, 7) >= 0
+    letters = [
+        " ".join("S" if (x, y) == (3, 0) else ".#"[not free[y, x]] for x in range(7))
+        for y in reversed(range(7))
+    ]
+    documented = [line.strip() for line in (mouse_module.__doc__ or "").splitlines()]
+    assert documented[documented.index(letters[0]) :][:7] == letters
+
+
+def test_blocks_can_be_searched_in_two_episodes_the_second_on_a_shortest_way() -> None:
+    """What the module says of them, by trying every way of 28 steps that enters no cell twice."""
+    tasks = mouse(walls="blocks")
+    assert tasks.all_tasks is not None
+    walls = np.asarray(tasks.all_tasks().walls[0])
+    barred, lengths = barred_ways(walls), mazes.shortest_path_lengths(walls, (3, 0))
+    beyond = {
+        cell: [y * 7 + x for x, y in (moved(7, barred, (cell % 7, cell // 7), m) for m in MOVES)]
+        for cell in np.flatnonzero(lengths >= 0).tolist()
+    }
+
+    def ways(way: tuple[int, ...], shortest: bool) -> Iterator[set[int]]:
+        following = [c for c in beyond[way[-1]] if c not in way]
+        if shortest:
+            following = [c for c in following if lengths[c] == len(way)]
+        if len(way) == 29 or not following:
+            yield set(way)
+        for cell in following if len(way) < 29 else []:
+            yield from ways((*way, cell), shortest)
+
+    seconds = list(ways((3,), shortest=True))
+    firsts = [way for way in ways((3,), shortest=False) if len(way) == 29]
+    assert max(len(first | second) - 1 for first in firsts for second in seconds) == 32
 
 
 def test_the_fixed_maze_is_the_one_drawn_in_the_module() -> None:

@@ -15,6 +15,17 @@ from metarl_jax.tasks import TaskDistribution
 from metarl_jax.types import ConfigurationError
 from mouse_oracle import FAMILIES, LECTURE, MOVES, barred_ways, family, first_tasks, moved
 
+# Every `.` and the S of the plan that the module draws, counted by hand.
+FREE_CELLS = [
+    *range(7),
+    *(7, 13),
+    *(14, 15, 16, 18, 19, 20),
+    *(23, 25),
+    *range(28, 35),
+    *(35, 41),
+    *range(42, 49),
+]
+
 
 def play(tasks: TaskDistribution, task: MouseTask, actions: np.ndarray) -> tuple[np.ndarray, ...]:
     """Runs actions [N, T] in N stacked tasks; never resets.
@@ -89,7 +100,8 @@ def test_lengths_of_stacked_tasks_lead_to_their_cheese() -> None:
     ("name", "cells"),
     [
         ("lecture", {0, 2, 3, 4, 5, 7}),
-        ("cheese", set(range(49)) - {3}),
+        ("cheese", set(FREE_CELLS) - {3}),
+        ("maze", set(range(49)) - {3}),
         ("walls", {45}),
         ("both", set(range(49)) - {3}),
         ("corner", {15}),
@@ -113,7 +125,8 @@ def test_near_cheese_is_within_reach_of_the_walls() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "number"), [("lecture", 6), ("cheese", 48), ("walls", None), ("both", None)]
+    ("name", "number"),
+    [("lecture", 6), ("cheese", 32), ("maze", 48), ("walls", None), ("both", None)],
 )
 def test_a_finite_family_lists_its_tasks(name: str, number: int | None) -> None:
     tasks = family(name)[0]
@@ -250,9 +263,10 @@ def test_the_scene_shows_walls_start_cheese_and_path() -> None:
     assert len(centres["floor"]) == 9
     assert centres["start"] == {(1.5, 0.5)}
     assert centres["goal"] == {(1.5, 2.5)}
+    closed = {(x + 0.5, y + 0.5) for x in range(3) for y in range(3)} - {(1.5, 0.5), (1.5, 1.5)}
     beside = {(float(x), y + 0.5) for x in range(4) for y in range(3)}
     above = {(x + 0.5, float(y)) for x in range(3) for y in range(4)}
-    assert centres["wall"] == (beside | above) - {(1.5, 1.0)}
+    assert centres["wall"] == (beside | above | closed) - {(1.5, 1.0)}
     assert scene.bounds is not None
     x0, y0, x1, y1 = scene.bounds
     for shape in scene.shapes:
@@ -270,7 +284,8 @@ def test_the_scene_shows_walls_start_cheese_and_path() -> None:
         ({"step_cost": float("nan")}, r"step_cost .* got nan"),
         ({"extra_openings": 1.5}, r"extra_openings .* got 1\.5"),
         ({"maze_seed": 2**32}, r"maze_seed .* at least 0 and at most 4294967295, got 4294967296"),
-        ({"walls": "some"}, r"walls must be one of none, fixed, random, got 'some'"),
+        ({"walls": "some"}, r"walls must be one of none, blocks, fixed, random, got 'some'"),
+        ({"walls": "blocks", "size": 5}, r'walls="blocks" is a plan of size 7, got size 5'),
         ({"cheese": "swiss"}, r"cheese must be one of near, anywhere, fixed, got 'swiss'"),
         ({"start": "top"}, r"start must be one of bottom_middle, corner, got 'top'"),
         ({"cheese": "near"}, r'cheese="near" needs walls="none" or "fixed", got walls="random"'),

@@ -128,6 +128,21 @@ def fixed_walls(seed: int, size: int, extra_openings: float) -> np.ndarray:
     return ~opened
 
 
+def block_walls(plan: str) -> np.ndarray:
+    """A plan in letters as walls: every `#` is a cell closed on all four sides.
+
+    Args:
+        plan: S lines of S letters, the top row first, with spaces between the letters or without.
+
+    Returns:
+        [2, S, S] bool.
+    """
+    rows = [line.replace(" ", "") for line in plan.split("\n") if line.strip()]
+    solid = np.array([list(row) for row in reversed(rows)]) == "#"
+    beside, above = solid | np.roll(solid, -1, axis=1), solid | np.roll(solid, -1, axis=0)
+    return np.stack([beside, above]) | ~inner_walls(len(rows))
+
+
 def shortest_path_lengths(walls: np.ndarray, start: tuple[int, int]) -> np.ndarray:
     """Steps from `start` to every cell, by breadth-first search.
 
@@ -158,13 +173,16 @@ def shortest_path_lengths(walls: np.ndarray, start: tuple[int, int]) -> np.ndarr
 
 
 def wall_rectangles(walls: np.ndarray) -> tuple[Rectangle, ...]:
-    """The walls as thin rectangles, the four edges of the grid included."""
+    """The walls as thin rectangles, the four edges of the grid included; closed cells filled."""
     size = walls.shape[1]
+    closed = walls[0] & walls[1] & np.roll(walls[0], 1, axis=1) & np.roll(walls[1], 1, axis=0)
+    blocks = (Rectangle(float(x), float(y), 1.0, 1.0, "wall") for y, x in np.argwhere(closed))
     beside = [(x + 1, y) for y, x in np.argwhere(walls[0])] + [(0, y) for y in range(size)]
     above = [(x, y + 1) for y, x in np.argwhere(walls[1])] + [(x, 0) for x in range(size)]
     thick, long = WALL_THICKNESS, 1 + WALL_THICKNESS
-    return tuple(
+    thin = (
         Rectangle(float(x) - thick / 2, float(y) - thick / 2, width, height, "wall")
         for places, width, height in ((beside, thick, long), (above, long, thick))
         for x, y in places
     )
+    return (*blocks, *thin)

@@ -3,6 +3,17 @@
 With short episodes and no walls an episode does not last to search the grid, and the search has to
 be spread over episodes; in a maze seen by nobody before, the ways have to be learnt too.
 
+Where walls="blocks" leaves the floor free (#: closed; start S), at size 7 alone: 32 cells besides
+the start, of which 28 can be seen in one episode of 28 steps, and all in two on shortest ways:
+
+    . . . . . . .
+    . # # # # # .
+    . . . . . . .
+    # # . # . # #
+    . . . # . . .
+    . # # # # # .
+    . . . S . . .
+
 The walls of walls="fixed" at size 7 (start S, the cheese of cheese="fixed" C):
 
     +--+--+--+--+--+--+--+
@@ -38,10 +49,19 @@ from metarl_jax.scene import Scene
 from metarl_jax.tasks import References, TaskDistribution
 from metarl_jax.types import Array, ConfigurationError, Key
 
-Walls = Literal["none", "fixed", "random"]
+Walls = Literal["none", "blocks", "fixed", "random"]
 Cheese = Literal["near", "anywhere", "fixed"]
 Start = Literal["bottom_middle", "corner"]
 
+BLOCKS = """
+. . . . . . .
+. # # # # # .
+. . . . . . .
+# # . # . # #
+. . . # . . .
+. # # # # # .
+. . . . . . .
+"""
 CHEESE_REWARD = 1.0
 NUM_ACTIONS = 4
 
@@ -135,10 +155,10 @@ def mouse(
 
     Args:
         size: cells along each side.
-        walls: none; fixed, the same maze always (that of `maze_seed`); or random, a fresh maze in
-            each task.
-        cheese: near, on any cell that an episode is long enough to reach; anywhere, on any cell but
-            the start; or fixed, on the cell opposite the start, across the centre.
+        walls: none; blocks, the plan drawn in this module; fixed, the same maze always (that of
+            `maze_seed`); or random, a fresh maze in each task.
+        cheese: near, on any cell that an episode is long enough to reach; anywhere, on any free
+            cell but the start; or fixed, on the cell opposite the start, across the centre.
         start: where each episode starts: the middle of the bottom row, or the lower left corner.
         episode_length: steps in an episode.
         num_episodes: episodes in a meta-episode.
@@ -152,7 +172,8 @@ def mouse(
         policy what differs between tasks: the cheese, one-hot, and the walls.
 
     Raises:
-        ConfigurationError: an argument out of its range, or cheese near within random walls.
+        ConfigurationError: an argument out of its range, cheese near within random walls, or blocks
+            in a grid of another size than 7.
     """
     check_whole_number("mouse", "size", size, at_least=2)
     check_whole_number("mouse", "episode_length", episode_length, at_least=1)
@@ -164,8 +185,15 @@ def mouse(
     check_choice("mouse", "cheese", cheese, get_args(Cheese))
     check_choice("mouse", "start", start, get_args(Start))
     start_cell = (size // 2, 0) if start == "bottom_middle" else (0, 0)
+    blocks = mazes.block_walls(BLOCKS)
+    if walls == "blocks" and size != blocks.shape[1]:
+        raise ConfigurationError(
+            f'mouse: walls="blocks" is a plan of size {blocks.shape[1]}, got size {size}; leave the '
+            'size out, or take walls="fixed".'
+        )
     same_walls = {
         "none": ~mazes.inner_walls(size),
+        "blocks": blocks,
         "fixed": mazes.fixed_walls(maze_seed, size, extra_openings),
         "random": None,
     }[walls]
@@ -265,15 +293,16 @@ def _cheese_cells(
     start_number = start[1] * size + start[0]
     if cheese == "fixed":
         return np.array([size**2 - 1 - start_number], np.int32)
-    cells = np.delete(np.arange(size**2, dtype=np.int32), start_number)
-    if cheese == "anywhere":
-        return cells
-    if same_walls is None:
+    if same_walls is None and cheese == "near":
         raise ConfigurationError(
             'mouse: cheese="near" needs walls="none" or "fixed", got walls="random", where each '
             'task has other cells near; take cheese="anywhere" or other walls.'
         )
-    return cells[mazes.shortest_path_lengths(same_walls, start)[cells] <= episode_length]
+    if same_walls is None:
+        return np.delete(np.arange(size**2, dtype=np.int32), start_number)
+    steps = mazes.shortest_path_lengths(same_walls, start)
+    farthest = episode_length if cheese == "near" else steps.max()
+    return np.flatnonzero((steps > 0) & (steps <= farthest)).astype(np.int32)
 
 
 def _references(

@@ -88,7 +88,17 @@ def evaluate_command(arguments: Sequence[str]) -> int:
 def evaluate_run(
     options: EvaluateOptions, config: RunConfig, program: Program, state: TrainState
 ) -> dict[str, Any]:
-    """Evaluates a policy, writes LABEL.json and LABEL.npz, and returns the former's content."""
+    """Evaluates a policy and writes LABEL.npz and LABEL.json into the run's folder.
+
+    Args:
+        options: which question is asked of it.
+        config: the run's.
+        program: the run's.
+        state: the train state of the checkpoint.
+
+    Returns:
+        What LABEL.json holds.
+    """
     params = state.learner.params
     tasks_key, actors_key = jax.random.split(jax.random.key(META_TEST_SEED))
     meta_test = meta_test_tasks(

@@ -57,6 +57,11 @@ def default_folder(name: str) -> Path:
 def create_run(folder: Path, config: RunConfig, arguments: Sequence[str]) -> None:
     """Makes the folder and writes config.json and run.json.
 
+    Args:
+        folder: of the run; parents are made too.
+        config: what defines the run.
+        arguments: of the command line, for run.json.
+
     Raises:
         ConfigurationError: it holds a run already, or cannot be written.
     """

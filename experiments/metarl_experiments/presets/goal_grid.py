@@ -18,9 +18,9 @@ goal_grid_3 = Experiment(
     variants={"ppo": {"learning_rate": (2e-3, 2e-4), "entropy_coefficient": (0.02, 0.0)}},
 )
 
-# Many ways through the grid find the goal equally soon. The best of them leaves its last seven cells
-# on one shortest path, for episode 2; a policy that is certain too soon has settled on another. With
-# a weight of 4 on the value error it hardly learned.
+# Many ways through the grid find the goal equally soon. The best of them leave their last seven
+# cells on one shortest path, for episode 2; a policy that is certain too soon has settled on
+# another. With a weight of 4 on the value error it hardly learned.
 goal_grid_5 = Experiment(
     name="goal_grid_5",
     summary="5×5 grid, hidden goal (VariBAD's)",

@@ -31,9 +31,9 @@ mouse_lecture = Experiment(
 
 mouse_cheese = Experiment(
     name="mouse_cheese",
-    summary="7×7, fixed walls, the cheese anywhere",
+    summary="7×7, fixed walls, the cheese on any free cell",
     family=mouse,
-    arguments={"walls": "fixed", "cheese": "anywhere"},
+    arguments={"walls": "blocks", "cheese": "anywhere"},
     settings=_SETTINGS,
 )
 
