@@ -74,3 +74,12 @@ def test_custom_family_is_trained_from_the_command_line(tmp_path: pathlib.Path) 
     result = metarl("train", "corridor.py:corridor", *options, cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     assert "episode 5" in result.stdout
+
+
+def test_the_table_is_that_of_the_results() -> None:
+    from metarl_experiments.results import markdown_table, read_results
+
+    results = read_results()
+    families = {"bandit_10_5", "goal_grid_5", "mouse_both", "cheetah_vel"}
+    assert families <= {experiment for experiment, _, _ in results}
+    assert markdown_table(results) in README.read_text()

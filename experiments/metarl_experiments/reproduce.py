@@ -5,7 +5,6 @@ already is not repeated, one that was stopped is resumed. The rows go to
 `experiments/results/families.csv`, with the seconds that training took.
 """
 
-import csv
 import dataclasses
 import json
 import subprocess
@@ -15,9 +14,8 @@ from typing import Any
 
 import tyro
 
+from metarl_experiments.results import markdown_table, read_results, write_results
 from metarl_jax.registry import load_experiment
-
-RESULTS = Path(__file__).parents[1] / "results" / "families.csv"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,6 +82,7 @@ def main() -> int:
         if code := run(job, options.runs / job.name):
             return code
         record(job, options.runs / job.name)
+    print(markdown_table(read_results()))
     return 0
 
 
@@ -108,31 +107,10 @@ def run(job: Job, folder: Path) -> int:
 
 def record(job: Job, folder: Path) -> None:
     """Puts a run's row into the table, in place of an older one."""
-    rows = _read(RESULTS)
+    rows = read_results()
     key = (job.experiment, job.policy, job.algorithm or _own_algorithm(job))
     rows[key] = {"experiment": key[0], "policy": key[1], "algorithm": key[2]} | _figures(folder)
-    RESULTS.parent.mkdir(parents=True, exist_ok=True)
-    with RESULTS.open("w", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS)
-        writer.writeheader()
-        writer.writerows(rows[key] for key in sorted(rows))
-
-
-COLUMNS: tuple[str, ...] = (
-    "experiment",
-    "policy",
-    "algorithm",
-    "total_return",
-    "total_ci95",
-    "ablated_return",
-    "ablated_ci95",
-    "first_episode",
-    "last_episode",
-    "num_tasks",
-    "env_steps",
-    "seconds",
-    "seed",
-)
+    write_results(rows)
 
 
 def _figures(folder: Path) -> dict[str, Any]:
@@ -159,14 +137,6 @@ def _figures(folder: Path) -> dict[str, Any]:
 
 def _own_algorithm(job: Job) -> str:
     return load_experiment(job.experiment).settings.algorithm
-
-
-def _read(path: Path) -> dict[tuple[str, str, str], dict[str, Any]]:
-    if not path.exists():
-        return {}
-    with path.open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    return {(row["experiment"], row["policy"], row["algorithm"]): row for row in rows}
 
 
 if __name__ == "__main__":
