@@ -185,18 +185,7 @@ def mouse(
     check_choice("mouse", "cheese", cheese, get_args(Cheese))
     check_choice("mouse", "start", start, get_args(Start))
     start_cell = (size // 2, 0) if start == "bottom_middle" else (0, 0)
-    blocks = mazes.block_walls(BLOCKS)
-    if walls == "blocks" and size != blocks.shape[1]:
-        raise ConfigurationError(
-            f'mouse: walls="blocks" is a plan of size {blocks.shape[1]}, got size {size}; leave the '
-            'size out, or take walls="fixed".'
-        )
-    same_walls = {
-        "none": ~mazes.inner_walls(size),
-        "blocks": blocks,
-        "fixed": mazes.fixed_walls(maze_seed, size, extra_openings),
-        "random": None,
-    }[walls]
+    same_walls = _same_walls(walls, size, maze_seed, extra_openings)
     cheeses = _cheese_cells(cheese, size, start_cell, same_walls, episode_length)
     layout = _Layout(size, start_cell, cheeses, same_walls, extra_openings)
     return TaskDistribution(
@@ -280,6 +269,25 @@ def shortest_path_lengths(environment: Mouse, tasks: MouseTask) -> np.ndarray:
             for cheese, maze in zip(cheeses, walls, strict=True)
         ]
     )
+
+
+def _same_walls(
+    walls: Walls, size: int, maze_seed: int, extra_openings: float
+) -> np.ndarray | None:
+    """[2, S, S] bool, the walls of every task; None where each task has its own."""
+    if walls == "random":
+        return None
+    if walls == "none":
+        return ~mazes.inner_walls(size)
+    if walls == "fixed":
+        return mazes.fixed_walls(maze_seed, size, extra_openings)
+    blocks = mazes.block_walls(BLOCKS)
+    if size != blocks.shape[1]:
+        raise ConfigurationError(
+            f'mouse: walls="blocks" is a plan of size {blocks.shape[1]}, got size {size}; leave '
+            'the size out, or take walls="fixed".'
+        )
+    return blocks
 
 
 def _cheese_cells(
