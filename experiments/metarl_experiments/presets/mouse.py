@@ -48,7 +48,7 @@ mouse_cheese = Experiment(
 )
 
 _MAZE = dataclasses.replace(
-    _SETTINGS, total_steps=50_000_000, head_sizes=(64,), entropy_coefficient=(0.03, 0.01, 0.0)
+    _SETTINGS, total_steps=70_000_000, head_sizes=(64,), entropy_coefficient=(0.03, 0.01, 0.0)
 )
 
 mouse_walls = Experiment(
@@ -59,8 +59,8 @@ mouse_walls = Experiment(
     settings=_MAZE,
 )
 
-# The mouse sees the walls around it. Without (--no-family.sees-walls) even a search that forgets
-# nothing takes 53% of episode 1's steps in episode 3, and learning it takes many times as long.
+# The mouse sees the walls around it. Without (--family.no-sees-walls), even a search that forgets
+# nothing takes in episode 3 53% of episode 1's steps; 60 M steps of training came to 77%.
 mouse_both = Experiment(
     name="mouse_both",
     summary="7×7, a fresh random maze, seen from within, and the cheese anywhere",
