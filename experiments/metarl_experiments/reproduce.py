@@ -44,7 +44,6 @@ EXPERIMENTS = (
     "goal_grid_5",
     "mouse_lecture",
     "mouse_cheese",
-    "mouse_walls",
     "mouse_both",
     "cheetah_vel",
 )

@@ -78,8 +78,8 @@ def _line(cells: Any) -> str:
 
 
 def _total(row: Mapping[str, Any], what: str = "total") -> str:
-    mean, width = row.get(f"{what}_return"), row.get(f"{what}_ci95")
-    return f"{float(mean):.2f} ± {float(width):.2f}" if mean and width else ""
+    figures = [row.get(f"{what}_{part}", "") for part in ("return", "ci95")]
+    return "" if "" in figures else "{:.2f} ± {:.2f}".format(*map(float, figures))
 
 
 def _optimum(name: str) -> str:
