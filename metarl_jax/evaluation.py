@@ -162,7 +162,7 @@ def evaluate(
         policy: any policy, learned or classical.
         params: its parameters.
         key: of the tasks and of the actions.
-        num_tasks: N; see `meta_test_tasks`.
+        num_tasks: at least so many tasks are evaluated, N; see `meta_test_tasks`.
         options: as `make_evaluator`'s.
 
     Returns:

@@ -56,7 +56,7 @@ class Settings:
         entropy_coefficient: weight of the entropy bonus, at least 0, per nat and in units of the
             normalised advantage (schedule).
         value_coefficient: weight of the value error, at least 0 (schedule).
-        max_gradient_norm: global norm to which gradients are clipped, above 0 (schedule).
+        max_gradient_norm: global norm to which gradients are clipped, at least 1e-6 (schedule).
         clip_ratio: PPO's epsilon, 0 to 1 (schedule).
         windows: A2C's gradient steps in a meta-episode; more than 1 truncates backpropagation.
         epochs: PPO's passes over a batch.
@@ -192,7 +192,7 @@ def make_policy(tasks: TaskDistribution, settings: Settings) -> Policy:
 
     Args:
         tasks: read for shapes alone.
-        settings: of which policy, memory, hidden, embedding and head sizes are read.
+        settings: of which policy, memory, sizes and initial_log_std are read.
 
     Raises:
         ConfigurationError: a size is less than 1.

@@ -142,8 +142,8 @@ def total_loss(
 ) -> tuple[Array, dict[str, Array]]:
     """Σ over valid steps of the loss's terms, over T·B.
 
-    Over T·B, not over the number of valid steps: a policy cannot change its loss's scale by ending
-    episodes sooner.
+    Over T·B, not over the number of valid steps: each valid step weighs 1/(T·B), however many more
+    there are.
 
     Args:
         loss: gives terms [T, B] and metrics [T, B].

@@ -38,7 +38,7 @@ class Reporter(Protocol):
         ...
 
     def compiled(self, seconds: float) -> None:
-        """It has ended, after so long."""
+        """It has ended, after so many seconds of wall-clock time."""
         ...
 
     def progress(self, record: Row) -> None:

@@ -26,6 +26,7 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "maze": {"walls": "fixed"},
     "walls": {"cheese": "fixed"},
     "both": {},
+    "both_seen": {"sees_walls": True},
     "corner": {"size": 4, "start": "corner", "cheese": "fixed", "sees_walls": True},
 }
 

@@ -245,6 +245,8 @@ def test_a_terminal_gets_the_live_view_and_its_cursor_back():
     console.start({"policy": "recurrent"})
     console.compiling("10 updates")
     console.compiled(12.34)
+    assert console._live is not None
+    assert "running" in drawn(console._live.get_renderable())
     console.progress(EVALUATED)
     console.warn("the disk is full")
     console.finish("finished")

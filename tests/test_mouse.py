@@ -10,7 +10,7 @@ import pytest
 
 from metarl_envs import mazes
 from metarl_envs.grids import UP
-from metarl_envs.mouse import MouseTask, mouse, shortest_path_lengths
+from metarl_envs.mouse import MouseTask, Walls, mouse, shortest_path_lengths
 from metarl_jax.tasks import TaskDistribution
 from metarl_jax.types import ConfigurationError
 from mouse_oracle import FAMILIES, LECTURE, MOVES, barred_ways, family, first_tasks, moved
@@ -116,8 +116,9 @@ def test_the_cheese_is_uniform_over_its_cells(name: str, cells: set[int]) -> Non
     assert deviation <= 4 * np.sqrt(share * (1 - share) / len(cheeses))
 
 
-def test_near_cheese_is_within_reach_of_the_walls() -> None:
-    tasks = mouse(walls="fixed", cheese="near", episode_length=4)
+@pytest.mark.parametrize("walls", ["fixed", "blocks"])
+def test_near_cheese_is_within_reach_of_the_walls(walls: Walls) -> None:
+    tasks = mouse(walls=walls, cheese="near", episode_length=4)
     assert tasks.all_tasks is not None
     task = tasks.all_tasks()
     lengths = mazes.shortest_path_lengths(np.asarray(task.walls[0]), (3, 0))
@@ -288,7 +289,10 @@ def test_the_scene_shows_walls_start_cheese_and_path() -> None:
         ({"walls": "blocks", "size": 5}, r'walls="blocks" is a plan of size 7, got size 5'),
         ({"cheese": "swiss"}, r"cheese must be one of near, anywhere, fixed, got 'swiss'"),
         ({"start": "top"}, r"start must be one of bottom_middle, corner, got 'top'"),
-        ({"cheese": "near"}, r'cheese="near" needs walls="none" or "fixed", got walls="random"'),
+        (
+            {"cheese": "near"},
+            r'cheese="near" needs walls="none", "blocks" or "fixed", got "random"',
+        ),
     ],
 )
 def test_bad_arguments_are_refused(arguments: dict, words: str) -> None:

@@ -133,6 +133,7 @@ def block_walls(plan: str) -> np.ndarray:
 
     Args:
         plan: S lines of S letters, the top row first, with spaces between the letters or without.
+            That all are S is not checked.
 
     Returns:
         [2, S, S] bool.

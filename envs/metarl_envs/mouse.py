@@ -4,7 +4,7 @@ With short episodes and no walls an episode does not last to search the grid, an
 be spread over episodes; in a maze seen by nobody before, the ways have to be learnt too.
 
 Where walls="blocks" leaves the floor free (#: closed; start S), at size 7 alone: 32 cells besides
-the start, of which 28 can be seen in one episode of 28 steps, and all in two on shortest ways:
+the start, 28 of which can be visited in 28 steps, and the rest on one shortest way after:
 
     . . . . . . .
     . # # # # # .
@@ -303,8 +303,8 @@ def _cheese_cells(
         return np.array([size**2 - 1 - start_number], np.int32)
     if same_walls is None and cheese == "near":
         raise ConfigurationError(
-            'mouse: cheese="near" needs walls="none" or "fixed", got walls="random", where each '
-            'task has other cells near; take cheese="anywhere" or other walls.'
+            'mouse: cheese="near" needs walls="none", "blocks" or "fixed", got "random", where '
+            'each task has other cells near; take cheese="anywhere" or other walls.'
         )
     if same_walls is None:
         return np.delete(np.arange(size**2, dtype=np.int32), start_number)

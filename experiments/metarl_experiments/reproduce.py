@@ -1,8 +1,9 @@
 """`make reproduce`: the runs behind the README's table, from a fixed seed, last checkpoints only.
 
 Each is `metarl train` in a process of its own, with the preset's settings; a run that is there
-already is not repeated, one that was stopped is resumed. The rows go to
-`experiments/results/families.csv`, with the seconds that training took.
+already is not repeated, one that was stopped is resumed, one with other settings is refused. The
+rows go to `experiments/results/families.csv`; their seconds are those of training and of the
+evaluations during it, without compilation.
 """
 
 import dataclasses
@@ -14,8 +15,17 @@ from typing import Any
 
 import tyro
 
-from metarl_experiments.results import markdown_table, read_results, write_results
+from metarl_experiments.options import parse_train_options
+from metarl_experiments.results import (
+    RESULTS,
+    ResultKey,
+    markdown_table,
+    read_results,
+    write_results,
+)
+from metarl_experiments.runs import RunConfig, load_config
 from metarl_jax.registry import load_experiment
+from metarl_jax.types import ConfigurationError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,23 +87,30 @@ def main() -> int:
         names = ", ".join(sorted({job.experiment for job in JOBS}))
         print(f"expected presets among {names}, got {' '.join(options.what)}", file=sys.stderr)
         return 2
-    for job in jobs:
-        if code := run(job, options.runs / job.name):
-            return code
-        record(job, options.runs / job.name)
+    try:
+        for job in jobs:
+            if code := run(job, options.runs / job.name):
+                return code
+            record(job, options.runs / job.name)
+    except ConfigurationError as error:
+        print(f"make reproduce: {error}", file=sys.stderr)
+        return 2
     print(markdown_table(read_results()))
     return 0
 
 
 def run(job: Job, folder: Path) -> int:
-    """Trains, or goes on, or does nothing where the run has ended; then without its memory."""
+    """Trains, or goes on, or does nothing where the run has ended; then without its memory.
+
+    Raises:
+        ConfigurationError: the folder holds a run with other settings than the preset's.
+    """
     options = ["--policy", job.policy, "--out", str(folder)]
     options += ["--algorithm", job.algorithm] if job.algorithm else []
-    steps = {
-        "evaluation.json": ["train", "--resume", str(folder)]
-        if (folder / "config.json").exists()
-        else ["train", job.experiment, *options]
-    }
+    steps = {"evaluation.json": ["train", job.experiment, *options]}
+    if (folder / "config.json").exists():
+        _require_preset(job, options, folder)
+        steps["evaluation.json"] = ["train", "--resume", str(folder)]
     if job.policy == "recurrent":
         steps["evaluation_without_memory.json"] = ["evaluate", str(folder), "--ablate-memory"]
     for result, arguments in steps.items():
@@ -104,12 +121,22 @@ def run(job: Job, folder: Path) -> int:
     return 0
 
 
-def record(job: Job, folder: Path) -> None:
+def _require_preset(job: Job, options: list[str], folder: Path) -> None:
+    preset = parse_train_options(load_experiment(job.experiment), options)
+    expected = RunConfig(job.experiment, dataclasses.asdict(preset.family), preset.settings)
+    if load_config(folder) != expected:
+        raise ConfigurationError(
+            f"expected in {folder} a run with the settings that {job.experiment} has now, got one "
+            "with others; move it away, and the run is made anew."
+        )
+
+
+def record(job: Job, folder: Path, path: Path = RESULTS) -> None:
     """Puts a run's row into the table, in place of an older one."""
-    rows = read_results()
-    key = (job.experiment, job.policy, job.algorithm or _own_algorithm(job))
+    rows = read_results(path)
+    key = key_of(job)
     rows[key] = {"experiment": key[0], "policy": key[1], "algorithm": key[2]} | _figures(folder)
-    write_results(rows)
+    write_results(rows, path)
 
 
 def _figures(folder: Path) -> dict[str, Any]:
@@ -134,8 +161,10 @@ def _figures(folder: Path) -> dict[str, Any]:
     return figures
 
 
-def _own_algorithm(job: Job) -> str:
-    return load_experiment(job.experiment).settings.algorithm
+def key_of(job: Job) -> ResultKey:
+    """Of a job's row."""
+    own = load_experiment(job.experiment).settings.algorithm
+    return job.experiment, job.policy, job.algorithm or own
 
 
 if __name__ == "__main__":

@@ -1,11 +1,13 @@
 """`experiments/results/families.csv`, and the README's table made of it."""
 
 import csv
+import io
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from metarl_experiments.runs import make_tasks
+from metarl_jax.metrics_file import write_whole
 from metarl_jax.registry import load_experiment
 
 RESULTS = Path(__file__).parents[1] / "results" / "families.csv"
@@ -24,16 +26,14 @@ COLUMNS: tuple[str, ...] = (
     "seconds",
     "seed",
 )
-HEADINGS = (
-    *("task family", "algorithm", "optimum"),
-    *("recurrent", "memoryless", "contextual", "recurrent, memory ablated"),
-)
+POLICIES = ("recurrent", "memoryless", "contextual")
+HEADINGS = ("task family", "algorithm", "optimum", *POLICIES, "recurrent, memory ablated")
 
-Key = tuple[str, str, str]
+ResultKey = tuple[str, str, str]
 """Experiment, policy, algorithm."""
 
 
-def read_results(path: Path = RESULTS) -> dict[Key, Mapping[str, Any]]:
+def read_results(path: Path = RESULTS) -> dict[ResultKey, Mapping[str, Any]]:
     """The rows by experiment, policy and algorithm; empty where there is no file yet."""
     if not path.exists():
         return {}
@@ -42,16 +42,17 @@ def read_results(path: Path = RESULTS) -> dict[Key, Mapping[str, Any]]:
     return {(row["experiment"], row["policy"], row["algorithm"]): row for row in rows}
 
 
-def write_results(rows: Mapping[Key, Mapping[str, Any]], path: Path = RESULTS) -> None:
+def write_results(rows: Mapping[ResultKey, Mapping[str, Any]], path: Path = RESULTS) -> None:
     """Writes the rows in the order of their keys."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS)
-        writer.writeheader()
-        writer.writerows(rows[key] for key in sorted(rows))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows[key] for key in sorted(rows))
+    write_whole(path, text.getvalue())
 
 
-def markdown_table(rows: Mapping[Key, Mapping[str, Any]]) -> str:
+def markdown_table(rows: Mapping[ResultKey, Mapping[str, Any]]) -> str:
     """A line for every experiment and algorithm: total return ± half its 95% interval."""
     lines = [_line(HEADINGS), _line(["---"] * len(HEADINGS))]
     for experiment, algorithm in sorted({(key[0], key[2]) for key in rows}):
@@ -65,7 +66,7 @@ def markdown_table(rows: Mapping[Key, Mapping[str, Any]]) -> str:
                     f"`{experiment}`",
                     algorithm.upper(),
                     _optimum(experiment),
-                    *(_total(of_policy.get(p, {})) for p in HEADINGS[3:6]),
+                    *(_total(of_policy.get(p, {})) for p in POLICIES),
                     _total(recurrent, "ablated"),
                 ]
             )

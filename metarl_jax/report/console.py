@@ -66,7 +66,7 @@ class Console:
         said = f"compiled in {seconds:.1f} s"
         if self._is_live:
             self._console.print(Text(f" {said}", style="dim"))
-            self._show(LiveView(self._progress, waiting_for="running the first updates …"))
+            self._show(LiveView(self._progress, waiting_for="running …"))
         else:
             self._line(said)
 

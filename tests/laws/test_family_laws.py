@@ -29,9 +29,10 @@ FAMILIES: dict[str, Callable[[], TaskDistribution]] = {
     "mouse_lecture": lambda: mouse(
         size=3, walls="none", cheese="near", episode_length=2, num_episodes=6, step_cost=0.0
     ),
-    "mouse_cheese": lambda: mouse(walls="fixed", cheese="anywhere"),
-    "mouse_walls": lambda: mouse(walls="random", cheese="fixed", sees_walls=True),
-    "mouse_both": mouse,
+    "mouse_cheese": lambda: mouse(walls="blocks", cheese="anywhere"),
+    "mouse_maze": lambda: mouse(walls="fixed", cheese="anywhere"),
+    "mouse_walls": lambda: mouse(walls="random", cheese="fixed"),
+    "mouse_both": lambda: mouse(walls="random", cheese="anywhere", sees_walls=True),
     "cheetah_vel": lambda: cheetah_vel(episode_length=4),
     "cheetah_dir": lambda: cheetah_dir(episode_length=4),
     "counter": lambda: counter(ends_early=True),

@@ -4,8 +4,7 @@ from metarl_envs.cheetah import cheetah_dir as cheetah_dir_family
 from metarl_envs.cheetah import cheetah_vel as cheetah_vel_family
 from metarl_jax.experiment import Experiment, Settings
 
-# Adam's steps, not samples, are what this task is short of. From a batch of 64 tasks PPO takes 16
-# of them; A2C takes one a window, from a smaller batch.
+# Many steps of Adam from small batches: PPO takes 16 from 64 tasks, A2C one a window, of 32 tasks.
 _A2C = {"num_tasks": 32, "windows": 4, "total_steps": 16_000_000}
 
 _SETTINGS = Settings(

@@ -1,0 +1,74 @@
+"""`make reproduce`: what a finished run's row says, and which runs are not taken for it."""
+
+import dataclasses
+import json
+import subprocess
+
+import pytest
+
+from metarl_experiments import reproduce
+from metarl_experiments.options import parse_train_options
+from metarl_experiments.reproduce import JOBS, Job, key_of, record, run
+from metarl_experiments.results import read_results
+from metarl_experiments.runs import RunConfig, create_run
+from metarl_jax.registry import load_experiment
+from metarl_jax.types import ConfigurationError
+
+JOB = Job("goal_grid_5", "recurrent", "ppo")
+
+
+def finished_run(folder, **changes) -> None:
+    """A folder as `metarl train` leaves it, as far as it is read."""
+    preset = parse_train_options(load_experiment(JOB.experiment), ["--algorithm", "ppo"])
+    settings = dataclasses.replace(preset.settings, **changes)
+    create_run(folder, RunConfig(JOB.experiment, dataclasses.asdict(preset.family), settings), [])
+    evaluation = {
+        "total_return_mean": 37.11472,
+        "total_return_ci95": 0.16114,
+        "episode_return_mean": [3.98281, 11.01507, 11.05719],
+        "num_tasks": 10_017,
+    }
+    (folder / "evaluation.json").write_text(json.dumps(evaluation))
+    ablated = {"total_return_mean": 15.9, "total_return_ci95": 0.4}
+    (folder / "evaluation_without_memory.json").write_text(json.dumps(ablated))
+    rows = [{"env_steps": 50, "seconds": 1.0}, {"env_steps": 100, "seconds": 12.6}]
+    (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def test_a_finished_run_is_not_repeated_and_has_its_row(tmp_path, monkeypatch) -> None:
+    finished_run(tmp_path / "run")
+    monkeypatch.setattr(subprocess, "call", None)
+    assert run(JOB, tmp_path / "run") == 0
+    record(JOB, tmp_path / "run", tmp_path / "families.csv")
+    assert read_results(tmp_path / "families.csv") == {
+        ("goal_grid_5", "recurrent", "ppo"): {
+            "experiment": "goal_grid_5",
+            "policy": "recurrent",
+            "algorithm": "ppo",
+            "total_return": "37.1147",
+            "total_ci95": "0.1611",
+            "ablated_return": "15.9",
+            "ablated_ci95": "0.4",
+            "first_episode": "3.9828",
+            "last_episode": "11.0572",
+            "num_tasks": "10017",
+            "env_steps": "100",
+            "seconds": "13",
+            "seed": "0",
+        }
+    }
+
+
+@pytest.mark.parametrize("changes", [{"seed": 1}, {"entropy_coefficient": (0.1,)}])
+def test_a_run_with_other_settings_is_refused(tmp_path, monkeypatch, capsys, changes) -> None:
+    finished_run(tmp_path / JOB.name, **changes)
+    with pytest.raises(ConfigurationError, match="the settings that goal_grid_5 has now"):
+        run(JOB, tmp_path / JOB.name)
+    arguments = ["reproduce", "goal_grid_5-recurrent-ppo", "--runs", str(tmp_path)]
+    monkeypatch.setattr("sys.argv", arguments)
+    assert reproduce.main() == 2
+    assert "move it away" in capsys.readouterr().err
+
+
+def test_every_job_has_a_row_of_its_own() -> None:
+    assert len({key_of(job) for job in JOBS}) == len(JOBS) == len({job.name for job in JOBS})
