@@ -13,18 +13,16 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from metarl_jax.gradient import gradient_step, make_targets, observe, total_loss
 from metarl_jax.learner import (
     Algorithm,
     Learner,
+    Measurements,
     Objective,
     Problem,
+    StepSums,
     UpdateConfig,
-    gradient_step,
-    make_algorithm,
-    make_targets,
-    observe,
     require_positive,
-    total_loss,
 )
 from metarl_jax.losses import (
     Loss,
@@ -35,10 +33,12 @@ from metarl_jax.losses import (
 )
 from metarl_jax.meta_episode import MetaEpisode
 from metarl_jax.policy import Policy, PolicyOutput, PolicyParams
-from metarl_jax.rollout import Actors, Returns, Rollout, collect, undiscounted_returns
+from metarl_jax.rollout import Actors, Rollout, collect, task_keys, undiscounted_returns
 from metarl_jax.schedules import Hyperparameters
+from metarl_jax.sharding import check_divides
 from metarl_jax.tasks import TaskDistribution
 from metarl_jax.types import Array, ConfigurationError, Key, PyTree
+from metarl_jax.update import make_algorithm
 
 DEFAULT_CONFIG = UpdateConfig()
 
@@ -143,18 +143,16 @@ def ppo(
             meta-episodes from the initial carry, so nothing in it is stale but π_old.
 
     Raises:
-        ConfigurationError: a count is less than 1, or the minibatches do not divide the tasks.
+        ConfigurationError: a count is less than 1, or the minibatches do not divide the tasks of
+            each device.
 
     Reference:
         Schulman et al. 2017, "Proximal policy optimization algorithms", algorithm 1.
     """
     require_positive("epochs", epochs)
     require_positive("minibatches", minibatches)
-    if config.num_tasks % minibatches:
-        raise ConfigurationError(
-            f"the {config.num_tasks} tasks of a batch do not divide into {minibatches} "
-            f"minibatches; {_nearest_multiple(config.num_tasks, minibatches)} tasks would."
-        )
+    check_divides(config.num_tasks, (minibatches, "minibatches"))
+    check_divides(config.num_tasks, (minibatches, "minibatches"), (config.num_devices, "devices"))
     problem = _problem(tasks, policy, config, objective)
     return make_algorithm(problem, hyperparameters, _Epochs(problem, epochs, minibatches))
 
@@ -204,30 +202,30 @@ class _OneStep:
 
     def __call__(
         self, learner: Learner, h: Hyperparameters, actors: Actors, key: Key
-    ) -> tuple[Learner, dict[str, Array], Returns]:
+    ) -> tuple[Learner, Measurements]:
         del key
         if self.windows == 1:
-            (learner, _), (metrics, returns) = self.window((learner, actors), h)
-            return learner, metrics, returns
+            (learner, _), measured = self.window((learner, actors), h)
+            return learner, measured
         before = (learner, actors.replace(at_start=False))  # as the windows leave it
-        (learner, _), (metrics, returns) = jax.lax.scan(
+        (learner, _), of_windows = jax.lax.scan(
             lambda carry, _: self.window(carry, h), before, None, self.windows
         )
-        returns = jax.tree.map(lambda of_windows: jnp.sum(of_windows, axis=0), returns)
-        return learner, jax.tree.map(jnp.mean, metrics), returns
+        summed = jax.tree.map(lambda x: jnp.sum(x, axis=0), of_windows)
+        return learner, summed.replace(gradient_norm=summed.gradient_norm / self.windows)
 
     def window(
         self, carry: tuple[Learner, Actors], h: Hyperparameters
-    ) -> tuple[tuple[Learner, Actors], tuple[dict[str, Array], Returns]]:
+    ) -> tuple[tuple[Learner, Actors], Measurements]:
         learner, actors = carry
         trained = (learner.params.weights, learner.loss_params)
-        gradient, (actors, rollout, targets, advantage, metrics) = jax.grad(
-            self.loss, has_aux=True
-        )(trained, learner, h, actors)
-        learner, norm = gradient_step(learner, gradient, h)
+        gradient, (actors, rollout, targets, advantage, sums) = jax.grad(self.loss, has_aux=True)(
+            trained, learner, h, actors
+        )
+        learner, norm = gradient_step(self.problem, learner, gradient, h)
         learner = observe(self.problem, learner, rollout, targets, advantage)
         returns = undiscounted_returns(rollout, self.problem.meta_episode.tasks.num_episodes)
-        return (learner, actors), (metrics | {"gradient_norm": norm}, returns)
+        return (learner, actors), Measurements(sums, norm, returns)
 
     def loss(
         self, trained: tuple[PyTree, PyTree], learner: Learner, h: Hyperparameters, actors: Actors
@@ -239,8 +237,8 @@ class _OneStep:
             problem.policy, params, problem.meta_episode, actors, self.num_steps
         )
         targets, advantage = make_targets(problem, learner, h, rollout)
-        value, metrics = total_loss(problem.objective(h), loss_params, outputs, rollout, targets)
-        return value, (actors, rollout, targets, advantage, metrics)
+        value, sums = total_loss(problem.objective(h), loss_params, outputs, rollout, targets)
+        return value, (actors, rollout, targets, advantage, sums)
 
 
 class _Epochs:
@@ -251,30 +249,44 @@ class _Epochs:
 
     def __call__(
         self, learner: Learner, h: Hyperparameters, actors: Actors, key: Key
-    ) -> tuple[Learner, dict[str, Array], Returns]:
+    ) -> tuple[Learner, Measurements]:
         problem = self.problem
         _, rollout, _ = collect(problem.policy, learner.params, problem.meta_episode, actors)
         targets, advantage = make_targets(problem, learner, h, rollout)
         batch = (rollout, targets, actors.carry)
 
-        def step(learner: Learner, indices: Array) -> tuple[Learner, dict[str, Array]]:
+        def step(learner: Learner, indices: Array) -> tuple[Learner, tuple[StepSums, Array]]:
             rows = _take_tasks(batch, indices)
             trained = (learner.params.weights, learner.loss_params)
-            gradient, metrics = jax.grad(self.loss, has_aux=True)(trained, learner, h, *rows)
-            learner, norm = gradient_step(learner, gradient, h)
-            return learner, metrics | {"gradient_norm": norm}
+            gradient, sums = jax.grad(self.loss, has_aux=True)(trained, learner, h, *rows)
+            learner, norm = gradient_step(problem, learner, gradient, h)
+            return learner, (sums, norm)
 
-        learner, metrics = jax.lax.scan(step, learner, self.indices(key))
+        learner, (sums, norms) = jax.lax.scan(step, learner, self.indices(key))
         learner = observe(problem, learner, rollout, targets, advantage)
         returns = undiscounted_returns(rollout, problem.meta_episode.tasks.num_episodes)
-        return learner, jax.tree.map(jnp.mean, metrics), returns
+        sums = jax.tree.map(lambda x: jnp.sum(x, axis=0), sums)
+        return learner, Measurements(sums, jnp.mean(norms), returns)
 
     def indices(self, key: Key) -> Array:
-        """[epochs · minibatches, B / minibatches]: each epoch a new permutation of the tasks."""
-        num_tasks = self.problem.config.num_tasks
-        keys = jax.random.split(key, self.epochs)
-        order = jax.vmap(lambda key: jax.random.permutation(key, num_tasks))(keys)
-        return order.reshape(self.epochs * self.minibatches, -1)
+        """[epochs · M, B / M], for M minibatches: rows of this device's tasks.
+
+        Each epoch every M neighbours are dealt to the M minibatches anew. The tasks being alike,
+        that is as good as a permutation of the whole batch; and a minibatch is the same whatever
+        the number of devices.
+        """
+        config, minibatches = self.problem.config, self.minibatches
+        own = config.num_tasks // config.num_devices
+        first = config.devices.first(config.num_tasks) // minibatches
+        starts = minibatches * jnp.arange(own // minibatches)[:, None]
+
+        def deal(key: Key) -> Array:
+            keys = task_keys(key, own // minibatches, first)
+            dealt = jax.vmap(lambda key: jax.random.permutation(key, minibatches))(keys)
+            return (starts + dealt).T
+
+        dealt = jax.vmap(deal)(jax.random.split(key, self.epochs))
+        return dealt.reshape(self.epochs * minibatches, -1)
 
     def loss(
         self,
@@ -284,7 +296,7 @@ class _Epochs:
         rollout: Rollout,
         targets: Any,
         carry: PyTree,
-    ) -> tuple[Array, dict[str, Array]]:
+    ) -> tuple[Array, StepSums]:
         weights, loss_params = trained
         params = learner.params.replace(weights=weights)
         _, outputs = self.problem.policy.unroll(params, carry, rollout.experience)
@@ -307,10 +319,6 @@ def _take_tasks(batch: tuple[Rollout, Any, PyTree], indices: Array) -> tuple[Rol
 
     rows = jax.tree.map(over_time, rollout).replace(final_value=rollout.final_value[indices])
     return rows, jax.tree.map(over_time, targets), jax.tree.map(lambda x: x[indices], carry)
-
-
-def _nearest_multiple(value: int, factor: int) -> int:
-    return max(1, round(value / factor)) * factor
 
 
 def _nearest_divisor(length: int, wanted: int) -> int:

@@ -27,7 +27,7 @@ def compile_chunk(algorithm: Algorithm, num_updates: int, state: TrainState) -> 
     A second run of the same algorithm in this process, a resumed one for instance, is given the
     program of the first.
     """
-    forms = tuple((x.shape, x.dtype) for x in jax.tree.leaves(state))
+    forms = tuple((x.shape, x.dtype, x.sharding) for x in jax.tree.leaves(state))
     return _compile(algorithm.update, num_updates, jax.tree.structure(state), forms)
 
 
@@ -38,7 +38,9 @@ def _compile(
     def chunk(state: TrainState) -> tuple[TrainState, dict[str, Array]]:
         return jax.lax.scan(lambda state, _: update(state), state, None, num_updates)
 
-    shapes = [jax.ShapeDtypeStruct(*form) for form in forms]
+    shapes = [
+        jax.ShapeDtypeStruct(shape, dtype, sharding=sharding) for shape, dtype, sharding in forms
+    ]
     state = jax.tree.unflatten(structure, shapes)
     return jax.jit(chunk, donate_argnums=0).lower(state).compile()
 

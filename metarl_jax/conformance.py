@@ -9,19 +9,20 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from metarl_jax.tasks import BoxSpace, DiscreteSpace, TaskDistribution, specification
+from metarl_jax.tasks import BoxSpace, TaskDistribution, is_discrete, specification
 from metarl_jax.types import ConfigurationError, Key, PyTree
 
 NUM_TASKS = 4
-NUM_STEPS = 3
+NUM_STEPS = 100
+"""At most; an episode's worth where that is less."""
 
 
 def check_task_distribution(tasks: TaskDistribution) -> None:
     """Raises where a task distribution could not be trained on.
 
     Args:
-        tasks: the family to check. Its sampler, its reset and its step are traced twice and run for
-            three steps in four tasks.
+        tasks: the family to check. Its sampler, its reset and its step are traced twice and run in
+            four tasks, for an episode of random actions or the first 100 steps of it.
 
     Raises:
         ConfigurationError: names the method, the leaf, what was expected and what was given.
@@ -32,12 +33,13 @@ def check_task_distribution(tasks: TaskDistribution) -> None:
         tasks, "sample(key), called again,", task, _shapes(tasks, "sample", tasks.sample, key)
     )
     _expect_strong(tasks, "sample(key)", task)
-    specification(tasks)
     observation, state = _shapes(
         tasks, "reset_env(key, task)", tasks.environment.reset_env, key, task
     )
+    _shapes(tasks, "describe(task)", tasks.describe, task)
+    specification(tasks)
     _check_observation_space(tasks, task, observation)
-    action = jax.eval_shape(lambda task: _some_action(tasks, task), task)
+    action = jax.eval_shape(lambda task: _random_action(tasks, task, key), task)
     step_env = tasks.environment.step_env
     method = "step_env(key, state, action, task)"
     stepped = _shapes(tasks, method, step_env, key, state, action, task)
@@ -127,25 +129,39 @@ def _check_step(tasks: TaskDistribution, observation: Any, state: Any, stepped: 
 
 
 def _check_numbers(tasks: TaskDistribution, key: Key) -> None:
-    """Runs a few steps in a few tasks, as one program; finds NaN and values out of their space."""
+    """Acts at random in a few tasks, as one program; finds NaN, and what breaks a declaration."""
     environment = tasks.environment
 
-    def run(key: Key) -> tuple[PyTree, list[PyTree]]:
+    def run(key: Key) -> tuple[PyTree, dict[str, PyTree]]:
         task_key, reset_key, step_key = jax.random.split(key, 3)
         task = tasks.sample(task_key)
         observation, state = environment.reset_env(reset_key, task)
-        seen = [{"observation": observation}]
-        for time in range(NUM_STEPS):
-            step = jax.random.fold_in(step_key, time)
-            action = _some_action(tasks, task)
-            observation, state, reward, _, _ = environment.step_env(step, state, action, task)
-            seen.append({"observation": observation, "reward": reward})
-        return task, seen
+
+        def step(state: PyTree, time: jax.Array) -> tuple[PyTree, PyTree]:
+            action_key, dynamics_key = jax.random.split(jax.random.fold_in(step_key, time))
+            action = _random_action(tasks, task, action_key)
+            observation, state, reward, ends, _ = environment.step_env(
+                dynamics_key, state, action, task
+            )
+            return state, {"observation": observation, "reward": reward, "terminated": ends}
+
+        times = jnp.arange(min(NUM_STEPS, tasks.episode_length))
+        _, stepped = jax.lax.scan(step, state, times)
+        return task, {"reset_env": {"observation": observation}, "step_env": stepped}
 
     task, seen = jax.jit(jax.vmap(run))(jax.random.split(key, NUM_TASKS))
     space = environment.observation_space(jax.tree.map(lambda x: x[0], task))
-    for time, values in enumerate(seen):
-        _expect_numbers(tasks, "step_env" if time else "reset_env", values, space)
+    # What an environment does after an episode's end is its own affair.
+    inside = np.cumsum(seen["step_env"].pop("terminated"), axis=1, dtype=int)
+    if inside.any() and not tasks.ends_early:
+        raise ConfigurationError(
+            f"{tasks.name}: step_env ended an episode before its {tasks.episode_length} steps, "
+            "where the task distribution says ends_early=False; give it ends_early=True."
+        )
+    before_end = np.pad(inside[:, :-1], ((0, 0), (1, 0))) == 0
+    kept = {name: np.asarray(x)[before_end] for name, x in seen["step_env"].items()}
+    _expect_numbers(tasks, "reset_env", seen["reset_env"], space)
+    _expect_numbers(tasks, "step_env", kept, space)
 
 
 def _expect_numbers(tasks: TaskDistribution, method: str, values: PyTree, space: Any) -> None:
@@ -153,10 +169,10 @@ def _expect_numbers(tasks: TaskDistribution, method: str, values: PyTree, space:
         if not np.isfinite(value).all():
             raise ConfigurationError(
                 f"{tasks.name}: {method} returned a {name} that is not finite "
-                f"({np.asarray(value)!s:.80}) within {NUM_STEPS} steps; mend the environment "
-                "before training on it."
+                f"({np.asarray(value)!s:.80}) under random actions; mend the environment before "
+                "training on it."
             )
-    if isinstance(space, BoxSpace) and not isinstance(space, DiscreteSpace):
+    if isinstance(space, BoxSpace) and not is_discrete(space):
         observation = np.asarray(values["observation"])
         low, high = np.asarray(space.low), np.asarray(space.high)
         if (observation < low).any() or (observation > high).any():
@@ -167,8 +183,9 @@ def _expect_numbers(tasks: TaskDistribution, method: str, values: PyTree, space:
             )
 
 
-def _some_action(tasks: TaskDistribution, task: PyTree) -> jax.Array:
+def _random_action(tasks: TaskDistribution, task: PyTree, key: Key) -> jax.Array:
     space = tasks.environment.action_space(task)
-    if isinstance(space, DiscreteSpace):
-        return jnp.zeros((), jnp.int32)
-    return jnp.clip(jnp.zeros(space.shape, jnp.float32), space.low, space.high)
+    if is_discrete(space):
+        return jax.random.randint(key, (), 0, space.n, jnp.int32)
+    low, high = (jnp.asarray(bound, jnp.float32) for bound in (space.low, space.high))
+    return jnp.clip(jax.random.normal(key, space.shape, jnp.float32), low, high)

@@ -1,6 +1,7 @@
 """Evaluation on meta-test tasks: the return of every episode of every task."""
 
 import dataclasses
+import functools
 import hashlib
 from collections.abc import Callable
 from typing import Any
@@ -9,9 +10,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from metarl_jax.fingerprint import host_leaves
 from metarl_jax.meta_episode import MetaEpisode
 from metarl_jax.policy import Policy, PolicyOutput
 from metarl_jax.rollout import collect, episode_returns, start, task_keys
+from metarl_jax.sharding import REPLICATED, SPLIT, Devices
 from metarl_jax.tasks import TaskDistribution
 from metarl_jax.types import (
     Array,
@@ -112,8 +115,9 @@ def make_evaluator(
     num_episodes: int | None = None,
     greedy: bool = False,
     ablate_memory: bool = False,
+    num_devices: int = 1,
 ) -> Callable[[Any, Task, Key], Evaluation]:
-    """An evaluator that compiles once, whatever the number of tasks and calls.
+    """An evaluator that compiles once for all calls of a number of tasks, or of over 1,024.
 
     Args:
         tasks: p(M).
@@ -122,6 +126,8 @@ def make_evaluator(
         greedy: the most probable action instead of a sample.
         ablate_memory: a fresh carry and the blank transition at every episode's start: what is left
             is what the policy does without having learned anything about the task.
+        num_devices: the tasks are split over so many devices of this process, or over as many as
+            divide them.
 
     Returns:
         (params, tasks stacked on axis 0, key) -> Evaluation.
@@ -130,23 +136,26 @@ def make_evaluator(
     meta_episode = MetaEpisode(tasks, policy.contextual)
     actor = without_memory(policy) if ablate_memory else policy
 
-    @jax.jit
-    def returns(params: Any, chunk: Task, key: Key, first: Array) -> Array:
-        keys = task_keys(key, jax.tree.leaves(chunk)[0].shape[0], first)
+    def returns(params: Any, chunk: Task, keys: Key) -> Array:
         actors = start(actor, meta_episode, chunk, keys)
         _, rollout, _ = collect(actor, params, meta_episode, actors, greedy=greedy)
         return episode_returns(rollout, tasks.num_episodes)
 
+    compiled = functools.cache(
+        lambda devices: jax.jit(devices.run(returns, (REPLICATED, SPLIT, SPLIT), SPLIT))
+    )
+
     def evaluate(params: Any, meta_test: Task, key: Key) -> Evaluation:
         num_tasks = jax.tree.leaves(meta_test)[0].shape[0]
         size = min(CHUNK, num_tasks)
-        results = []
+        devices = Devices(num_devices).dividing(size)
+        params, results = devices.place(params), []
         for wanted in range(0, num_tasks, size):
             # The last chunk reaches back instead of being shorter, so that one program serves all.
             first = min(wanted, num_tasks - size)
             chunk = jax.tree.map(lambda x, first=first: x[first : first + size], meta_test)
-            chunk_returns = np.asarray(returns(params, chunk, key, jnp.asarray(first)))
-            results.append(chunk_returns[wanted - first :])
+            chunk_returns = compiled(devices)(params, chunk, task_keys(key, size, first))
+            results.append(np.asarray(chunk_returns)[wanted - first :])
         return Evaluation(np.concatenate(results), task_set_hash(meta_test))
 
     return evaluate
@@ -179,10 +188,9 @@ def evaluate(
 def task_set_hash(meta_test: Task) -> str:
     """SHA-256 over the leaves of a set of tasks, with their dtypes and shapes."""
     digest = hashlib.sha256()
-    for leaf in jax.tree.leaves(meta_test):
-        array = np.ascontiguousarray(leaf)
-        digest.update(f"{array.dtype.str}{array.shape}".encode())
-        digest.update(array.tobytes())
+    for leaf in host_leaves(meta_test).values():
+        digest.update(f"{leaf.array.dtype.str}{leaf.array.shape}".encode())
+        digest.update(leaf.array.tobytes())
     return digest.hexdigest()
 
 

@@ -1,8 +1,11 @@
 """An experiment: a task family, and the settings that learn it."""
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
+
+import jax
 
 from metarl_jax.algorithms import a2c, ppo, reinforce
 from metarl_jax.learner import Algorithm, UpdateConfig, require_positive
@@ -16,13 +19,21 @@ from metarl_jax.policy import (
 )
 from metarl_jax.returns import DiscountMode
 from metarl_jax.schedules import Hyperparameters, check_schedule, hyperparameters
+from metarl_jax.sharding import Devices
 from metarl_jax.tasks import TaskDistribution
 from metarl_jax.training import TrainingPlan
+from metarl_jax.types import ConfigurationError
 
 PolicyName = Literal["recurrent", "memoryless", "contextual"]
 MemoryName = Literal["gru"]
 AlgorithmName = Literal["a2c", "ppo", "reinforce"]
 Knots = tuple[float, ...]
+_CHOICES = {
+    "policy": get_args(PolicyName),
+    "memory": get_args(MemoryName),
+    "algorithm": get_args(AlgorithmName),
+    "discount_mode": get_args(DiscountMode),
+}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -96,19 +107,53 @@ class Settings:
     final_evaluation_tasks: int = 10_000
 
     def __post_init__(self) -> None:
+        for name, choices in _CHOICES.items():
+            if getattr(self, name) not in choices:
+                raise ConfigurationError(
+                    f"{name} must be one of {', '.join(choices)}, got {getattr(self, name)!r}."
+                )
         counts = ("hidden_size", "embedding_size", "num_tasks", "total_steps", "windows", "epochs")
         more = ("minibatches", "num_evaluations", "evaluation_tasks", "final_evaluation_tasks")
         for name in counts + more:
             require_positive(name, getattr(self, name))
         if self.meta_episode_steps is not None:
             require_positive("meta_episode_steps", self.meta_episode_steps)
+        if not 0 <= self.seed < 2**32:
+            raise ConfigurationError(
+                f"seed must be a whole number from 0 to 4294967295, got {self.seed}."
+            )
+        if not math.isfinite(self.initial_log_std):
+            raise ConfigurationError(
+                f"initial_log_std must be a finite number, got {self.initial_log_std}; -0.5 is "
+                "usual."
+            )
         for field in dataclasses.fields(Hyperparameters):
             check_schedule(field.name, getattr(self, field.name))
+
+    def idle_changes(self, preset: "Settings") -> list[str]:
+        """Fields changed from the preset's that nothing reads under these settings, and why."""
+        return [
+            f"{name} is read only with {owner} {' or '.join(choices)}"
+            for owner, choices, names in _READ_ONLY_WITH
+            if getattr(self, owner) not in choices
+            for name in names
+            if getattr(self, name) != getattr(preset, name)
+        ]
 
     def hyperparameters(self) -> Hyperparameters:
         """The numeric settings as schedules."""
         names = [field.name for field in dataclasses.fields(Hyperparameters)]
         return hyperparameters(**{name: getattr(self, name) for name in names})
+
+
+_READ_ONLY_WITH = (
+    ("algorithm", ("a2c",), ("windows",)),
+    ("algorithm", ("ppo",), ("epochs", "minibatches", "clip_ratio")),
+    ("algorithm", ("a2c", "ppo"), ("gae_lambda", "value_coefficient")),
+    ("policy", ("recurrent", "contextual"), ("hidden_size",)),
+    ("discount_mode", ("dual",), ("boundary_discount",)),
+)
+"""(setting, values of it, what is read with these alone)."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -146,18 +191,23 @@ class Program(NamedTuple):
     policy: Policy
     algorithm: Algorithm
     plan: TrainingPlan
+    num_devices: int
 
 
 LOGGED_PER_EVALUATION = 5
 """Rows of metrics from one evaluation to the next, where there are updates enough."""
 
 
-def make_program(tasks: TaskDistribution, settings: Settings) -> Program:
+def make_program(
+    tasks: TaskDistribution, settings: Settings, num_devices: int | None = None
+) -> Program:
     """Puts the pieces together; nothing is compiled yet.
 
     Args:
         tasks: p(M).
         settings: how it is learned.
+        num_devices: over which the tasks are split; None: as many as this process has and divide
+            them evenly.
 
     Returns:
         The program: policy, algorithm, and a plan of as many updates as take `total_steps`.
@@ -165,6 +215,8 @@ def make_program(tasks: TaskDistribution, settings: Settings) -> Program:
     Raises:
         ConfigurationError: the settings do not fit each other or the tasks.
     """
+    if num_devices is None:
+        num_devices = _fitting_devices(settings)
     length = settings.meta_episode_steps or tasks.max_steps
     wanted = -(-settings.total_steps // (settings.num_tasks * length))
     chunks_per_evaluation = max(1, min(LOGGED_PER_EVALUATION, wanted // settings.num_evaluations))
@@ -176,6 +228,7 @@ def make_program(tasks: TaskDistribution, settings: Settings) -> Program:
         discount_mode=settings.discount_mode,
         meta_episode_steps=settings.meta_episode_steps,
         normalize_observations=settings.normalize_observations,
+        num_devices=num_devices,
     )
     policy = make_policy(tasks, settings)
     algorithm = make_algorithm(tasks, policy, settings, config)
@@ -184,7 +237,12 @@ def make_program(tasks: TaskDistribution, settings: Settings) -> Program:
         updates_per_chunk=updates_per_chunk,
         chunks_per_evaluation=chunks_per_evaluation,
     )
-    return Program(tasks, policy, algorithm, plan)
+    return Program(tasks, policy, algorithm, plan, num_devices)
+
+
+def _fitting_devices(settings: Settings) -> int:
+    parts = settings.minibatches if settings.algorithm == "ppo" else 1
+    return Devices(jax.local_device_count()).dividing(max(1, settings.num_tasks // parts)).count
 
 
 def make_policy(tasks: TaskDistribution, settings: Settings) -> Policy:

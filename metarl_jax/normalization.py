@@ -1,5 +1,6 @@
 """Running means and variances, kept in the train state."""
 
+import jax
 import jax.numpy as jnp
 from flax import struct
 
@@ -31,32 +32,59 @@ def identity_statistics(shape: tuple[int, ...] = ()) -> RunningStatistics:
     )
 
 
-def update_statistics(
-    statistics: RunningStatistics, values: Array, valid: Array
-) -> RunningStatistics:
-    """Merges the valid part of a batch into the statistics.
+class Moments(struct.PyTreeNode):
+    """Of the valid part of a batch, or of a part of it."""
 
-        n = Σ valid,  N = min(count, HORIZON · T·B),  δ = mean_batch - mean
+    size: Array  # [] float32, T·B, masked steps counted
+    count: Array  # [] float32, n: valid steps
+    mean: Array  # [...] float32
+    squares: Array  # [...] float32, Σ (x - mean)²
+
+
+def moments(values: Array, valid: Array) -> Moments:
+    """The moments of a batch, in two passes: differences of large numbers would lose all digits.
+
+    Args:
+        values: [T, B, ...].
+        valid: [T, B] bool.
+    """
+    weight = valid.astype(jnp.float32).reshape(valid.shape + (1,) * (values.ndim - 2))
+    count = jnp.sum(weight)
+    mean = jnp.sum(values * weight, axis=(0, 1), keepdims=True) / jnp.maximum(count, 1.0)
+    return Moments(
+        size=jnp.asarray(valid.size, jnp.float32),
+        count=count,
+        mean=jnp.squeeze(mean, axis=(0, 1)),
+        squares=jnp.sum(jnp.square(values - mean) * weight, axis=(0, 1)),
+    )
+
+
+def merge(statistics: RunningStatistics, parts: Moments) -> RunningStatistics:
+    """Merges a batch into the statistics, its parts first into one.
+
+        n = Σ n_d,  mean_batch = Σ n_d mean_d / n,
+        var_batch = Σ (squares_d + n_d (mean_d - mean_batch)²) / n
+        N = min(count, HORIZON · T·B),  δ = mean_batch - mean
         mean' = mean + δ n/(N+n)
         var'  = (N var + n var_batch)/(N+n) + δ² N n/(N+n)²
 
     Args:
         statistics: over values of shape [...].
-        values: [T, B, ...].
-        valid: [T, B] bool.
+        parts: [D] moments, one of each of D parts of the batch.
 
     Reference:
         Chan, Golub, LeVeque 1979, "Updating formulae and a pairwise algorithm for computing sample
         variances", eq. 2.1; the cap on the count is ours.
     """
-    weight = valid.astype(jnp.float32).reshape(valid.shape + (1,) * (values.ndim - 2))
-    total = jnp.sum(weight)
+    total = jnp.sum(parts.count)
     safe_total = jnp.maximum(total, 1.0)
-    batch_mean = jnp.sum(values * weight, axis=(0, 1), keepdims=True) / safe_total
-    batch_variance = jnp.sum(jnp.square(values - batch_mean) * weight, axis=(0, 1)) / safe_total
-    past = jnp.minimum(statistics.count, HORIZON * valid.size)
+    weight = parts.count.reshape((-1,) + (1,) * statistics.mean.ndim)
+    batch_mean = jnp.sum(weight * parts.mean, axis=0, keepdims=True) / safe_total
+    between = weight * jnp.square(parts.mean - batch_mean)
+    batch_variance = jnp.sum(parts.squares + between, axis=0) / safe_total
+    past = jnp.minimum(statistics.count, HORIZON * jnp.sum(parts.size))
     share = total / jnp.maximum(past + total, 1.0)
-    difference = jnp.squeeze(batch_mean, axis=(0, 1)) - statistics.mean
+    difference = batch_mean[0] - statistics.mean
     return RunningStatistics(
         mean=statistics.mean + difference * share,
         variance=(1 - share) * statistics.variance
@@ -64,6 +92,13 @@ def update_statistics(
         + jnp.square(difference) * share * (1 - share),
         count=past + total,
     )
+
+
+def update_statistics(
+    statistics: RunningStatistics, values: Array, valid: Array
+) -> RunningStatistics:
+    """Merges the valid part of a whole batch into the statistics; arguments as `moments`'s."""
+    return merge(statistics, jax.tree.map(lambda x: x[None], moments(values, valid)))
 
 
 def normalize(statistics: RunningStatistics, value: Array, limit: float = 10.0) -> Array:

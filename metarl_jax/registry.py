@@ -93,10 +93,10 @@ def _checked(name: str, family: Any) -> Any:
 def _import_module(name: str) -> ModuleType:
     try:
         return importlib.import_module(name)
-    except ModuleNotFoundError as error:
+    except (ImportError, ValueError, TypeError) as error:  # the last two: no name, a relative one
         raise ConfigurationError(
-            f"no module {error.name!r} to take an experiment from; install the package that holds "
-            "it, or name a file as FILE.py:NAME."
+            f"expected MODULE:NAME or FILE.py:NAME, got a module {name!r} that cannot be imported "
+            f"({error}); install the package that holds it, or name a file."
         ) from error
 
 

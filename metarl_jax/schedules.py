@@ -37,7 +37,7 @@ class Hyperparameters(struct.PyTreeNode):
     `hyperparameters` makes one out of plain numbers.
     """
 
-    learning_rate: Array  # Adam's step size, > 0
+    learning_rate: Array  # Adam's step size, in [0, 1]
     discount: Array  # γ in [0, 1]
     boundary_discount: Array  # γ from one episode to the next, read by discount mode `dual`
     gae_lambda: Array  # λ in [0, 1]
@@ -98,10 +98,14 @@ def check_schedule(name: str, schedule: Schedule) -> np.ndarray:
     """
     low, high = _RANGES[name]
     knots = np.atleast_1d(np.asarray(schedule, np.float32))
-    if knots.ndim != 1 or knots.size == 0 or not np.all((knots >= low) & (knots <= high)):
+    if (
+        knots.ndim != 1
+        or knots.size == 0
+        or not np.all((knots >= low) & (knots <= high) & np.isfinite(knots))
+    ):
         raise ConfigurationError(
-            f"{name} must be a number between {low:g} and {high:g}, or a sequence of such numbers "
-            f"from the first update to the last, got {schedule!r}."
+            f"{name} must be a finite number between {low:g} and {high:g}, or a sequence of such "
+            f"numbers from the first update to the last, got {schedule!r}."
         )
     return knots
 

@@ -159,13 +159,19 @@ def specification(tasks: TaskDistribution) -> Specification:
     return Specification(observation.shape[0], num_actions, action_size, context.shape[0])
 
 
+def is_discrete(space: Any) -> bool:
+    """Whether actions are the whole numbers 0 … n-1 (not so of gymnasium's `MultiBinary`)."""
+    scalar = getattr(space, "shape", ()) in ((), None)
+    return isinstance(space, DiscreteSpace) and scalar and getattr(space, "start", 0) == 0
+
+
 def _action_sizes(tasks: TaskDistribution, task: Task) -> tuple[int | None, int | None]:
     space = tasks.environment.action_space(task)
-    if isinstance(space, DiscreteSpace):
+    if is_discrete(space):
         return int(space.n), None
     if isinstance(space, BoxSpace) and len(space.shape) == 1:
         return None, int(space.shape[0])
     raise ConfigurationError(
-        f"{tasks.name}: actions must be a Discrete space or a Box of rank 1, got {space!r}; wrap "
-        "the environment so that its action_space is one of these."
+        f"{tasks.name}: actions must be a Discrete space from 0 or a Box of rank 1, got {space!r}; "
+        "wrap the environment so that its action_space is one of these."
     )

@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import re
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ BROKEN = pathlib.Path(__file__).with_name("broken_families.py")
 SMALL = ["--num-tasks", "4", "--hidden-size", "4", "--embedding-size", "4", "--total-steps", "96"]
 SMALL += ["--num-evaluations", "2", "--evaluation-tasks", "4", "--final-evaluation-tasks", "8"]
 
+LONGEST_MESSAGE = 600
 
 ENVIRONMENT = os.environ | {"COLUMNS": "200", "JAX_PLATFORMS": "cpu"}
 PROCESS = {
@@ -44,9 +46,42 @@ def _command(arguments: tuple[str | pathlib.Path, ...]) -> list[str]:
 
 
 def assert_refused(result: subprocess.CompletedProcess, *fragments: str) -> None:
+    """Refused with exit code 2 before anything is compiled, and in words that help.
+
+    The fragments are looked for in what was said, joined to one line.
+    """
     said = result.stderr + result.stdout
     assert result.returncode == 2, said
     assert "Traceback" not in said
+    assert_well_put(_our_words(result.stderr))
+    in_one_line = _in_one_line(said)
     for fragment in fragments:
-        assert fragment in said, said
+        assert fragment in in_one_line, said
     assert "compiling" not in said
+
+
+def assert_well_put(message: str | None) -> None:
+    """One paragraph, which names what was expected, or must be, and what was got."""
+    if message is not None:
+        message = message.strip()
+        assert len(message) <= LONGEST_MESSAGE, message
+        assert "\n\n" not in message, message
+        assert re.search(r"\b(expected|must)\b", message, re.IGNORECASE), message
+        assert re.search(r"\bgot\b", message), message
+
+
+def _our_words(stderr: str) -> str | None:
+    """What `metarl` itself says: after its name, or in the box of the parser of flags.
+
+    None where all that is said is the parser's own: of a flag it does not know, or of a value that
+    is not of the flag's type.
+    """
+    if ours := re.search(r"^metarl: .*", stderr, re.MULTILINE | re.DOTALL):
+        return ours.group()
+    assert re.search(r"^╭─ .* ─+╮$", stderr, re.MULTILINE), stderr
+    quoted = re.search(r"Error parsing (?!--)\w+: (.*?) ─", _in_one_line(stderr))
+    return quoted and quoted.group(1)
+
+
+def _in_one_line(text: str) -> str:
+    return re.sub(r"[\s│]+", " ", text)

@@ -27,7 +27,17 @@ FLOORS = (
     ("tasks", "meta_episode", "memory"),
     ("policy",),
     ("rollout", "losses"),
-    ("learner", "algorithms", "evaluation", "conformance", "fingerprint", "checkpoint"),
+    (
+        "sharding",
+        "learner",
+        "gradient",
+        "update",
+        "algorithms",
+        "fingerprint",
+        "evaluation",
+        "conformance",
+        "checkpoint",
+    ),
     (
         "metrics_file",
         "loggers",
@@ -47,7 +57,7 @@ TASK_FAMILY_FLOORS = 3  # metarl_envs sees floors 0 to 2
 CONFINED = {
     "flax.linen": ("metarl_jax.memory", "metarl_jax.policy"),
     "matplotlib": ("metarl_jax.report", "metarl_jax.training", "metarl_experiments"),
-    "optax": ("metarl_jax.learner",),
+    "optax": ("metarl_jax.gradient",),
     "orbax": ("metarl_jax.checkpoint",),
     "rich": ("metarl_jax.report", "metarl_jax.training", "metarl_experiments"),
     "tyro": ("metarl_jax.training", "metarl_experiments"),

@@ -21,7 +21,14 @@ from instruments import (
 from metarl_jax.algorithms import a2c, a2c_objective, ppo, ppo_objective, reinforce
 from metarl_jax.learner import Algorithm, Objective, TrainState, UpdateConfig
 from metarl_jax.losses import Loss, Targets, as_loss
-from metarl_jax.policy import PolicyOutput
+from metarl_jax.memory import gru
+from metarl_jax.policy import (
+    Architecture,
+    Policy,
+    PolicyOutput,
+    contextual_policy,
+    memoryless_policy,
+)
 from metarl_jax.rollout import Rollout
 from metarl_jax.schedules import Hyperparameters, hyperparameters
 from metarl_jax.tasks import TaskDistribution
@@ -52,31 +59,44 @@ def first_update(algorithm: Algorithm) -> Any:
     return applied_gradient(state), metrics
 
 
+POLICIES: dict[str, Callable[[TaskDistribution], Policy]] = {
+    "recurrent": small_policy,
+    "contextual": lambda tasks: contextual_policy(tasks, gru(8), Architecture(8)),
+    "memoryless": lambda tasks: memoryless_policy(tasks, Architecture(8)),
+}
+
+
 @functools.cache
-def usual_update(algorithm: str, family: str) -> Any:
+def usual_update(algorithm: str, family: str, policy: str = "recurrent") -> Any:
     """The first update with everything as usual; compiled once, whoever asks."""
     tasks = FAMILIES[family]()
-    return first_update(ALGORITHMS[algorithm](tasks, small_policy(tasks), UNCLIPPED, CONFIG))
+    return first_update(ALGORITHMS[algorithm](tasks, POLICIES[policy](tasks), UNCLIPPED, CONFIG))
 
 
 @pytest.mark.parametrize(
-    ("algorithm", "family"),
+    ("algorithm", "family", "policy"),
     [
-        ("a2c, unrolled", "in step, nested"),
-        ("a2c, unrolled", "early ends, flat"),
-        ("ppo", "in step, nested"),
-        ("ppo", "early ends, flat"),
-        ("ppo", "continuous"),
+        ("a2c, unrolled", "in step, nested", "recurrent"),
+        ("a2c, unrolled", "early ends, flat", "recurrent"),
+        ("a2c, unrolled", "early ends, flat", "memoryless"),
+        ("a2c, unrolled", "continuous", "contextual"),
+        ("ppo", "in step, nested", "recurrent"),
+        ("ppo", "early ends, flat", "recurrent"),
+        ("ppo", "continuous", "recurrent"),
     ],
 )
-def test_the_gradient_of_the_single_pass_is_that_of_an_unroll(algorithm: str, family: str) -> None:
+def test_the_gradient_of_the_single_pass_is_that_of_an_unroll(
+    algorithm: str, family: str, policy: str
+) -> None:
     """Also PPO's on its first step, with the whole batch: its ratios are 1 there.
 
     The keys are the same, so all see the same rollout.
     """
-    gradient, metrics = usual_update("a2c", family)
-    other, other_metrics = usual_update(algorithm, family)
-    assert all(np.any(leaf) for leaf in jax.tree.leaves(gradient))
+    gradient, metrics = usual_update("a2c", family, policy)
+    other, other_metrics = usual_update(algorithm, family, policy)
+    moved = [np.any(leaf) for leaf in jax.tree.leaves(gradient)]
+    # The memoryless policy does not read the transition, nor is its embedding trained.
+    assert all(moved) or (policy == "memoryless" and any(moved))
     assert relative_error(other, gradient) < 1e-5
     for name in ("return", "return_first_episode", "return_last_episode"):
         assert float(other_metrics[name]) == float(metrics[name])

@@ -10,33 +10,66 @@ from command_line import BROKEN, assert_refused, metarl
 @pytest.mark.parametrize(
     ("arguments", "fragments"),
     [
-        (["trian"], ["'trian'", "did you mean train"]),
+        (["trian"], ["'trian'", "did you mean train?"]),
         (["train"], ["got no name", "metarl list"]),
         (["train", "--seed", "1", "bandit_10_5"], ["the name before the options"]),
-        (["train", "no_such_family"], ["'no_such_family'"]),
-        (["train", "bandit_10_6"], ["'bandit_10_6'", "did you mean", "bandit_10_5"]),
+        (
+            ["train", "no_such_family"],
+            ["name of an experiment", "got 'no_such_family'", "metarl list"],
+        ),
+        (["train", "bandit_10_6"], ["'bandit_10_6'", "did you mean bandit_10_5"]),
         (["train", "cheeta_vel"], ["did you mean cheetah_vel"]),
         (["train", "no_such_file.py:family"], ["no file 'no_such_file.py'", "FILE.py:NAME"]),
-        (["train", "bandit_10_5", "--num-task", "3"], ["--num-task", "Perhaps you meant"]),
+        (
+            ["train", "bandit_10_5", "--num-task", "3"],
+            ["options: --num-task,", "Perhaps you meant: --num-tasks INT"],
+        ),
         (["train", "bandit_10_5", "--num-tasks", "-1"], ["num_tasks must be at least 1, got -1"]),
         (["train", "bandit_10_5", "--total-steps", "0"], ["total_steps must be at least 1, got 0"]),
-        (["train", "bandit_10_5", "--meta-episode-steps", "-5"], ["meta_episode_steps", "got -5"]),
-        (["train", "bandit_10_5", "--max-gradient-norm", "0"], ["max_gradient_norm must be"]),
-        (["train", "bandit_10_5", "--num-tasks", "many"], ["--num-tasks", "'many'"]),
-        (["train", "bandit_10_5", "--discount", "1.5"], ["discount must be", "between 0 and 1"]),
-        (["train", "bandit_10_5", "--gae-lambda", "-0.1"], ["gae_lambda must be", "-0.1"]),
-        (["train", "bandit_10_5", "--policy", "reactive"], ["'reactive'", "memoryless"]),
-        (["train", "bandit_10_5", "--algorithm", "sac"], ["'sac'", "reinforce"]),
-        (["train", "bandit_10_5", "--memory", "lstmm"], ["'lstmm'", "gru"]),
-        (["train", "bandit_10_5", "--family.num-arms", "0"], ["num_arms"]),
+        (
+            ["train", "bandit_10_5", "--meta-episode-steps", "-5"],
+            ["meta_episode_steps must be", "got -5"],
+        ),
+        (
+            ["train", "bandit_10_5", "--max-gradient-norm", "0"],
+            ["max_gradient_norm must be", "got (0.0,)"],
+        ),
+        (
+            ["train", "bandit_10_5", "--num-tasks", "many"],
+            ["parsing --num-tasks", "int() with base 10: 'many'"],
+        ),
+        (
+            ["train", "bandit_10_5", "--discount", "1.5"],
+            ["discount must be", "between 0 and 1", "got (1.5,)"],
+        ),
+        (["train", "bandit_10_5", "--gae-lambda", "-0.1"], ["gae_lambda must be", "got (-0.1,)"]),
+        (
+            ["train", "bandit_10_5", "--policy", "reactive"],
+            ["'reactive' for argument '--policy'", "'memoryless'"],
+        ),
+        (
+            ["train", "bandit_10_5", "--algorithm", "sac"],
+            ["'sac' for argument '--algorithm'", "'reinforce'"],
+        ),
+        (
+            ["train", "bandit_10_5", "--memory", "lstmm"],
+            ["'lstmm' for argument '--memory'", "'gru'"],
+        ),
+        (["train", "bandit_10_5", "--family.num-arms", "0"], ["num_arms must be", "got 0"]),
         (
             ["train", "bandit_10_5", "--algorithm=ppo", "--num-tasks", "10", "--minibatches", "4"],
             ["10 tasks", "4 minibatches", "8 tasks would"],
         ),
-        (["train", "bandit_10_5", "--windows", "3"], ["windows must divide", "got 3"]),
-        (["train", "goal_grid_3", "--family.episode-length", "0"], ["episode_length", "0"]),
-        (["train", "goal_grid_3", "--family.num-episodes", "0"], ["num_episodes", "0"]),
-        (["train", "cheetah_vel", "--family.engine", "bullet"], ["'bullet'", "mujoco"]),
+        (["train", "bandit_10_5", "--windows", "3"], ["windows must divide the 10 steps", "got 3"]),
+        (
+            ["train", "goal_grid_3", "--family.episode-length", "0"],
+            ["episode_length must be", "got 0"],
+        ),
+        (["train", "goal_grid_3", "--family.num-episodes", "0"], ["num_episodes must be", "got 0"]),
+        (
+            ["train", "cheetah_vel", "--family.engine", "bullet"],
+            ["'bullet' for argument '--family.engine'", "'mjx'"],
+        ),
         (
             ["train", "cheetah_vel", "--family.engine", "mjx", "--family.mjx-impl", "warp"],
             ["package warp, got none", "choose mjx_impl 'jax'"],
@@ -53,12 +86,18 @@ def test_bad_arguments_are_refused_before_compilation(
 @pytest.mark.parametrize(
     ("family", "fragments"),
     [
-        ("sampler_changes_dtype", ["sample(key)", ".side", "float32[]", "int32[]"]),
-        ("sampler_changes_shape", ["sample(key)", ".side", "float32[1]", "float32[2]"]),
-        ("step_changes_structure", ["step_env", "another structure", "state"]),
-        ("nan_at_once", ["step_env", "reward", "not finite"]),
-        ("observation_of_another_shape", ["observation_space", "[1]", "[4]"]),
-        ("unsupported_actions", ["Discrete", "Box of rank 1", "Dict"]),
+        ("sampler_changes_dtype", ["sample(key)", ".side", "float32[]", "got int32[]"]),
+        ("sampler_changes_shape", ["sample(key)", ".side", "float32[1]", "got float32[2]"]),
+        (
+            "step_changes_structure",
+            ["step_env", "another structure", "expected", "['state'][1]"],
+        ),
+        ("nan_at_once", ["step_env", "reward that is not finite", "nan"]),
+        (
+            "observation_of_another_shape",
+            ["reset_env", "observation", "[1]", "observation_space", "[4]"],
+        ),
+        ("unsupported_actions", ["actions must be", "Discrete", "Box of rank 1", "got Dict"]),
         ("no_such_function", ["'no_such_function'", "TaskDistribution"]),
     ],
 )

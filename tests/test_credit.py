@@ -9,7 +9,7 @@ import pytest
 
 from instruments import assert_same
 from metarl_jax.distributions import Categorical
-from metarl_jax.learner import make_targets, observe, total_loss
+from metarl_jax.gradient import make_targets, observe, total_loss
 from metarl_jax.losses import (
     clipped_policy_gradient,
     entropy_bonus,
@@ -47,8 +47,8 @@ def gradient_and_statistics(rollout: Rollout, outputs: PolicyOutput) -> Any:
 
     def scalar(outputs: PolicyOutput, rollout: Rollout) -> Any:
         targets, advantage = make_targets(problem(), LEARNER, scalars(), rollout)
-        value, metrics = total_loss(loss, loss.init(jax.random.key(0)), outputs, rollout, targets)
-        return value, (metrics, observe(problem(), LEARNER, rollout, targets, advantage))
+        value, sums = total_loss(loss, loss.init(jax.random.key(0)), outputs, rollout, targets)
+        return value, (sums.means(), observe(problem(), LEARNER, rollout, targets, advantage))
 
     return jax.jit(jax.value_and_grad(scalar, has_aux=True))(outputs, rollout)
 

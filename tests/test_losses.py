@@ -9,7 +9,7 @@ import pytest
 from jax.test_util import check_grads
 
 from metarl_jax.distributions import Categorical
-from metarl_jax.learner import make_targets, total_loss
+from metarl_jax.gradient import make_targets, total_loss
 from metarl_jax.losses import (
     Loss,
     Targets,
@@ -106,9 +106,9 @@ def test_the_total_is_the_sum_over_valid_steps_by_all_steps(
 ) -> None:
     valid = np.asarray(rollout.outcome.valid)
     terms = np.asarray(value_error().apply((), outputs, rollout, targets)[0], np.float64)
-    total, metrics = total_loss(value_error(), (), outputs, rollout, targets)
+    total, sums = total_loss(value_error(), (), outputs, rollout, targets)
     np.testing.assert_allclose(total, terms[valid].sum() / valid.size, rtol=1e-5)
-    np.testing.assert_allclose(metrics["value_error"], terms[valid].mean(), rtol=1e-5)
+    np.testing.assert_allclose(sums.means()["value_error"], terms[valid].mean(), rtol=1e-5)
 
 
 def test_targets_are_scaled_advantages_and_returns(rollout: Rollout) -> None:

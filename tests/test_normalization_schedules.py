@@ -10,6 +10,8 @@ from metarl_jax.normalization import (
     HORIZON,
     RunningStatistics,
     identity_statistics,
+    merge,
+    moments,
     normalize,
     update_statistics,
 )
@@ -44,6 +46,18 @@ def test_statistics_equal_those_of_all_valid_values_together() -> None:
     np.testing.assert_allclose(statistics.variance, seen.var(0), rtol=1e-5)
     np.testing.assert_allclose(statistics.scale, seen.std(0), rtol=1e-5)
     assert float(statistics.count) == len(seen)
+
+
+def test_numbers_far_from_0_keep_their_deviation() -> None:
+    """From the first batch on, and whatever the parts it came in."""
+    values = np.random.default_rng(2).normal(1000.0, 0.1, (50, 40)).astype(np.float32)
+    valid = jnp.ones((50, 40), bool)
+    whole = update_statistics(identity_statistics(), jnp.asarray(values), valid)
+    halves = [moments(jnp.asarray(half), valid[:, :20]) for half in np.split(values, 2, axis=1)]
+    parts = merge(identity_statistics(), jax.tree.map(lambda *x: jnp.stack(x), *halves))
+    expected = values.std(dtype=np.float64)
+    np.testing.assert_allclose([whole.scale, parts.scale], expected, rtol=1e-3)
+    np.testing.assert_allclose([whole.mean, parts.mean], values.mean(dtype=np.float64), rtol=1e-6)
 
 
 def test_masked_values_count_for_nothing_exactly() -> None:
@@ -155,6 +169,8 @@ def test_hyperparameters_at_a_progress_are_float32_scalars() -> None:
 )
 def test_hyperparameters_out_of_range_are_refused(wrong: dict[str, float]) -> None:
     (name,) = wrong
-    with pytest.raises(ConfigurationError, match=f"{name} must be a number between") as error:
+    with pytest.raises(
+        ConfigurationError, match=f"{name} must be a finite number between"
+    ) as error:
         hyperparameters(**wrong)
     assert repr(wrong[name]) in str(error.value)

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from instruments import random_params, relative_error
-from metarl_jax.learner import Learner, Problem, UpdateConfig, make_targets, total_loss
+from metarl_jax.gradient import make_targets, total_loss
+from metarl_jax.learner import Learner, Problem, UpdateConfig
 from metarl_jax.losses import Loss, clipped_policy_gradient, policy_gradient
 from metarl_jax.memory import gru
 from metarl_jax.meta_episode import MetaEpisode

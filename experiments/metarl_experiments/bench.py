@@ -123,9 +123,10 @@ def physics_benchmark(repetitions: int, num_tasks: int = 256) -> list[Row]:
     def run() -> None:
         jax.block_until_ready(rewards(params, jax.random.key(1)))
 
+    num_steps = num_tasks * tasks.max_steps
     variants = {
-        "bare mujoco.rollout": (bare_rollout(num_tasks, tasks.max_steps), num_tasks * 400),
-        "collect, gru 128": (run, num_tasks * meta_episode.length),
+        "bare mujoco.rollout": (bare_rollout(num_tasks, tasks.max_steps), num_steps),
+        "collect, gru 128": (run, num_steps),
     }
     return compare("cheetah_vel", variants, repetitions)
 

@@ -33,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from metarl_jax.types import ConfigurationError
 
     try:
-        configure_jax()  # before the command is imported: something there might start jax
+        configure_jax(arguments)  # before the command is imported: something there might start jax
         command = _command(arguments[0])
         return command(arguments[1:])
     except ConfigurationError as error:

@@ -18,6 +18,7 @@ from metarl_jax.evaluation import Evaluation, make_evaluator, meta_test_tasks
 from metarl_jax.experiment import Program, make_program
 from metarl_jax.learner import TrainState, require_positive
 from metarl_jax.metrics_file import jsonable, write_whole
+from metarl_jax.types import ConfigurationError
 
 META_TEST_SEED = 2_147_483_629
 """Of the meta-test tasks: the same for all runs of a family, and no run's own seed."""
@@ -74,7 +75,7 @@ def evaluate_command(arguments: Sequence[str]) -> int:
     config = load_config(options.run)
     _, tasks = load_tasks(config)
     program = make_program(tasks, config.settings)
-    template = program.algorithm.init(jax.random.key(config.settings.seed))
+    template = jax.eval_shape(program.algorithm.init, jax.random.key(config.settings.seed))
     restored = restore(options.run / "checkpoints", template, options.step)
     for reason in restored.passed_over:
         print(f"metarl: passed over: {reason}", file=sys.stderr)
@@ -113,6 +114,7 @@ def evaluate_run(
         num_episodes=options.episodes,
         greedy=options.greedy,
         ablate_memory=options.ablate_memory,
+        num_devices=program.num_devices,
     )
     evaluation = evaluator(params, meta_test, jax.random.fold_in(actors_key, options.seed))
     record = evaluation_record(evaluation, options, config, program, int(state.update))
@@ -120,12 +122,17 @@ def evaluate_run(
         from metarl_experiments.measures import measure  # imports the families, which takes seconds
 
         record["measures"] = measure(program, params, jax.random.key(MEASURE_SEED))
-    np.savez_compressed(
-        options.run / f"{options.label}.npz", episode_returns=evaluation.episode_returns
-    )
-    # Last and whole: where it stands, the evaluation was done.
-    text = json.dumps(jsonable(record), indent=2) + "\n"
-    write_whole(options.run / f"{options.label}.json", text)
+    place, returns = options.run / options.label, evaluation.episode_returns
+    try:
+        np.savez_compressed(place.with_name(f"{place.name}.npz"), episode_returns=returns)
+        # Last and whole: where it stands, the evaluation was done.
+        text = json.dumps(jsonable(record), indent=2) + "\n"
+        write_whole(place.with_name(f"{place.name}.json"), text)
+    except OSError as error:
+        raise ConfigurationError(
+            f"expected a run's folder that can be written, got {options.run}: {error.strerror}; "
+            "make room or give yourself the right to write there."
+        ) from error
     return record
 
 

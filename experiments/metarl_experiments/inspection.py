@@ -7,11 +7,13 @@ from typing import Any
 
 import tyro
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from metarl_experiments.runs import describe_machine, make_tasks
 from metarl_experiments.runtime import cache_folder
 from metarl_jax.registry import experiment_names, load_experiment
+from metarl_jax.types import ConfigurationError
 
 
 def list_command(arguments: Sequence[str]) -> int:
@@ -19,8 +21,12 @@ def list_command(arguments: Sequence[str]) -> int:
     tyro.cli(_NoOptions, prog="metarl list", args=list(arguments))
     table = Table("preset", "learned by", "what it is", box=None)
     for name in experiment_names():
-        experiment = load_experiment(name)
-        table.add_row(name, experiment.settings.algorithm, experiment.summary)
+        try:
+            experiment = load_experiment(name)
+        except ConfigurationError as error:  # one that is gone hides none of the others
+            table.add_row(name, "-", f"[red]{escape(str(error))}[/red]")
+        else:
+            table.add_row(name, experiment.settings.algorithm, experiment.summary)
     Console().print(table)
     return 0
 

@@ -12,6 +12,7 @@ from metarl_envs.grids import cell_number
 from metarl_envs.mouse import Mouse, shortest_path_lengths
 from metarl_jax import MetaEpisode, Rollout, collect, meta_test_tasks, start, task_keys
 from metarl_jax.experiment import Program
+from metarl_jax.sharding import REPLICATED, SPLIT, SPLIT_AFTER_TIME, Devices
 from metarl_jax.tasks import TaskDistribution
 from metarl_jax.types import Key, PyTree, Task
 
@@ -44,13 +45,16 @@ def measure(program: Program, params: Any, key: Key) -> Values:
     num_tasks = jax.tree.leaves(meta_test)[0].shape[0]
     meta_episode = MetaEpisode(tasks, program.policy.contextual)
 
-    @jax.jit
-    def kept(params: Any, meta_test: Task, key: Key) -> PyTree:
-        actors = start(program.policy, meta_episode, meta_test, task_keys(key, num_tasks))
+    devices = Devices(program.num_devices).dividing(num_tasks)
+
+    def kept(params: Any, meta_test: Task, keys: Key) -> PyTree:
+        actors = start(program.policy, meta_episode, meta_test, keys)
         _, rollout, _ = collect(program.policy, params, meta_episode, actors)
         return chosen.keep(tasks, meta_test, rollout)
 
-    arrays = jax.tree.map(np.asarray, kept(params, meta_test, actors_key))
+    run = jax.jit(devices.run(kept, (REPLICATED, SPLIT, SPLIT), SPLIT_AFTER_TIME))
+    keys = task_keys(actors_key, num_tasks)
+    arrays = jax.tree.map(np.asarray, run(devices.place(params), meta_test, keys))
     return chosen.summarize(tasks, meta_test, arrays)
 
 

@@ -9,6 +9,8 @@ from typing import Any
 import tyro
 
 from metarl_jax.experiment import Experiment, Settings
+from metarl_jax.learner import require_positive
+from metarl_jax.types import ConfigurationError
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -19,11 +21,18 @@ class RunOptions:
         out: the run's folder, which must not hold a run yet; runs/NAME-DATE-TIME by default.
         tensorboard: also log to TensorBoard, in the run's folder.
         wandb: also log to Weights & Biases, under this project name.
+        devices: split the tasks over so many devices; by default over all that divide them. On a
+            CPU a device is a core.
     """
 
     out: Path | None = None
     tensorboard: bool = False
     wandb: str | None = None
+    devices: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.devices is not None:
+            require_positive("devices", self.devices)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -43,6 +52,13 @@ def parse_train_options(experiment: Experiment, arguments: Sequence[str]) -> Tra
     """Reads the flags of `metarl train NAME`, the preset's values being their defaults.
 
     Exits with code 2 and a message where a flag or a value is off.
+
+    Args:
+        experiment: the preset.
+        arguments: those after its name.
+
+    Raises:
+        ConfigurationError: a setting would do nothing under the others.
     """
     settings = experiment.settings_for(_asked_algorithm(experiment, arguments))
     family = family_options(experiment.family, experiment.arguments)
@@ -58,6 +74,11 @@ def parse_train_options(experiment: Experiment, arguments: Sequence[str]) -> Tra
     )
     flags.__doc__ = RunOptions.__doc__
     parsed: Any = tyro.cli(flags, prog=f"metarl train {experiment.name}", args=list(arguments))
+    if idle := parsed.settings.idle_changes(settings):
+        raise ConfigurationError(
+            f"expected settings that are read, got some that would do nothing: {'; '.join(idle)}; "
+            "leave them out."
+        )
     return TrainOptions(**{f.name: getattr(parsed, f.name) for f in dataclasses.fields(parsed)})
 
 

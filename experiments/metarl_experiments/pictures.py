@@ -37,7 +37,9 @@ def draw_run(folder: Path, config: RunConfig, program: Program, params: Any) -> 
     figures = {
         "learning.png": learning_figure(rows, title=title, references=tasks.references),
         "adaptation.png": adaptation_figure(
-            evaluation, baselines=find_baselines(folder, config), references=tasks.references
+            evaluation,
+            baselines=find_baselines(folder, config, evaluation["task_set_hash"]),
+            references=tasks.references,
         ),
     }
     if tasks.scene is not None:
@@ -49,10 +51,18 @@ def draw_run(folder: Path, config: RunConfig, program: Program, params: Any) -> 
     return [folder / name for name in figures]
 
 
-def find_baselines(folder: Path, config: RunConfig) -> list[dict[str, Any]]:
-    """Evaluations of the memoryless and the contextual policy of the same family.
+def find_baselines(folder: Path, config: RunConfig, task_set_hash: str) -> list[dict[str, Any]]:
+    """Evaluations of the memoryless and the contextual policy on the same meta-test tasks.
 
     They are looked for among the folders beside this one; of several of a kind, the newest counts.
+
+    Args:
+        folder: the run's.
+        config: the run's.
+        task_set_hash: of its evaluation.
+
+    Returns:
+        What their evaluation.json holds.
     """
     found: dict[str, tuple[float, dict[str, Any]]] = {}
     for path in folder.absolute().parent.glob("*/evaluation.json"):
@@ -62,8 +72,11 @@ def find_baselines(folder: Path, config: RunConfig) -> list[dict[str, Any]]:
         except (ConfigurationError, ValueError):
             continue  # not ours to judge: whatever lies beside a run is not part of it
         policy = other.settings.policy
-        same_family = (other.experiment, other.family) == (config.experiment, config.family)
-        if not same_family or policy in ("recurrent", config.settings.policy):
+        same_tasks = (other.experiment, other.family) == (
+            config.experiment,
+            config.family,
+        ) and evaluation.get("task_set_hash") == task_set_hash
+        if not same_tasks or policy in ("recurrent", config.settings.policy):
             continue
         age = path.stat().st_mtime
         if policy not in found or age > found[policy][0]:

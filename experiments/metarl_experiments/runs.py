@@ -13,13 +13,13 @@ import datetime
 import importlib.metadata
 import itertools
 import json
-import os
 import platform
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+from metarl_experiments.runtime import usable_cores
 from metarl_jax.experiment import Experiment, Settings
 from metarl_jax.registry import load_experiment
 from metarl_jax.tasks import TaskDistribution
@@ -99,7 +99,12 @@ def load_config(folder: Path) -> RunConfig:
     config = _record(RunConfig, raw, where)
     settings = _record(Settings, config["settings"], where)
     settings = {k: tuple(v) if isinstance(v, list) else v for k, v in settings.items()}
-    return RunConfig(str(config["experiment"]), dict(config["family"]), Settings(**settings))
+    try:
+        return RunConfig(str(config["experiment"]), dict(config["family"]), Settings(**settings))
+    except (TypeError, ValueError) as error:
+        raise ConfigurationError(
+            f"{where}: expected values as `metarl train` writes them, got: {error}"
+        ) from error
 
 
 def load_tasks(config: RunConfig) -> tuple[Experiment, TaskDistribution]:
@@ -136,9 +141,7 @@ def describe_machine() -> dict[str, Any]:
         "versions": {name: importlib.metadata.version(name) for name in PACKAGES if _has(name)},
         "backend": jax.default_backend(),
         "devices": [device.device_kind for device in jax.local_devices()],
-        "cores": len(os.sched_getaffinity(0))
-        if hasattr(os, "sched_getaffinity")
-        else os.cpu_count(),
+        "cores": usable_cores(),
         "executable": sys.executable,
     }
 

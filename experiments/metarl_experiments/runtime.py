@@ -1,7 +1,11 @@
 """What must be set before jax makes its first array."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
+
+HOST_DEVICES_FLAG = "xla_force_host_platform_device_count"
+MOST_HOST_DEVICES = 1024
 
 
 def cache_folder() -> Path:
@@ -12,8 +16,35 @@ def cache_folder() -> Path:
     return Path(home) / "metarl_jax" / "compiled"
 
 
-def configure_jax() -> None:
-    """Turns the persistent compilation cache on; a program compiled once starts at once."""
+def configure_jax(arguments: Sequence[str] = ()) -> None:
+    """Makes a CPU's cores devices, and turns the persistent compilation cache on.
+
+    Args:
+        arguments: of the command line, in which `--devices N` asks for so many devices.
+    """
+    import jax
+
+    if HOST_DEVICES_FLAG not in os.environ.get("XLA_FLAGS", ""):
+        jax.config.update("jax_num_cpu_devices", asked_devices(arguments) or usable_cores())
+    _keep_compiled_programs()
+
+
+def asked_devices(arguments: Sequence[str]) -> int | None:
+    """What `--devices` asks for, read before the rest; None where it is absent or no number."""
+    given = " ".join(arguments).replace("--devices=", "--devices ").partition("--devices ")[2]
+    number = given.partition(" ")[0]
+    return int(number) if number.isdecimal() and 0 < int(number) <= MOST_HOST_DEVICES else None
+
+
+def usable_cores() -> int:
+    """Cores that this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _keep_compiled_programs() -> None:
+    """A program compiled once starts at once the next time."""
     import jax
 
     folder = cache_folder()

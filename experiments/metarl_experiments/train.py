@@ -50,11 +50,13 @@ class ResumeOptions:
         resume: the run's folder.
         tensorboard: also log to TensorBoard, in the run's folder.
         wandb: also log to Weights & Biases, under this project name.
+        devices: split the tasks over so many devices; by default over all that divide them.
     """
 
     resume: Path
     tensorboard: bool = False
     wandb: str | None = None
+    devices: int | None = None
 
 
 def train_command(arguments: Sequence[str]) -> int:
@@ -85,7 +87,7 @@ def _begin(name: str, arguments: Sequence[str]) -> int:
     family = dataclasses.asdict(options.family)
     tasks = make_tasks(experiment, family)
     check_task_distribution(tasks)  # first: a sampler that changes must be seen to do so
-    program = make_program(tasks, options.settings)
+    program = make_program(tasks, options.settings, options.devices)
     place, _, attribute = name.rpartition(":")
     if place.endswith(".py"):  # so that the run can be evaluated from any folder
         name = f"{Path(place).absolute()}:{attribute}"
@@ -99,7 +101,7 @@ def _begin(name: str, arguments: Sequence[str]) -> int:
 def _resume(options: ResumeOptions) -> int:
     config = load_config(options.resume)
     _, tasks = load_tasks(config)
-    program = make_program(tasks, config.settings)
+    program = make_program(tasks, config.settings, options.devices)
     loggers = _loggers(options.resume, config, options)
     return _run(options.resume, config, program, loggers, resume=True)
 
@@ -151,7 +153,7 @@ def _validation(program: Program, num_tasks: int) -> Callable[[PolicyParams], Ev
     """The evaluation that is shown during training: fixed tasks, fixed keys."""
     tasks_key, actors_key = jax.random.split(jax.random.key(VALIDATION_SEED))
     meta_test = meta_test_tasks(program.tasks, tasks_key, num_tasks)
-    evaluator = make_evaluator(program.tasks, program.policy)
+    evaluator = make_evaluator(program.tasks, program.policy, num_devices=program.num_devices)
     return lambda params: evaluator(params, meta_test, actors_key)
 
 
@@ -171,7 +173,7 @@ def _header(folder: Path, config: RunConfig, program: Program) -> dict[str, str]
         "an update": f"{settings.num_tasks} tasks × {episodes} steps "
         f"= {program.algorithm.steps_per_update:,} steps",
         "updates": f"{program.plan.num_updates:,}",
-        "device": f"{device.device_kind} ({device.platform}), float32",
+        "device": f"{program.num_devices} × {device.device_kind} ({device.platform}), float32",
         "folder": str(folder),
     }
 

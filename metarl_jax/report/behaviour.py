@@ -12,6 +12,7 @@ from metarl_jax.meta_episode import MetaEpisode
 from metarl_jax.policy import Policy
 from metarl_jax.rollout import Rollout, collect, episode_returns, start, task_keys
 from metarl_jax.scene import Scene
+from metarl_jax.sharding import Devices
 from metarl_jax.tasks import TaskDistribution
 from metarl_jax.types import Array, ConfigurationError, Key, PyTree, Task
 
@@ -78,7 +79,7 @@ def collect_behaviour(
         actors = start(policy, meta_episode, shown, task_keys(key, num_tasks))
         return collect(policy, params, meta_episode, actors, greedy=greedy)[1]
 
-    rollout = run(params, shown, actors_key)
+    rollout = run(Devices().place(params), shown, actors_key)
     before, after = as_numpy((rollout.outcome.state, rollout.outcome.next_state))
     episode = np.asarray(rollout.outcome.episode)  # [T, N]; E or more after the end
 

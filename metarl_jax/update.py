@@ -1,0 +1,104 @@
+"""An algorithm out of what is its own: tasks before it, metrics and the guard against NaN after."""
+
+import jax
+import jax.numpy as jnp
+
+from metarl_jax.gradient import optimizer
+from metarl_jax.learner import (
+    Algorithm,
+    Learn,
+    Learner,
+    Measurements,
+    Problem,
+    TrainState,
+    UpdateConfig,
+)
+from metarl_jax.normalization import identity_statistics
+from metarl_jax.rollout import start, task_keys
+from metarl_jax.schedules import Hyperparameters, at_progress
+from metarl_jax.types import Array, Key
+
+
+def make_algorithm(problem: Problem, hyperparameters: Hyperparameters, learn: Learn) -> Algorithm:
+    """An algorithm out of its `learn`: fresh tasks before it, the guard against NaN after it.
+
+    Args:
+        problem: what is learned.
+        hyperparameters: schedules, of which each update reads the values at its progress.
+        learn: what the algorithm makes of actors at the start of a meta-episode.
+
+    Returns:
+        The algorithm; nothing is compiled yet but its `init`.
+
+    Raises:
+        ConfigurationError: this process has fewer devices.
+    """
+    policy, meta_episode, config = problem.policy, problem.meta_episode, problem.config
+    devices = config.devices
+
+    def init(key: Key) -> TrainState:
+        policy_key, loss_key, key = jax.random.split(key, 3)
+        params = policy.init(policy_key)
+        h = at_progress(hyperparameters, jnp.zeros((), jnp.float32))
+        loss_params = problem.objective(h).init(loss_key)
+        learner = Learner(
+            params=params,
+            loss_params=loss_params,
+            optimizer_state=optimizer(h).init((params.weights, loss_params)),
+            advantage=identity_statistics(),
+        )
+        zero = jnp.zeros((), jnp.int32)
+        updates = jnp.asarray(config.num_updates, jnp.float32)
+        return TrainState(learner, hyperparameters, updates, zero, zero, zero, key)
+
+    def update(state: TrainState) -> tuple[TrainState, dict[str, Array]]:
+        key, tasks_key, actors_key, learn_key = jax.random.split(state.key, 4)
+        progress = state.update / jnp.maximum(state.num_updates - 1, 1)
+        h = at_progress(state.hyperparameters, progress)
+        keys = [_own_keys(config, key) for key in (tasks_key, actors_key)]
+        tasks = jax.vmap(meta_episode.tasks.sample)(keys[0])
+        actors = start(policy, meta_episode, tasks, keys[1])
+        learner, measured = learn(state.learner, h, actors, learn_key)
+        state, metrics = _keep_finite(state, learner, _metrics(config, measured))
+        return state.replace(key=key, update=state.update + 1), metrics
+
+    # Compiled, so that every leaf is a buffer of its own and the whole state can be donated.
+    return Algorithm(
+        init=jax.jit(init, out_shardings=devices.replicated),
+        update=devices.run(update),
+        steps_per_update=config.num_tasks * meta_episode.length,
+    )
+
+
+def _own_keys(config: UpdateConfig, key: Key) -> Key:
+    """[B / devices]: those of this device's tasks."""
+    devices = config.devices
+    return task_keys(key, config.num_tasks // devices.count, devices.first(config.num_tasks))
+
+
+def _metrics(config: UpdateConfig, measured: Measurements) -> dict[str, Array]:
+    """Means over all valid steps, and over all tasks, of all devices."""
+    returns = {
+        "return": jnp.sum(measured.returns.total),
+        "return_first_episode": jnp.sum(measured.returns.episodes[:, 0]),
+        "return_last_episode": jnp.sum(measured.returns.episodes[:, -1]),
+    }
+    steps, returns = config.devices.total((measured.steps, returns))
+    means = {name: total / config.num_tasks for name, total in returns.items()}
+    return {**steps.means(), **means, "gradient_norm": measured.gradient_norm}
+
+
+def _keep_finite(
+    state: TrainState, learner: Learner, metrics: dict[str, Array]
+) -> tuple[TrainState, dict[str, Array]]:
+    """Takes the new learner where all of it is finite; else keeps the old one and counts it."""
+    floats = [x for x in jax.tree.leaves(learner) if jnp.issubdtype(x.dtype, jnp.floating)]
+    finite = jnp.all(jnp.stack([jnp.all(jnp.isfinite(x)) for x in floats]))
+    chosen = jax.tree.map(lambda new, old: jnp.where(finite, new, old), learner, state.learner)
+    state = state.replace(
+        learner=chosen,
+        skipped=state.skipped + jnp.where(finite, 0, 1),
+        skipped_in_a_row=jnp.where(finite, 0, state.skipped_in_a_row + 1),
+    )
+    counters = {"skipped": state.skipped, "skipped_in_a_row": state.skipped_in_a_row}
+    return state, metrics | {name: x.astype(jnp.float32) for name, x in counters.items()}
