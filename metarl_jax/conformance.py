@@ -55,7 +55,7 @@ def _shapes(tasks: TaskDistribution, method: str, function: Any, *arguments: Any
         if isinstance(error, ConfigurationError):
             raise
         raise ConfigurationError(
-            f"{tasks.name}: {method} cannot be traced by jax: {type(error).__name__}: "
+            f"{tasks.name}: expected {method} to be traceable by jax, got {type(error).__name__}: "
             f"{next(iter(str(error).splitlines()), '')} Write it with jax.numpy, free of Python "
             "control flow on arrays."
         ) from error
@@ -155,8 +155,8 @@ def _check_numbers(tasks: TaskDistribution, key: Key) -> None:
     inside = np.cumsum(seen["step_env"].pop("terminated"), axis=1, dtype=int)
     if inside.any() and not tasks.ends_early:
         raise ConfigurationError(
-            f"{tasks.name}: step_env ended an episode before its {tasks.episode_length} steps, "
-            "where the task distribution says ends_early=False; give it ends_early=True."
+            f"{tasks.name}: expected no episode to end before its {tasks.episode_length} steps, as "
+            "ends_early=False says, got one that did; give the distribution ends_early=True."
         )
     before_end = np.pad(inside[:, :-1], ((0, 0), (1, 0))) == 0
     kept = {name: np.asarray(x)[before_end] for name, x in seen["step_env"].items()}
@@ -168,18 +168,18 @@ def _expect_numbers(tasks: TaskDistribution, method: str, values: PyTree, space:
     for name, value in values.items():
         if not np.isfinite(value).all():
             raise ConfigurationError(
-                f"{tasks.name}: {method} returned a {name} that is not finite "
-                f"({np.asarray(value)!s:.80}) under random actions; mend the environment before "
-                "training on it."
+                f"{tasks.name}: expected finite numbers from {method}, got a {name} that is not "
+                f"finite ({np.asarray(value)!s:.80}) under random actions; mend the environment "
+                "before training on it."
             )
     if isinstance(space, BoxSpace) and not is_discrete(space):
         observation = np.asarray(values["observation"])
         low, high = np.asarray(space.low), np.asarray(space.high)
         if (observation < low).any() or (observation > high).any():
             raise ConfigurationError(
-                f"{tasks.name}: {method} returned an observation outside its declared space "
-                f"[{low.min():g}, {high.max():g}]: {observation[0]!s:.120}; widen "
-                "observation_space or clip the observation."
+                f"{tasks.name}: expected observations within observation_space "
+                f"[{low.min():g}, {high.max():g}], got one outside it from {method}: "
+                f"{observation[0]!s:.120}; widen the space or clip the observation."
             )
 
 

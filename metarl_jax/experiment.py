@@ -73,7 +73,7 @@ class Settings:
         epochs: PPO's passes over a batch.
         minibatches: PPO's parts of a batch, by tasks.
         seed: of everything random.
-        num_evaluations: evaluations on meta-test tasks during training.
+        num_evaluations: evaluations on meta-test tasks during training, at least.
         evaluation_tasks: meta-test tasks of each of them.
         final_evaluation_tasks: meta-test tasks of the evaluation at the end.
     """

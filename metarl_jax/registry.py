@@ -82,10 +82,11 @@ def _experiment_at(name: str) -> Experiment:
 
 def _checked(name: str, family: Any) -> Any:
     parameters = inspect.signature(family).parameters.values()
-    required = [p.name for p in parameters if p.default is p.empty]
-    if required:
+    bare = [p.name for p in parameters if p.empty in (p.default, p.annotation)]
+    if bare:
         raise ConfigurationError(
-            f"{name}: every argument of a task family needs a default, {required} have none."
+            f"{name}: every argument of a task family must have a type and a default, got "
+            f"{', '.join(bare)} without; write it as `size: int = 5`."
         )
     return family
 

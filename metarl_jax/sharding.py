@@ -121,5 +121,6 @@ def check_divides(num_tasks: int, *parts: tuple[int, str]) -> None:
         nearest = max(1, round(num_tasks / factor)) * factor
         names = " on each of ".join(f"{count} {name}" for count, name in parts)
         raise ConfigurationError(
-            f"the {num_tasks} tasks of a batch do not divide into {names}; {nearest} tasks would."
+            f"expected the tasks of a batch to divide into {names}, got {num_tasks} tasks; "
+            f"{nearest} tasks would."
         )

@@ -94,14 +94,54 @@ def nan_at_once() -> TaskDistribution:
 
 
 def nan_later() -> TaskDistribution:
-    """Finite for as long as it is looked at before training."""
+    """Finite in the few episodes that are looked at before training; one in 128 is not."""
 
     class Broken(Line):
         def step_env(self, key, state, action, task):
             observation, state, reward, *rest = super().step_env(key, state, action, task)
-            return observation, state, jnp.where(abs(state) > 3, jnp.nan, reward), *rest
+            return observation, state, jnp.where(abs(state) > 7, jnp.nan, reward), *rest
 
     return dataclasses.replace(_with(Broken), episode_length=8)
+
+
+def nan_observed_at_once() -> TaskDistribution:
+    class Broken(Line):
+        def reset_env(self, key, task):
+            observation, state = super().reset_env(key, task)
+            return observation * jnp.nan, state
+
+    return _with(Broken)
+
+
+def observation_out_of_its_space() -> TaskDistribution:
+    class Broken(Line):
+        def observation_space(self, task):
+            return spaces.Box(-0.5, 0.5, (1,))
+
+    return _with(Broken)
+
+
+def ends_unannounced() -> TaskDistribution:
+    """Terminates, where the distribution says that no episode ends early."""
+
+    class Broken(Line):
+        def step_env(self, key, state, action, task):
+            observation, state, reward, _, info = super().step_env(key, state, action, task)
+            return observation, state, reward, state == 2.0, info
+
+    return _with(Broken)
+
+
+def control_flow_on_arrays() -> TaskDistribution:
+    class Broken(Line):
+        def reset_env(self, key, task):
+            return super().reset_env(key, task) if task.side > 0 else None
+
+    return _with(Broken)
+
+
+def untyped_argument(size=3) -> TaskDistribution:
+    return sound(episode_length=size)
 
 
 def observation_of_another_shape() -> TaskDistribution:

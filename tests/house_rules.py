@@ -23,7 +23,16 @@ PACKAGES = {
 # A module of metarl_jax imports from the floors below its own, and on its own from those named
 # before it. `__init__` is the front door: it may import everything, and nothing inside uses it.
 FLOORS = (
-    ("types", "scene", "distributions", "returns", "normalization", "schedules", "signals"),
+    (
+        "types",
+        "machine",
+        "scene",
+        "distributions",
+        "returns",
+        "normalization",
+        "schedules",
+        "signals",
+    ),
     ("tasks", "meta_episode", "memory"),
     ("policy",),
     ("rollout", "losses"),

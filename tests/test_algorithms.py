@@ -239,7 +239,7 @@ def test_a_step_budget_and_the_steps_of_an_update() -> None:
     [
         (lambda t, p, h: a2c(t, p, h, CONFIG, windows=4), "divide the 6 steps .* got 4; 3 would"),
         (lambda t, p, h: a2c(t, p, h, CONFIG, windows=0), "windows must divide the 6"),
-        (lambda t, p, h: ppo(t, p, h, CONFIG, minibatches=3), "8 tasks .* into 3 .* 9 tasks would"),
+        (lambda t, p, h: ppo(t, p, h, CONFIG, minibatches=3), "into 3 .* 8 tasks; 9 tasks would"),
         (lambda t, p, h: ppo(t, p, h, CONFIG, minibatches=0), "minibatches .* at least 1, got 0"),
         (lambda t, p, h: ppo(t, p, h, CONFIG, epochs=-1), "epochs .* at least 1, got -1"),
         (lambda t, p, h: a2c(t, p, h, UpdateConfig(num_tasks=0)), "num_tasks .* got 0"),

@@ -58,9 +58,19 @@ from command_line import BROKEN, assert_refused, metarl
         (["train", "bandit_10_5", "--family.num-arms", "0"], ["num_arms must be", "got 0"]),
         (
             ["train", "bandit_10_5", "--algorithm=ppo", "--num-tasks", "10", "--minibatches", "4"],
-            ["10 tasks", "4 minibatches", "8 tasks would"],
+            ["4 minibatches, got 10 tasks", "8 tasks would"],
         ),
         (["train", "bandit_10_5", "--windows", "3"], ["windows must divide the 10 steps", "got 3"]),
+        (
+            ["train", "bandit_10_5", "--num-tasks", "8", "--devices", "3"],
+            ["3 devices, got 8 tasks", "9 tasks would"],
+        ),
+        (["train", "bandit_10_5", "--devices", "0"], ["devices must be at least 1, got 0"]),
+        (
+            ["train", "bandit_10_5", "--epochs", "3"],
+            ["got some that would do nothing: epochs", "with algorithm ppo", "leave them out"],
+        ),
+        (["train", "bandit_10_5", "--seed", "-1"], ["seed must be", "got -1"]),
         (
             ["train", "goal_grid_3", "--family.episode-length", "0"],
             ["episode_length must be", "got 0"],
@@ -93,6 +103,17 @@ def test_bad_arguments_are_refused_before_compilation(
             ["step_env", "another structure", "expected", "['state'][1]"],
         ),
         ("nan_at_once", ["step_env", "reward that is not finite", "nan"]),
+        ("nan_observed_at_once", ["reset_env", "observation that is not finite", "nan"]),
+        (
+            "observation_out_of_its_space",
+            ["got one outside it from step_env", "[-0.5, 0.5]", "widen"],
+        ),
+        (
+            "ends_unannounced",
+            ["no episode to end before its 3 steps", "got one", "ends_early=True"],
+        ),
+        ("control_flow_on_arrays", ["reset_env(key, task)", "traceable by jax", "TracerBool"]),
+        ("untyped_argument", ["must have a type and a default", "got size", "size: int = 5"]),
         (
             "observation_of_another_shape",
             ["reset_env", "observation", "[1]", "observation_space", "[4]"],

@@ -27,6 +27,7 @@ def finished_run(folder, **changes) -> None:
         "total_return_ci95": 0.16114,
         "episode_return_mean": [3.98281, 11.01507, 11.05719],
         "num_tasks": 10_017,
+        "measures": {"shortest_path_rate": [0.5, 1.0]},
     }
     (folder / "evaluation.json").write_text(json.dumps(evaluation))
     ablated = {"total_return_mean": 15.9, "total_return_ci95": 0.4}
@@ -55,6 +56,7 @@ def test_a_finished_run_is_not_repeated_and_has_its_row(tmp_path, monkeypatch) -
             "env_steps": "100",
             "seconds": "13",
             "seed": "0",
+            "measures": '{"shortest_path_rate": [0.5, 1.0]}',
         }
     }
 

@@ -1,6 +1,12 @@
 """The table of results: read as written, one line for every experiment and algorithm."""
 
-from metarl_experiments.results import COLUMNS, markdown_table, read_results, write_results
+from metarl_experiments.results import (
+    COLUMNS,
+    markdown_table,
+    measures_table,
+    read_results,
+    write_results,
+)
 
 
 def row(experiment: str, policy: str, algorithm: str, total: float, **more: float) -> dict:
@@ -25,6 +31,19 @@ def test_a_line_for_every_experiment_and_algorithm() -> None:
         "| `bandit_10_5` | A2C | 6.66 | 6.64 ± 0.01 |  |  |  |",
         "| `bandit_10_5` | REINFORCE | 6.66 | 6.61 ± 0.01 |  |  |  |",
         "| `mouse_lecture` | A2C | 5.00 | 5.00 ± 0.01 | 0.00 ± 0.01 |  | 2.00 ± 0.06 |",
+    ]
+
+
+def test_a_line_for_every_measure_of_a_recurrent_policy() -> None:
+    measures = '{"mean_steps_to_cheese": [17.04, 9.5], "fruitless_repeat_rate": 0.0}'
+    rows = keyed(
+        row("mouse_cheese", "recurrent", "a2c", 2.4, measures=measures),
+        row("mouse_cheese", "memoryless", "a2c", 0.4, measures=measures),
+        row("bandit_10_5", "recurrent", "a2c", 6.6, measures="{}"),
+    )
+    assert measures_table(rows).splitlines()[2:] == [
+        "| `mouse_cheese` | A2C | mean steps to cheese | 17, 9.5 |",
+        "| `mouse_cheese` | A2C | fruitless repeat rate | 0 |",
     ]
 
 

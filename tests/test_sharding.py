@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from instruments import applied_gradient, assert_same, random_state, relative_error
-from metarl_jax.algorithms import a2c, ppo, reinforce
+from metarl_jax.algorithms import a2c, ppo
 from metarl_jax.chunks import compile_chunk
 from metarl_jax.evaluation import make_evaluator, meta_test_tasks
 from metarl_jax.learner import Algorithm, TrainState, UpdateConfig
@@ -25,7 +25,6 @@ ALGORITHMS = {
     "a2c": a2c,
     "a2c, windows": partial(a2c, windows=2),
     "ppo": partial(ppo, epochs=2, minibatches=2),
-    "reinforce": reinforce,
 }
 
 pytestmark = pytest.mark.skipif(jax.local_device_count() < 2, reason="one device")
@@ -114,7 +113,7 @@ def test_an_evaluation_is_that_of_one_device(num_tasks: int) -> None:
 @pytest.mark.parametrize(
     ("asked", "told"),
     [
-        ({"num_devices": 3}, "8 tasks of a batch do not divide into 3 devices; 9 tasks would"),
+        ({"num_devices": 3}, "divide into 3 devices, got 8 tasks; 9 tasks would"),
         ({"num_devices": 0}, "number of devices must be at least 1, got 0"),
         ({"num_devices": 8}, "at most the 2 devices that jax has here, got 8"),
     ],
@@ -126,6 +125,6 @@ def test_devices_that_cannot_be_are_refused(asked: dict[str, int], told: str) ->
 
 def test_minibatches_are_of_each_device() -> None:
     config = UpdateConfig(num_tasks=12, num_devices=2)
-    told = "12 tasks of a batch do not divide into 4 minibatches on each of 2 devices; 16 tasks"
+    told = "divide into 4 minibatches on each of 2 devices, got 12 tasks; 16 tasks would"
     with pytest.raises(ConfigurationError, match=told):
         ppo(TASKS, small_policy(TASKS), UNCLIPPED, config, minibatches=4)

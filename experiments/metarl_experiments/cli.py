@@ -18,13 +18,14 @@ usage: metarl COMMAND ...
 NAME is a preset, or FILE.py:FUNCTION for a task family of your own."""
 
 EXIT_BAD_INPUT = 2
+EXIT_INTERRUPTED = 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit code.
 
-    0 finished; 2 bad input; 3 diverged, last good state saved; 75 terminated and 130 interrupted,
-    both saved and resumable.
+    0 finished; 2 bad input; 3 diverged, last good state saved; 74 the last state could not be
+    saved; 75 terminated and 130 interrupted, where training both saved and resumable.
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     if not arguments or arguments[0] in ("-h", "--help"):
@@ -39,6 +40,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ConfigurationError as error:
         print(f"metarl: {error}", file=sys.stderr)
         return EXIT_BAD_INPUT
+    except KeyboardInterrupt:
+        print("metarl: interrupted.", file=sys.stderr)
+        return EXIT_INTERRUPTED
 
 
 def _command(name: str) -> Callable[[Sequence[str]], int]:

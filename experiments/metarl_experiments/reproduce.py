@@ -20,6 +20,7 @@ from metarl_experiments.results import (
     RESULTS,
     ResultKey,
     markdown_table,
+    measures_table,
     read_results,
     write_results,
 )
@@ -90,7 +91,8 @@ def main() -> int:
     except ConfigurationError as error:
         print(f"make reproduce: {error}", file=sys.stderr)
         return 2
-    print(markdown_table(read_results()))
+    for table in (markdown_table, measures_table):
+        print(f"{table(read_results())}\n")
     return 0
 
 
@@ -147,6 +149,7 @@ def _figures(folder: Path) -> dict[str, Any]:
         "env_steps": last["env_steps"],
         "seconds": round(last["seconds"]),
         "seed": config["settings"]["seed"],
+        "measures": json.dumps(evaluation["measures"]),
     }
     ablation = folder / "evaluation_without_memory.json"
     if ablation.exists():

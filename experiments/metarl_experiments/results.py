@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ COLUMNS: tuple[str, ...] = (
     "env_steps",
     "seconds",
     "seed",
+    "measures",
 )
 POLICIES = ("recurrent", "memoryless", "contextual")
 HEADINGS = ("task family", "algorithm", "optimum", *POLICIES, "recurrent, memory ablated")
@@ -71,6 +73,20 @@ def markdown_table(rows: Mapping[ResultKey, Mapping[str, Any]]) -> str:
                 ]
             )
         )
+    return "\n".join(lines)
+
+
+def measures_table(rows: Mapping[ResultKey, Mapping[str, Any]]) -> str:
+    """A line for every measure of a recurrent policy that its family has, by episode."""
+    headings = ("task family", "algorithm", "measure", "by episode")
+    lines = [_line(headings), _line(["---"] * len(headings))]
+    for experiment, policy, algorithm in sorted(rows):
+        measures = json.loads(rows[experiment, policy, algorithm].get("measures") or "{}")
+        for name, value in measures.items() if policy == "recurrent" else ():
+            values = value if isinstance(value, list) else [value]
+            figures = ", ".join(f"{x:.3g}" for x in values)
+            words = name.replace("_", " ")
+            lines.append(_line([f"`{experiment}`", algorithm.upper(), words, figures]))
     return "\n".join(lines)
 
 

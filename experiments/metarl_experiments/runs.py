@@ -19,8 +19,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from metarl_experiments.runtime import usable_cores
 from metarl_jax.experiment import Experiment, Settings
+from metarl_jax.machine import usable_cores
 from metarl_jax.registry import load_experiment
 from metarl_jax.tasks import TaskDistribution
 from metarl_jax.types import ConfigurationError

@@ -4,6 +4,8 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from metarl_jax.machine import usable_cores
+
 HOST_DEVICES_FLAG = "xla_force_host_platform_device_count"
 MOST_HOST_DEVICES = 1024
 
@@ -34,13 +36,6 @@ def asked_devices(arguments: Sequence[str]) -> int | None:
     given = " ".join(arguments).replace("--devices=", "--devices ").partition("--devices ")[2]
     number = given.partition(" ")[0]
     return int(number) if number.isdecimal() and 0 < int(number) <= MOST_HOST_DEVICES else None
-
-
-def usable_cores() -> int:
-    """Cores that this process may run on."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _keep_compiled_programs() -> None:

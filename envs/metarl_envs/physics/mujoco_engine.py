@@ -7,7 +7,6 @@ the displacement come beside it, rounded to float32.
 """
 
 import functools
-import os
 import queue
 from typing import Any
 
@@ -19,6 +18,7 @@ from mujoco import batch
 
 from metarl_envs.physics.engine import PhysicsEngine, PhysicsState
 from metarl_envs.physics.model import NUM_ACTUATORS, NUM_JOINTS, SUBSTEPS, half_cheetah
+from metarl_jax.machine import usable_cores
 from metarl_jax.types import Array
 
 CAPACITY = 1024
@@ -43,7 +43,7 @@ def mujoco_engine(threads: int | None = None) -> PhysicsEngine:
     devices = jax.local_device_count()
     pools: queue.SimpleQueue[Pool] = queue.SimpleQueue()
     for _ in range(devices):
-        pools.put(Pool(half_cheetah(), max(1, (threads or _usable_cores()) // devices)))
+        pools.put(Pool(half_cheetah(), max(1, (threads or usable_cores()) // devices)))
 
     def on_host(context: Any, out: PhysicsState, internal: Any, action: Any) -> None:
         del context
@@ -106,12 +106,6 @@ class Pool:
         self._commands[:count] = action
         self._batch.step(self._ids[:count], SUBSTEPS)
         after[:] = self._rows[:count]
-
-
-def _usable_cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _initial(qpos: Array, qvel: Array) -> PhysicsState:
