@@ -101,8 +101,9 @@ def _check_observation_space(tasks: TaskDistribution, task: PyTree, observation:
     declared = tuple(getattr(space, "shape", observation.shape))
     if declared != tuple(observation.shape):
         raise ConfigurationError(
-            f"{tasks.name}: reset_env returns an observation of shape {list(observation.shape)} "
-            f"where observation_space declares {list(declared)}; make them agree."
+            f"{tasks.name}: expected an observation of shape {list(declared)}, as "
+            f"observation_space declares, got {list(observation.shape)} from reset_env; make them "
+            "agree."
         )
     if observation.dtype != jnp.float32:
         raise ConfigurationError(

@@ -97,8 +97,10 @@ def meta_test_tasks(
     if num_tasks < 1:
         raise ConfigurationError(f"evaluation needs at least 1 task, got {num_tasks}.")
     if split is not None and split not in tasks.splits:
+        has = ", ".join(sorted(tasks.splits)) or "none"
         raise ConfigurationError(
-            f"{tasks.name} has no split {split!r}; it has {sorted(tasks.splits) or 'none'}."
+            f"expected a split that {tasks.name} has ({has}), got {split!r}; leave it out for "
+            "tasks of p(M)."
         )
     if split is None and tasks.all_tasks is not None:
         every = tasks.all_tasks()

@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple, get_args
 import jax
 
 from metarl_jax.algorithms import a2c, ppo, reinforce
-from metarl_jax.learner import Algorithm, UpdateConfig, require_positive
+from metarl_jax.learner import Algorithm, UpdateConfig, require_positive, require_seed
 from metarl_jax.memory import Memory, gru
 from metarl_jax.policy import (
     Architecture,
@@ -118,10 +118,7 @@ class Settings:
             require_positive(name, getattr(self, name))
         if self.meta_episode_steps is not None:
             require_positive("meta_episode_steps", self.meta_episode_steps)
-        if not 0 <= self.seed < 2**32:
-            raise ConfigurationError(
-                f"seed must be a whole number from 0 to 4294967295, got {self.seed}."
-            )
+        require_seed(self.seed)
         if not math.isfinite(self.initial_log_std):
             raise ConfigurationError(
                 f"initial_log_std must be a finite number, got {self.initial_log_std}; -0.5 is "

@@ -93,6 +93,12 @@ def require_positive(name: str, value: int) -> None:
         raise ConfigurationError(f"{name} must be at least 1, got {value}; give a larger number.")
 
 
+def require_seed(value: int) -> None:
+    """Raises ConfigurationError unless a key can be made of value."""
+    if not 0 <= value < 2**32:
+        raise ConfigurationError(f"seed must be a whole number from 0 to {2**32 - 1}, got {value}.")
+
+
 class Problem(NamedTuple):
     """What is learned, fixed before compilation."""
 

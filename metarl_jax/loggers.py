@@ -98,6 +98,6 @@ def _scalars(row: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
 
 def _missing(what: str, extra: str) -> ConfigurationError:
     return ConfigurationError(
-        f"logging to {what} needs the package's extra `{extra}`, which is not installed; install "
-        f"it with `pip install 'metarl-jax[{extra}]'`, or leave that logger out."
+        f"expected the package's extra `{extra}` for logging to {what}, got none installed; "
+        f"`pip install 'metarl-jax[{extra}]'`, or leave that logger out."
     )

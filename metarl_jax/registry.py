@@ -54,8 +54,8 @@ def _loaded(point: importlib.metadata.EntryPoint) -> Experiment:
         found = point.load()
     except (ImportError, AttributeError) as error:
         raise ConfigurationError(
-            f"the experiment {point.name!r} cannot be loaded from {point.value}: {error}; install "
-            "the package that holds it again."
+            f"expected the experiment {point.name!r} at {point.value}, got: {error}; install the "
+            "package that holds it again."
         ) from error
     if not isinstance(found, Experiment):
         raise ConfigurationError(
@@ -73,8 +73,8 @@ def _experiment_at(name: str) -> Experiment:
         return found
     if not callable(found):
         raise ConfigurationError(
-            f"{place} has no experiment or function {attribute!r}; expected a function that "
-            "returns a TaskDistribution, or an Experiment."
+            f"expected in {place} an Experiment, or a function that returns a TaskDistribution, "
+            f"got none called {attribute!r}; check the name after the colon."
         )
     summary = (found.__doc__ or "").strip().partition("\n")[0]
     return Experiment(name=name, summary=summary, family=_checked(name, found))
@@ -104,7 +104,8 @@ def _import_module(name: str) -> ModuleType:
 def _import_file(path: Path) -> ModuleType:
     if not path.is_file():
         raise ConfigurationError(
-            f"no file {str(path)!r} to take an experiment from; expected FILE.py:NAME."
+            f"expected FILE.py:NAME, got no file {str(path)!r} to take an experiment from; check "
+            "the path."
         )
     # A name of its own, so that a file called random.py takes no module's place.
     spec = importlib.util.spec_from_file_location(f"metarl_experiment_{path.stem}", path)

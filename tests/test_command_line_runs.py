@@ -5,17 +5,27 @@ import pathlib
 import shutil
 import signal
 
+import jax
 import numpy as np
 import pytest
 
 from command_line import BROKEN, SMALL, assert_refused, metarl, signalled
+from metarl_experiments.runs import load_config, load_tasks
+from metarl_jax.checkpoint import restore
+from metarl_jax.experiment import make_program
+from metarl_jax.fingerprint import host_leaves
+from runs import rows_of
+
+PPO = ["--algorithm", "ppo", "--epochs", "2", "--minibatches", "2"]
+BEGIN = ["train", "mouse_lecture", *SMALL, *PPO, "--total-steps", "48000"]
+BEGIN += ["--num-evaluations", "20"]  # 1,000 updates in 100 chunks: some seconds to be stopped in
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
-    """A finished small run."""
+    """A small run from its beginning to its end."""
     folder = tmp_path_factory.mktemp("runs") / "mouse"
-    result = metarl("train", "mouse_lecture", *SMALL, "--out", folder)
+    result = metarl(*BEGIN, "--out", folder)
     assert result.returncode == 0, result.stderr
     return folder
 
@@ -66,7 +76,7 @@ def test_a_second_start_compiles_nothing_again(tmp_path: pathlib.Path) -> None:
 def test_a_run_is_never_overwritten(run: pathlib.Path) -> None:
     before = (run / "config.json").read_bytes()
     result = metarl("train", f"{BROKEN}:sound", *SMALL, "--seed", "7", "--out", run)
-    assert_refused(result, "is a run already", "--resume")
+    assert_refused(result, "a folder without a run", "is not overwritten", "--resume")
     assert (run / "config.json").read_bytes() == before
 
 
@@ -85,23 +95,42 @@ def test_a_missing_extra_leaves_no_run_behind(tmp_path: pathlib.Path) -> None:
     assert not (tmp_path / "run").exists()
 
 
-def test_signals_stop_a_run_that_can_go_on(tmp_path: pathlib.Path) -> None:
-    """Killed, then stopped by SIGTERM, then by SIGINT."""
-    run = tmp_path / "run"
-    long = ["--total-steps", "200000000", "--num-evaluations", "20000"]
-    begin = ["train", f"{BROKEN}:sound", *SMALL, *long, "--out", run]
-    assert signalled(run, signal.SIGKILL, *begin).returncode == -signal.SIGKILL
-    for number, code in ((signal.SIGTERM, 75), (signal.SIGINT, 130)):
-        stopped = signalled(run, number, "train", "--resume", run)
-        assert stopped.returncode == code, stopped.stderr
-        assert f"stopped by {number.name}" in stopped.stdout
-        assert f"go on with:  metarl train --resume {run}" in stopped.stdout
-    updates = [json.loads(row)["update"] for row in (run / "metrics.jsonl").open()]
-    assert updates == sorted(set(updates)), "rows of both runs, each once"
+def leaf_digests(run: pathlib.Path) -> dict[str, str]:
+    """SHA-256 of every leaf of a run's last checkpoint."""
+    config = load_config(run)
+    _, tasks = load_tasks(config)
+    algorithm = make_program(tasks, config.settings).algorithm
+    template = jax.eval_shape(algorithm.init, jax.random.key(0))
+    state = restore(run / "checkpoints", template).state
+    return {path: leaf.digest(path) for path, leaf in host_leaves(state).items()}
+
+
+def test_a_run_stopped_three_times_is_the_run_that_was_not(
+    run: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    """By SIGTERM, killed, by SIGINT: every leaf, row and result is that of the run left alone."""
+    stopped = tmp_path / "run"
+    arguments = [*BEGIN, "--out", stopped]
+    for number, code in ((signal.SIGTERM, 75), (signal.SIGKILL, -9), (signal.SIGINT, 130)):
+        result = signalled(stopped, number, *arguments)
+        assert result.returncode == code, result.stdout + result.stderr
+        if number != signal.SIGKILL:
+            assert f"stopped by {number.name}" in result.stdout
+            assert f"go on with:  metarl train --resume {stopped}" in result.stdout
+        arguments = ["train", "--resume", stopped]
+    assert len(rows_of(stopped)) < len(rows_of(run)), "it was not stopped before its end"
+    result = metarl(*arguments)
+    assert result.returncode == 0, result.stderr
+    assert rows_of(stopped) == rows_of(run)
+    assert leaf_digests(stopped) == leaf_digests(run)
+    evaluations = [json.loads((place / "evaluation.json").read_text()) for place in (stopped, run)]
+    assert evaluations[0] == evaluations[1]
 
 
 def test_a_run_that_diverges_says_so(tmp_path: pathlib.Path) -> None:
-    result = metarl("train", f"{BROKEN}:nan_later", *SMALL, "--total-steps", "4000", cwd=tmp_path)
+    """NaN comes in one episode of 128: of 512 tasks' 1,024, some have it in every update."""
+    many = ["--num-tasks", "512", "--total-steps", "200000"]
+    result = metarl("train", f"{BROKEN}:nan_later", *SMALL, *many, cwd=tmp_path)
     assert result.returncode == 3, result.stderr
     assert "diverged by update" in result.stdout
     assert "the parameters are the last good ones" in result.stdout

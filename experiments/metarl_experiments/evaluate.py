@@ -16,7 +16,7 @@ from metarl_experiments.runs import RunConfig, load_config, load_tasks
 from metarl_jax.checkpoint import restore
 from metarl_jax.evaluation import Evaluation, make_evaluator, meta_test_tasks
 from metarl_jax.experiment import Program, make_program
-from metarl_jax.learner import TrainState, require_positive
+from metarl_jax.learner import TrainState, require_positive, require_seed
 from metarl_jax.metrics_file import jsonable, write_whole
 from metarl_jax.types import ConfigurationError
 
@@ -55,6 +55,7 @@ class EvaluateOptions:
         for name in ("tasks", "episodes"):
             if getattr(self, name) is not None:
                 require_positive(name, getattr(self, name))
+        require_seed(self.seed)
 
     @property
     def label(self) -> str:
@@ -156,6 +157,7 @@ def evaluation_record(
         "split": options.split,
         "sampled_actions": not options.greedy,
         "memory_ablated": options.ablate_memory,
+        "seed": options.seed,
         "episode_return_mean": evaluation.episode_return_mean.tolist(),
         "episode_return_ci95": evaluation.episode_return_ci95.tolist(),
         "total_return_mean": evaluation.total_return_mean,

@@ -73,8 +73,8 @@ def create_run(folder: Path, config: RunConfig, arguments: Sequence[str]) -> Non
     except OSError as error:
         if isinstance(error, FileExistsError) and folder.is_dir():
             raise ConfigurationError(
-                f"{folder} is a run already and is not overwritten; choose another --out, or go "
-                f"on with it: metarl train --resume {folder}"
+                f"expected a folder without a run, got {folder}, which is one and is not "
+                f"overwritten; choose another --out, or go on: metarl train --resume {folder}"
             ) from error
         raise ConfigurationError(
             f"expected a folder that can be written for the run, got {folder}: {error.strerror}; "
@@ -159,9 +159,9 @@ def _record(kind: type, raw: Any, where: Path) -> dict[str, Any]:
     given = set(raw) if isinstance(raw, dict) else set()
     if given != expected:
         raise ConfigurationError(
-            f"{where}: expected the fields of a {kind.__name__}; missing "
-            f"{sorted(expected - given)}, unknown {sorted(given - expected)}; it was written by "
-            "another version, or edited."
+            f"{where}: expected the fields of a {kind.__name__}, got some missing "
+            f"{sorted(expected - given)}, some unknown {sorted(given - expected)}; it was written "
+            "by another version, or edited."
         )
     return raw
 

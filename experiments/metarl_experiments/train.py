@@ -65,8 +65,8 @@ def train_command(arguments: Sequence[str]) -> int:
     resumes = any(argument.partition("=")[0] == "--resume" for argument in arguments)
     if resumes and named:
         raise ConfigurationError(
-            f"a run is resumed with its own settings; expected `metarl train --resume RUN` without "
-            f"the name {arguments[0]!r}."
+            f"expected `metarl train --resume RUN` alone, got the name {arguments[0]!r} too; a run "
+            "is resumed with its own settings."
         )
     if resumes:
         return _resume(tyro.cli(ResumeOptions, prog="metarl train", args=list(arguments)))

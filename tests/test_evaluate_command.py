@@ -1,0 +1,209 @@
+"""`metarl evaluate RUN`: each option reaches the evaluator, and each answer has its own files."""
+
+import dataclasses
+import json
+import pathlib
+import shutil
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from command_line import assert_well_put
+from metarl_envs.goal_grid import GoalGridTask, goal_grid
+from metarl_experiments import train
+from metarl_experiments.evaluate import (
+    META_TEST_SEED,
+    EvaluateOptions,
+    evaluate_command,
+    evaluate_run,
+)
+from metarl_experiments.runs import load_config
+from metarl_jax import (
+    Architecture,
+    ConfigurationError,
+    Evaluation,
+    TrainState,
+    UpdateConfig,
+    a2c,
+    gru,
+    hyperparameters,
+    make_evaluator,
+    meta_test_tasks,
+    recurrent_policy,
+)
+from metarl_jax.checkpoint import restore, steps
+from metarl_jax.experiment import make_program
+
+TASKS = goal_grid(size=3, episode_length=3, num_episodes=3)
+POLICY = recurrent_policy(TASKS, gru(4), Architecture(embedding_size=4))
+NUM_TASKS, FIRST, LAST = 16, 20, 40  # meta-test tasks; updates of the two checkpoints
+TRAIN = (
+    *("goal_grid_3", "--family.episode-length", "3", "--family.num-episodes", "3"),
+    *("--hidden-size", "4", "--embedding-size", "4", "--num-tasks", "4"),
+    *("--total-steps", str(LAST * 4 * TASKS.max_steps), "--num-evaluations", "2"),
+    *("--evaluation-tasks", "8", "--final-evaluation-tasks", str(NUM_TASKS)),
+    # So that it soon acts on what it remembers: the ablation must be seen in the returns.
+    *("--learning-rate", "0.03", "--entropy-coefficient", "0"),
+)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """A small run, trained and evaluated; not drawn, which would take as long again."""
+    folder = tmp_path_factory.mktemp("runs") / "grid"
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(train, "draw_run", lambda *_: [])
+        assert train.train_command([*TRAIN, "--out", str(folder)]) == 0
+    assert steps(folder / "checkpoints") == [LAST, FIRST]
+    return folder
+
+
+@pytest.fixture
+def run(trained: pathlib.Path, tmp_path: pathlib.Path) -> pathlib.Path:
+    """A copy of it for one test."""
+    return shutil.copytree(trained, tmp_path / "run")
+
+
+def state_of(run: pathlib.Path, step: int = LAST) -> TrainState:
+    algorithm = a2c(TASKS, POLICY, hyperparameters(entropy_coefficient=0.0), UpdateConfig())
+    template = jax.eval_shape(algorithm.init, jax.random.key(0))
+    return restore(run / "checkpoints", template, step).state
+
+
+def directly(
+    run: pathlib.Path,
+    *,
+    num_tasks: int = NUM_TASKS,
+    step: int = LAST,
+    seed: int = 0,
+    **options: Any,
+) -> Evaluation:
+    """The framework's own evaluator, on the tasks and with the keys that the command documents."""
+    tasks_key, actors_key = jax.random.split(jax.random.key(META_TEST_SEED))
+    meta_test = meta_test_tasks(TASKS, tasks_key, num_tasks)
+    evaluator = make_evaluator(TASKS, POLICY, **options)
+    params = state_of(run, step).learner.params
+    return evaluator(params, meta_test, jax.random.fold_in(actors_key, seed))
+
+
+def contents(run: pathlib.Path) -> dict[str, tuple[bytes, int]]:
+    """Every file, and when it was written."""
+    files = {path: path.stat() for path in sorted(run.rglob("*")) if path.is_file()}
+    return {
+        str(path.relative_to(run)): (path.read_bytes(), stat.st_mtime_ns)
+        for path, stat in files.items()
+    }
+
+
+def answer(run: pathlib.Path, label: str) -> tuple[dict[str, Any], np.ndarray]:
+    """What LABEL.json and LABEL.npz hold."""
+    record = json.loads((run / f"{label}.json").read_text())
+    return record, np.load(run / f"{label}.npz")["episode_returns"]
+
+
+def assert_answers(run: pathlib.Path, label: str, expected: Evaluation, **fields: Any) -> None:
+    record, returns = answer(run, label)
+    np.testing.assert_array_equal(returns, expected.episode_returns)
+    fields = {"update": LAST, "split": None, "sampled_actions": True} | fields
+    fields = {"memory_ablated": False, "num_tasks": expected.num_tasks} | fields
+    assert {name: record[name] for name in fields} == fields
+    assert record["task_set_hash"] == expected.task_set_hash
+    assert record["episode_return_mean"] == expected.episode_return_mean.tolist()
+    assert record["episode_return_ci95"] == expected.episode_return_ci95.tolist()
+    assert record["total_return_mean"] == expected.total_return_mean
+    assert record["total_return_ci95"] == expected.total_return_ci95
+
+
+def test_a_run_ends_with_the_plain_evaluation(trained: pathlib.Path) -> None:
+    assert_answers(trained, "evaluation", directly(trained))
+
+
+@pytest.mark.parametrize(
+    ("flags", "label", "options", "fields"),
+    [
+        (["--ablate-memory"], "without_memory", {"ablate_memory": True}, {"memory_ablated": True}),
+        (["--greedy"], "greedy", {"greedy": True}, {"sampled_actions": False}),
+        (["--episodes", "2"], "2_episodes", {"num_episodes": 2}, {}),
+        (["--tasks", "24"], "24_tasks", {"num_tasks": 24}, {}),
+        (["--step", str(FIRST)], f"step_{FIRST}", {"step": FIRST}, {"update": FIRST}),
+        (["--seed", "5"], "seed_5", {"seed": 5}, {}),
+        (
+            ["--tasks=24", "--episodes=1", "--ablate-memory", f"--step={FIRST}", "--seed=5"],
+            f"24_tasks_1_episodes_without_memory_step_{FIRST}_seed_5",
+            {"num_tasks": 24, "num_episodes": 1, "ablate_memory": True, "step": FIRST, "seed": 5},
+            {"memory_ablated": True, "update": FIRST},
+        ),
+    ],
+)
+def test_an_option_reaches_the_evaluator_and_has_files_of_its_own(
+    flags: list[str],
+    label: str,
+    options: dict[str, Any],
+    fields: dict[str, Any],
+    run: pathlib.Path,
+) -> None:
+    label = f"evaluation_{label}"
+    before = contents(run)
+    assert evaluate_command([str(run), *flags]) == 0
+    after = contents(run)
+    assert after.keys() - before.keys() == {f"{label}.json", f"{label}.npz"}
+    assert {name: after[name] for name in before} == before, "a file was overwritten"
+    expected = directly(run, **options)
+    assert_answers(run, label, expected, **fields)
+    plain = answer(run, "evaluation")[1]
+    assert not np.array_equal(expected.episode_returns, plain), "nothing would be noticed here"
+
+
+def test_a_split_is_what_the_tasks_are_drawn_from(run: pathlib.Path) -> None:
+    """Tasks alone are drawn from it: keys of the actions, params and files are as ever."""
+    config = load_config(run)
+    corner = lambda key: GoalGridTask(jax.random.choice(key, jnp.array([7, 8], jnp.int32)))
+    tasks = dataclasses.replace(TASKS, splits={"corner": corner})
+    program = make_program(TASKS, config.settings)._replace(tasks=tasks)
+    before = contents(run)
+    evaluate_run(EvaluateOptions(run=run, split="corner"), config, program, state_of(run))
+    assert contents(run).items() >= before.items()
+    record, returns = answer(run, "evaluation_split_corner")
+    assert record["split"] == "corner"
+    tasks_key, actors_key = jax.random.split(jax.random.key(META_TEST_SEED))
+    goals = meta_test_tasks(tasks, tasks_key, NUM_TASKS, "corner")
+    assert set(np.asarray(goals.goal).tolist()) == {7, 8}
+    expected = make_evaluator(TASKS, POLICY)(
+        state_of(run).learner.params, goals, jax.random.fold_in(actors_key, 0)
+    )
+    np.testing.assert_array_equal(returns, expected.episode_returns)
+    assert record["task_set_hash"] == expected.task_set_hash != directly(run).task_set_hash
+
+
+@pytest.mark.parametrize(
+    ("flags", "fragments"),
+    [
+        (["--split", "faster"], ["goal_grid", "split", "'faster'", "none"]),
+        (["--step", "7"], ["checkpoint 7", f"[{LAST}, {FIRST}]"]),
+    ],
+)
+def test_what_a_run_does_not_have_is_refused_and_nothing_is_written(
+    flags: list[str], fragments: list[str], run: pathlib.Path
+) -> None:
+    before = contents(run)
+    with pytest.raises(ConfigurationError) as refusal:
+        evaluate_command([str(run), *flags])
+    assert_well_put(str(refusal.value))
+    for fragment in fragments:
+        assert fragment in str(refusal.value)
+    assert contents(run) == before
+
+
+@pytest.mark.parametrize("flag", ["tasks", "episodes"])
+def test_a_count_below_one_is_refused(
+    flag: str, run: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = contents(run)
+    with pytest.raises(SystemExit) as refusal:
+        evaluate_command([str(run), f"--{flag}", "0"])
+    assert refusal.value.code == 2
+    assert f"{flag} must be at least 1, got 0" in " ".join(capsys.readouterr().err.split())
+    assert contents(run) == before
