@@ -2,6 +2,7 @@
 
 import functools
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -11,6 +12,7 @@ import pytest
 
 from instruments import applied_gradient, assert_same, random_state, relative_error
 from metarl_jax.algorithms import a2c, ppo
+from metarl_jax.checkpoint import restore, save
 from metarl_jax.chunks import compile_chunk
 from metarl_jax.evaluation import make_evaluator, meta_test_tasks
 from metarl_jax.learner import Algorithm, TrainState, UpdateConfig
@@ -38,11 +40,18 @@ def algorithm(name: str, num_devices: int) -> Algorithm:
 
 
 @functools.cache
-def updated(name: str, num_devices: int) -> tuple[TrainState, Any]:
-    made = algorithm(name, num_devices)
-    state = Devices(num_devices).place(random_state(made, UNCLIPPED))
+def compiled(name: str, num_devices: int) -> Any:
+    return jax.jit(algorithm(name, num_devices).update)
+
+
+def update(name: str, num_devices: int, state: TrainState) -> tuple[TrainState, Any]:
     with jax.default_matmul_precision("highest"):
-        return jax.jit(made.update)(state)
+        return compiled(name, num_devices)(Devices(num_devices).place(state))
+
+
+@functools.cache
+def updated(name: str, num_devices: int) -> tuple[TrainState, Any]:
+    return update(name, num_devices, random_state(algorithm(name, num_devices), UNCLIPPED))
 
 
 @pytest.mark.parametrize("name", ALGORITHMS)
@@ -68,6 +77,20 @@ def test_the_state_is_the_same_on_every_device(name: str) -> None:
         assert leaf.sharding.is_fully_replicated
         first, second = (np.asarray(shard.data) for shard in leaf.addressable_shards)
         np.testing.assert_array_equal(first, second)
+
+
+def test_a_run_goes_on_with_another_number_of_devices(tmp_path: Path) -> None:
+    """What two devices saved is restored bit for bit where either number goes on."""
+    saved, _ = updated("a2c", 2)
+    save(tmp_path, 1, saved, {})
+    after = []
+    for n in (1, 2):
+        template = jax.eval_shape(algorithm("a2c", n).init, jax.random.key(0))
+        restored = restore(tmp_path, template).state
+        assert_same(restored, saved)
+        assert len(restored.update.sharding.device_set) == n
+        after.append(update("a2c", n, restored)[0])
+    assert relative_error(after[1].learner, after[0].learner) < 1e-5
 
 
 def test_each_device_has_tasks_of_its_own() -> None:

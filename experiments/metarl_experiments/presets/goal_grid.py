@@ -38,7 +38,6 @@ goal_grid_5 = Experiment(
     variants={
         "ppo": {
             "num_tasks": 256,
-            "total_steps": 10_000_000,
             "epochs": 2,
             "entropy_coefficient": (0.15, 0.08, 0.0),
         }
