@@ -47,8 +47,13 @@ mouse_cheese = Experiment(
     ),
 )
 
+# With 64 units and 70 M steps: 62% of episode 1's steps in episode 3.
 _MAZE = dataclasses.replace(
-    _LARGE, total_steps=70_000_000, head_sizes=(64,), entropy_coefficient=(0.03, 0.01, 0.0)
+    _LARGE,
+    hidden_size=128,
+    total_steps=64_000_000,
+    head_sizes=(64,),
+    entropy_coefficient=(0.03, 0.01, 0.0),
 )
 
 mouse_walls = Experiment(
