@@ -60,7 +60,7 @@ def test_the_mouses_measures_are_those_counted_by_hand() -> None:
     tasks = mouse(
         size=3, walls="none", cheese="near", episode_length=2, num_episodes=2, step_cost=0.0
     )
-    program: Any = SimpleNamespace(tasks=tasks, policy=scripted_mouse())
+    program: Any = SimpleNamespace(tasks=tasks, policy=scripted_mouse(), num_devices=2)
     found = measure(program, (), jax.random.key(0))
     assert found == {
         "success_rate": pytest.approx([2 / 6, 3 / 6]),
@@ -124,21 +124,29 @@ def test_a_default_folder_is_a_new_one(tmp_path: Path, monkeypatch: pytest.Monke
     assert names == [f"corridor-20260101-120000{end}" for end in ("", "-2", "-3")]
 
 
-def a_run(folder: Path, total: float, policy: Any, experiment: str = "goal_grid_3") -> RunConfig:
+def a_run(
+    folder: Path,
+    total: float,
+    policy: Any,
+    experiment: str = "goal_grid_3",
+    task_set_hash: str = "same",
+) -> RunConfig:
     config = RunConfig(experiment, {"size": 3}, Settings(policy=policy))
     create_run(folder, config, [])
-    (folder / "evaluation.json").write_text(json.dumps({"total": total}))
+    evaluation = {"total": total, "task_set_hash": task_set_hash}
+    (folder / "evaluation.json").write_text(json.dumps(evaluation))
     return config
 
 
-def test_baselines_are_the_newest_runs_of_the_same_family_beside_it(tmp_path: Path) -> None:
+def test_baselines_are_the_newest_runs_on_the_same_tasks_beside_it(tmp_path: Path) -> None:
     config = a_run(tmp_path / "own", 3.0, "recurrent")
-    assert find_baselines(tmp_path / "own", config) == []
+    assert find_baselines(tmp_path / "own", config, "same") == []
     a_run(tmp_path / "memoryless", 1.0, "memoryless")
     a_run(tmp_path / "contextual", 5.0, "contextual")
     a_run(tmp_path / "other_family", 9.0, "contextual", "goal_grid_5")
     a_run(tmp_path / "another_recurrent", 9.0, "recurrent")
+    a_run(tmp_path / "on_other_tasks", 9.0, "contextual", task_set_hash="other")
     (tmp_path / "torn").mkdir()
     (tmp_path / "torn" / "evaluation.json").write_text("{")
-    totals = sorted(each["total"] for each in find_baselines(tmp_path / "own", config))
+    totals = sorted(each["total"] for each in find_baselines(tmp_path / "own", config, "same"))
     assert totals == [1.0, 5.0]

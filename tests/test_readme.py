@@ -76,10 +76,11 @@ def test_custom_family_is_trained_from_the_command_line(tmp_path: pathlib.Path) 
     assert "episode 5" in result.stdout
 
 
-def test_the_table_is_that_of_the_results_and_whole() -> None:
+def test_the_tables_are_those_of_the_results_and_whole() -> None:
     from metarl_experiments.reproduce import JOBS, key_of
-    from metarl_experiments.results import markdown_table, read_results
+    from metarl_experiments.results import markdown_table, measures_table, read_results
 
     results = read_results()
     assert set(results) == {key_of(job) for job in JOBS}
     assert markdown_table(results) in README.read_text()
+    assert measures_table(results) in README.read_text()
