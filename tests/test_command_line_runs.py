@@ -144,7 +144,10 @@ def test_a_family_whose_package_is_gone(tmp_path: pathlib.Path) -> None:
     point = "[metarl_jax.experiments]\ngone = gone_package.presets:gone\n"
     (metadata / "entry_points.txt").write_text(point)
     result = metarl("train", "gone", cwd=tmp_path)
-    assert_refused(result, "'gone' cannot be loaded", "gone_package", "install the package")
+    assert_refused(result, "the experiment 'gone'", "gone_package", "install the package")
+    listed = metarl("list", cwd=tmp_path)
+    assert listed.returncode == 0, listed.stderr
+    assert "gone_package" in listed.stdout and "bandit_10_5" in listed.stdout
 
 
 def test_resume_refuses_what_is_no_run(tmp_path: pathlib.Path) -> None:
