@@ -4,7 +4,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from metarl_jax.machine import usable_cores
+from metarl_jax.machine import keep_freed_memory, usable_cores
 
 HOST_DEVICES_FLAG = "xla_force_host_platform_device_count"
 MOST_HOST_DEVICES = 1024
@@ -19,11 +19,12 @@ def cache_folder() -> Path:
 
 
 def configure_jax(arguments: Sequence[str] = ()) -> None:
-    """Makes a CPU's cores devices, and turns the persistent compilation cache on.
+    """Makes a CPU's cores devices, keeps freed memory, turns the persistent compilation cache on.
 
     Args:
         arguments: of the command line, in which `--devices N` asks for so many devices.
     """
+    keep_freed_memory()
     import jax
 
     if HOST_DEVICES_FLAG not in os.environ.get("XLA_FLAGS", ""):
