@@ -54,6 +54,8 @@ class Settings:
             action's units.
         algorithm: a2c, ppo or reinforce.
         num_tasks: tasks in the batch of an update.
+        task_chunk: the most tasks that a device takes at a time for a gradient; the gradient is
+            the same, the memory less. All of them by default.
         total_steps: environment steps to train for; rounded up to whole chunks of updates.
         meta_episode_steps: train with meta-episodes that end after so many steps, not after their
             episodes; evaluation is over the family's episodes all the same.
@@ -86,6 +88,7 @@ class Settings:
     initial_log_std: float = -0.5
     algorithm: AlgorithmName = "a2c"
     num_tasks: int = 256
+    task_chunk: int | None = None
     total_steps: int = 10_000_000
     meta_episode_steps: int | None = None
     discount_mode: DiscountMode = "meta"
@@ -116,8 +119,9 @@ class Settings:
         more = ("minibatches", "num_evaluations", "evaluation_tasks", "final_evaluation_tasks")
         for name in counts + more:
             require_positive(name, getattr(self, name))
-        if self.meta_episode_steps is not None:
-            require_positive("meta_episode_steps", self.meta_episode_steps)
+        for name in ("meta_episode_steps", "task_chunk"):
+            if getattr(self, name) is not None:
+                require_positive(name, getattr(self, name))
         require_seed(self.seed)
         if not math.isfinite(self.initial_log_std):
             raise ConfigurationError(
@@ -226,6 +230,7 @@ def make_program(
         meta_episode_steps=settings.meta_episode_steps,
         normalize_observations=settings.normalize_observations,
         num_devices=num_devices,
+        task_chunk=settings.task_chunk,
     )
     policy = make_policy(tasks, settings)
     algorithm = make_algorithm(tasks, policy, settings, config)

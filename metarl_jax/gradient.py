@@ -1,13 +1,15 @@
 """The parts of an update: targets, the loss of a batch, a gradient step, what is kept of it."""
 
+from collections.abc import Callable
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import optax
 
 from metarl_jax.learner import Learner, Problem, StepSums
 from metarl_jax.losses import Loss, Targets
-from metarl_jax.normalization import merge, moments
+from metarl_jax.normalization import Moments, merge, moments
 from metarl_jax.policy import PolicyOutput
 from metarl_jax.returns import discounts, generalized_advantages
 from metarl_jax.rollout import Rollout
@@ -115,36 +117,72 @@ def optimizer(h: Hyperparameters) -> optax.GradientTransformation:
     )
 
 
-def observe(
-    problem: Problem, learner: Learner, rollout: Rollout, targets: Targets, advantage: Array
-) -> Learner:
-    """Merges a rollout into the running statistics, for the updates to come.
+def mean_gradient(
+    gradient_of: Callable[[PyTree], tuple[PyTree, PyTree]], trained: PyTree, parts: PyTree
+) -> tuple[PyTree, PyTree]:
+    """The gradient of a batch as the mean over its equal parts, taken one after the other.
+
+    Args:
+        gradient_of: part -> (gradient, what else it gives).
+        trained: of the gradient's form.
+        parts: [C, ...].
+
+    Returns:
+        The gradient, and what else each part gives, [C, ...].
+    """
+    num_parts = jax.tree.leaves(parts)[0].shape[0]
+    if num_parts == 1:
+        gradient, rest = gradient_of(jax.tree.map(lambda x: x[0], parts))
+        return gradient, jax.tree.map(lambda x: x[None], rest)
+
+    def add(total: PyTree, part: PyTree) -> tuple[PyTree, PyTree]:
+        gradient, rest = gradient_of(part)
+        return jax.tree.map(jnp.add, total, gradient), rest
+
+    total, rest = jax.lax.scan(add, jax.tree.map(jnp.zeros_like, trained), parts)
+    return jax.tree.map(lambda x: x / num_parts, total), rest
+
+
+def seen(
+    problem: Problem, rollout: Rollout, targets: Targets, advantage: Array
+) -> dict[str, Moments]:
+    """What the running statistics take from a part of a batch.
 
     Args:
         problem: whether observations are normalised.
-        learner: after its gradient steps.
         rollout: [T, B], of which valid steps count.
         targets: of `make_targets`.
         advantage: [T, B], before it was scaled.
+    """
+    values = {
+        "reward": rollout.outcome.reward,
+        "value_target": targets.value_target,
+        "advantage": advantage,
+    }
+    if problem.config.normalize_observations:
+        values["observation"] = rollout.experience.observation
+    return {name: moments(x, rollout.outcome.valid) for name, x in values.items()}
+
+
+def observe(problem: Problem, learner: Learner, parts: dict[str, Moments]) -> Learner:
+    """Merges a batch into the running statistics, for the updates to come.
+
+    Args:
+        problem: over how many devices.
+        learner: after its gradient steps.
+        parts: [C, ...], of `seen`: those of this device's parts of the batch.
 
     Returns:
         The learner with the statistics of reward, value target, advantage and, where they are
         normalised, observation.
     """
-    seen = {
-        "reward": (learner.params.statistics.reward, rollout.outcome.reward),
-        "value_target": (learner.params.statistics.value_target, targets.value_target),
-        "advantage": (learner.advantage, advantage),
-    }
-    if problem.config.normalize_observations:
-        observation = rollout.experience.observation
-        seen["observation"] = (learner.params.statistics.observation, observation)
-    valid = rollout.outcome.valid
-    parts = {name: moments(values, valid) for name, (_, values) in seen.items()}
-    parts = problem.config.devices.gather(parts)
-    merged = {name: merge(before, parts[name]) for name, (before, _) in seen.items()}
-    advantage_statistics = merged.pop("advantage")
-    statistics = learner.params.statistics.replace(**merged)
+    gathered = problem.config.devices.gather(parts)
+    every = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), gathered)
+    before = learner.params.statistics
+    statistics = before.replace(
+        **{name: merge(getattr(before, name), every[name]) for name in every.keys() - {"advantage"}}
+    )
     return learner.replace(
-        params=learner.params.replace(statistics=statistics), advantage=advantage_statistics
+        params=learner.params.replace(statistics=statistics),
+        advantage=merge(learner.advantage, every["advantage"]),
     )

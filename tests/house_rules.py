@@ -41,6 +41,7 @@ FLOORS = (
         "learner",
         "gradient",
         "update",
+        "learning_steps",
         "algorithms",
         "fingerprint",
         "evaluation",
