@@ -19,6 +19,8 @@ InFlight = Future[tuple[TrainState, dict[str, Array]]]
 """What a chunk that was started will return."""
 
 POLL_SECONDS = 0.002
+MEMBERS = "_members"
+"""Ends the name of a list with each agent's number."""
 
 
 def compile_chunk(algorithm: Algorithm, num_updates: int, state: TrainState) -> Chunk:
@@ -78,11 +80,14 @@ class ChunkRunner:
         self._thread.shutdown()
 
 
-def fetch(in_flight: InFlight) -> dict[str, float]:
+def fetch(in_flight: InFlight) -> dict[str, Any]:
     """Waits for a chunk and makes one number of each of its metrics.
 
     `skipped` is a count: its last value. `skipped_in_a_row` is the longest row met. Of every other
     metric the mean over the updates where it is finite, and NaN where it never is.
+
+    Of a population these are lists, by the metric's name and `_members`; by the name alone there is
+    the mean over agents, but of `skipped` the sum, and of `skipped_in_a_row` the least.
     """
     # Waiting inside the runtime would keep Python from handling a signal until the chunk is done.
     while not in_flight.done():
@@ -90,13 +95,35 @@ def fetch(in_flight: InFlight) -> dict[str, float]:
     metrics = in_flight.result()[1]
     while not all(values.is_ready() for values in metrics.values()):  # type: ignore[attr-defined]
         time.sleep(POLL_SECONDS)
-    return {name: _summary(name, np.asarray(metrics[name], np.float64)) for name in sorted(metrics)}
+    row: dict[str, Any] = {}
+    for name in sorted(metrics):
+        summary = _over_updates(name, np.asarray(metrics[name], np.float64))
+        if summary.ndim:
+            row[f"{name}{MEMBERS}"] = summary.tolist()
+        row[name] = _over_agents(name, summary)
+    return row
 
 
-def _summary(name: str, values: np.ndarray) -> float:
+def _over_updates(name: str, values: np.ndarray) -> np.ndarray:
+    """[U, ...] -> [...]."""
     if name == "skipped":
-        return float(values[-1])
+        return values[-1]
     if name == "skipped_in_a_row":
-        return float(np.max(values))
-    finite = values[np.isfinite(values)]
-    return float(np.mean(finite)) if finite.size else float("nan")
+        return np.max(values, axis=0)
+    return _finite_mean(values)
+
+
+def _over_agents(name: str, values: np.ndarray) -> float:
+    """[] or [S] -> one number."""
+    if name == "skipped":
+        return float(np.sum(values))
+    if name == "skipped_in_a_row":
+        return float(np.min(values))
+    return float(_finite_mean(np.atleast_1d(values)))
+
+
+def _finite_mean(values: np.ndarray) -> np.ndarray:
+    """Over axis 0."""
+    finite = np.isfinite(values)
+    total, count = np.sum(np.where(finite, values, 0.0), axis=0), np.sum(finite, axis=0)
+    return np.asarray(np.where(count > 0, total / np.maximum(count, 1), np.nan))

@@ -88,12 +88,10 @@ class WandbLogger:
 def _scalars(row: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
     """Every finite number of a row by its name; those of a list by `name/1` and so on."""
     for name, value in row.items():
-        numbers = (
-            {f"{name}/{i}": x for i, x in enumerate(value, start=1)}
-            if isinstance(value, list)
-            else {name: value}
-        )
-        yield from ((key, number) for key, number in numbers.items() if math.isfinite(number))
+        if isinstance(value, list):
+            yield from _scalars({f"{name}/{i}": x for i, x in enumerate(value, start=1)})
+        elif math.isfinite(value):
+            yield name, value
 
 
 def _missing(what: str, extra: str) -> ConfigurationError:

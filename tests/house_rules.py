@@ -43,6 +43,7 @@ FLOORS = (
         "update",
         "learning_steps",
         "algorithms",
+        "population",
         "fingerprint",
         "evaluation",
         "conformance",

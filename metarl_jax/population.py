@@ -1,0 +1,63 @@
+"""Populations: agents that share nothing, trained by one compiled program.
+
+They may differ in their keys (seeds) and in their hyper-parameters (a sweep), not in their
+structure. Where no device shares an agent with another, nothing crosses between devices at all.
+"""
+
+from functools import partial
+from typing import Any
+
+import jax
+from jax.sharding import NamedSharding
+
+from metarl_jax.learner import Algorithm, TrainState
+from metarl_jax.schedules import Hyperparameters
+from metarl_jax.sharding import SPLIT, Devices
+from metarl_jax.types import Array, Key, PyTree
+
+
+ONE_DEVICE = Devices()
+
+
+def population(
+    algorithm: Algorithm,
+    devices: Devices = ONE_DEVICE,
+    hyperparameters: Hyperparameters | None = None,
+) -> Algorithm:
+    """An algorithm whose train state is that of S agents, with a leading axis [S].
+
+    On a CPU a device takes its agents in turn: side by side they would share its cache and gain
+    nothing. On an accelerator it takes them at once (`vmap`).
+
+    Args:
+        algorithm: of one agent. Its own tasks are on one device where `devices` are several.
+        devices: the agents are split over these, evenly.
+        hyperparameters: each agent's, knots [S, K]; by default the algorithm's.
+
+    Returns:
+        An algorithm with `init` from keys [S] and metrics of shape [S]. `steps_per_update` is one
+        agent's.
+    """
+    in_turn = partial(jax.lax.map, algorithm.update)
+    update = in_turn if jax.default_backend() == "cpu" else jax.vmap(algorithm.update)
+
+    def init(keys: Key) -> TrainState:
+        states = jax.lax.map(algorithm.init, keys)
+        return (
+            states if hyperparameters is None else states.replace(hyperparameters=hyperparameters)
+        )
+
+    def updates(states: TrainState) -> tuple[TrainState, dict[str, Array]]:
+        return update(states)
+
+    split = NamedSharding(devices.mesh, SPLIT) if devices.count > 1 else None
+    return Algorithm(
+        init=jax.jit(init, out_shardings=split),
+        update=devices.run(updates, (SPLIT,), (SPLIT, SPLIT)),
+        steps_per_update=algorithm.steps_per_update,
+    )
+
+
+def member(states: PyTree, index: int) -> Any:
+    """One agent's part of what has a leading axis of agents."""
+    return jax.tree.map(lambda x: x[index], states)
