@@ -67,6 +67,52 @@ class Evaluation:
         """Half-width of its 95% interval."""
         return float(confidence_half_width(np.sum(self.episode_returns, axis=1)[:, None])[0])
 
+    def row(self) -> dict[str, Any]:
+        """What a row of metrics tells of it."""
+        return {
+            "meta_test_episode_returns": self.episode_return_mean.tolist(),
+            "meta_test_total_return": self.total_return_mean,
+        }
+
+
+@dataclasses.dataclass(frozen=True)
+class PopulationEvaluation:
+    """The evaluations of several agents on the same meta-test tasks.
+
+    Attributes:
+        members: each agent's.
+    """
+
+    members: tuple[Evaluation, ...]
+
+    def row(self) -> dict[str, Any]:
+        """Means over agents, and each agent's own by the name and `_members`."""
+        rows = [member.row() for member in self.members]
+        row: dict[str, Any] = {}
+        for name in rows[0]:
+            values = [of_member[name] for of_member in rows]
+            row[f"{name}_members"] = values
+            row[name] = np.mean(values, axis=0).tolist()
+        return row
+
+
+def seeds_half_width(values: np.ndarray) -> np.ndarray:
+    """Half-width of the 95% interval of a mean over few agents: t s / √S over axis 0.
+
+    With t the 0.975 quantile of Student's distribution of S - 1 degrees of freedom, and s the
+    sample standard deviation; NaN for one agent.
+
+    Args:
+        values: [S, ...].
+    """
+    from scipy.special import stdtrit
+
+    size = len(values)
+    if size < 2:
+        return np.full(np.shape(values)[1:], np.nan)
+    deviation = np.asarray(np.std(np.asarray(values, np.float64), axis=0, ddof=1))
+    return np.asarray(stdtrit(size - 1, 0.975) * deviation / np.sqrt(size))
+
 
 def confidence_half_width(samples: np.ndarray) -> np.ndarray:
     """1.96 s / √N over axis 0, with s the sample standard deviation; NaN for one sample."""

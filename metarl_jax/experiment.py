@@ -1,27 +1,15 @@
 """An experiment: a task family, and the settings that learn it."""
 
 import dataclasses
+import itertools
 import math
-from collections.abc import Callable, Mapping
-from typing import Any, Literal, NamedTuple, get_args
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, get_args
 
-import jax
-
-from metarl_jax.algorithms import a2c, ppo, reinforce
-from metarl_jax.learner import Algorithm, UpdateConfig, require_positive, require_seed
-from metarl_jax.memory import Memory, gru
-from metarl_jax.policy import (
-    Architecture,
-    Policy,
-    contextual_policy,
-    memoryless_policy,
-    recurrent_policy,
-)
+from metarl_jax.learner import require_positive, require_seed
 from metarl_jax.returns import DiscountMode
 from metarl_jax.schedules import Hyperparameters, check_schedule, hyperparameters
-from metarl_jax.sharding import Devices
 from metarl_jax.tasks import TaskDistribution
-from metarl_jax.training import TrainingPlan
 from metarl_jax.types import ConfigurationError
 
 PolicyName = Literal["recurrent", "memoryless", "contextual"]
@@ -75,6 +63,7 @@ class Settings:
         epochs: PPO's passes over a batch.
         minibatches: PPO's parts of a batch, by tasks.
         seed: of everything random.
+        num_seeds: agents trained side by side in one program, with seeds seed, seed + 1, and so on.
         num_evaluations: evaluations on meta-test tasks during training, at least.
         evaluation_tasks: meta-test tasks of each of them.
         final_evaluation_tasks: meta-test tasks of the evaluation at the end.
@@ -105,6 +94,7 @@ class Settings:
     epochs: int = 4
     minibatches: int = 4
     seed: int = 0
+    num_seeds: int = 1
     num_evaluations: int = 20
     evaluation_tasks: int = 256
     final_evaluation_tasks: int = 10_000
@@ -117,12 +107,13 @@ class Settings:
                 )
         counts = ("hidden_size", "embedding_size", "num_tasks", "total_steps", "windows", "epochs")
         more = ("minibatches", "num_evaluations", "evaluation_tasks", "final_evaluation_tasks")
-        for name in counts + more:
+        for name in (*counts, *more, "num_seeds"):
             require_positive(name, getattr(self, name))
         for name in ("meta_episode_steps", "task_chunk"):
             if getattr(self, name) is not None:
                 require_positive(name, getattr(self, name))
         require_seed(self.seed)
+        require_seed(self.seed + self.num_seeds - 1)
         if not math.isfinite(self.initial_log_std):
             raise ConfigurationError(
                 f"initial_log_std must be a finite number, got {self.initial_log_std}; -0.5 is "
@@ -145,6 +136,53 @@ class Settings:
         """The numeric settings as schedules."""
         names = [field.name for field in dataclasses.fields(Hyperparameters)]
         return hyperparameters(**{name: getattr(self, name) for name in names})
+
+
+Sweep = Mapping[str, Sequence[float]]
+"""Hyper-parameters, and the values that each is tried with."""
+NO_SWEEP: Sweep = {}
+
+
+def sweep_points(sweep: Sweep) -> list[dict[str, float]]:
+    """Every combination of the swept values; one empty combination where nothing is swept."""
+    return [dict(zip(sweep, values, strict=True)) for values in itertools.product(*sweep.values())]
+
+
+def agents_of(settings: Settings, sweep: Sweep = NO_SWEEP) -> tuple[Settings, ...]:
+    """The settings of each agent: every combination of swept values, each with every seed.
+
+    Args:
+        settings: what all have in common.
+        sweep: of hyper-parameters.
+
+    Raises:
+        ConfigurationError: what is swept is no hyper-parameter, is read by nothing under these
+            settings, or a value is out of its range.
+    """
+    numeric = {field.name for field in dataclasses.fields(Hyperparameters)}
+    if unknown := sorted(sweep.keys() - numeric):
+        raise ConfigurationError(
+            f"a sweep is over hyper-parameters, expected {', '.join(sorted(numeric))}, got "
+            f"{', '.join(unknown)}; what changes the program's structure takes a run of its own."
+        )
+    idle = [
+        f"{name} is read only with {owner} {' or '.join(choices)}"
+        for owner, choices, names in _READ_ONLY_WITH
+        for name in sweep.keys() & set(names)
+        if getattr(settings, owner) not in choices
+    ]
+    if idle:
+        raise ConfigurationError(
+            f"expected a sweep over what is read, got some that would do nothing: "
+            f"{'; '.join(idle)}."
+        )
+    seeds = range(settings.seed, settings.seed + settings.num_seeds)
+    swept = [{name: (x,) for name, x in point.items()} for point in sweep_points(sweep)]
+    return tuple(
+        dataclasses.replace(settings, seed=seed, num_seeds=1, **values)  # type: ignore[arg-type]
+        for values in swept
+        for seed in seeds
+    )
 
 
 _READ_ONLY_WITH = (
@@ -183,110 +221,3 @@ class Experiment:
             return self.settings
         changes = {"algorithm": algorithm} | dict(self.variants.get(algorithm, {}))
         return dataclasses.replace(self.settings, **changes)
-
-
-class Program(NamedTuple):
-    """What an experiment comes to, ready to compile."""
-
-    tasks: TaskDistribution
-    policy: Policy
-    algorithm: Algorithm
-    plan: TrainingPlan
-    num_devices: int
-
-
-LOGGED_PER_EVALUATION = 5
-"""Rows of metrics from one evaluation to the next, where there are updates enough."""
-
-
-def make_program(
-    tasks: TaskDistribution, settings: Settings, num_devices: int | None = None
-) -> Program:
-    """Puts the pieces together; nothing is compiled yet.
-
-    Args:
-        tasks: p(M).
-        settings: how it is learned.
-        num_devices: over which the tasks are split; None: as many as this process has and divide
-            them evenly.
-
-    Returns:
-        The program: policy, algorithm, and a plan of as many updates as take `total_steps`.
-
-    Raises:
-        ConfigurationError: the settings do not fit each other or the tasks.
-    """
-    if num_devices is None:
-        num_devices = _fitting_devices(settings)
-    length = settings.meta_episode_steps or tasks.max_steps
-    wanted = -(-settings.total_steps // (settings.num_tasks * length))
-    chunks_per_evaluation = max(1, min(LOGGED_PER_EVALUATION, wanted // settings.num_evaluations))
-    updates_per_chunk = max(1, wanted // (settings.num_evaluations * chunks_per_evaluation))
-    num_updates = -(-wanted // updates_per_chunk) * updates_per_chunk
-    config = UpdateConfig(
-        num_tasks=settings.num_tasks,
-        num_updates=num_updates,
-        discount_mode=settings.discount_mode,
-        meta_episode_steps=settings.meta_episode_steps,
-        normalize_observations=settings.normalize_observations,
-        num_devices=num_devices,
-        task_chunk=settings.task_chunk,
-    )
-    policy = make_policy(tasks, settings)
-    algorithm = make_algorithm(tasks, policy, settings, config)
-    plan = TrainingPlan(
-        num_updates=num_updates,
-        updates_per_chunk=updates_per_chunk,
-        chunks_per_evaluation=chunks_per_evaluation,
-    )
-    return Program(tasks, policy, algorithm, plan, num_devices)
-
-
-def _fitting_devices(settings: Settings) -> int:
-    parts = settings.minibatches if settings.algorithm == "ppo" else 1
-    return Devices(jax.local_device_count()).dividing(max(1, settings.num_tasks // parts)).count
-
-
-def make_policy(tasks: TaskDistribution, settings: Settings) -> Policy:
-    """The policy of these settings.
-
-    Args:
-        tasks: read for shapes alone.
-        settings: of which policy, memory, sizes and initial_log_std are read.
-
-    Raises:
-        ConfigurationError: a size is less than 1.
-    """
-    architecture = Architecture(
-        settings.embedding_size, settings.head_sizes, settings.initial_log_std
-    )
-    if settings.policy == "memoryless":
-        return memoryless_policy(tasks, architecture)
-    make = {"recurrent": recurrent_policy, "contextual": contextual_policy}[settings.policy]
-    return make(tasks, _make_memory(settings), architecture)
-
-
-def make_algorithm(
-    tasks: TaskDistribution, policy: Policy, settings: Settings, config: UpdateConfig
-) -> Algorithm:
-    """The algorithm of these settings.
-
-    Args:
-        tasks: p(M).
-        policy: what is trained.
-        settings: of which the algorithm, its structure and the schedules are read.
-        config: the static structure of an update.
-
-    Raises:
-        ConfigurationError: minibatches do not divide the tasks, or windows the meta-episode.
-    """
-    h = settings.hyperparameters()
-    if settings.algorithm == "a2c":
-        return a2c(tasks, policy, h, config, windows=settings.windows)
-    if settings.algorithm == "reinforce":
-        return reinforce(tasks, policy, h, config)
-    return ppo(tasks, policy, h, config, epochs=settings.epochs, minibatches=settings.minibatches)
-
-
-def _make_memory(settings: Settings) -> Memory:
-    return {"gru": gru}[settings.memory](settings.hidden_size)

@@ -15,7 +15,6 @@ from metarl_jax.schedules import Hyperparameters
 from metarl_jax.sharding import SPLIT, Devices
 from metarl_jax.types import Array, Key, PyTree
 
-
 ONE_DEVICE = Devices()
 
 

@@ -113,11 +113,7 @@ class Run:
 
     def evaluation(self) -> dict[str, Any]:
         """Runs the policy, as it is now, on the meta-test tasks."""
-        evaluation = self.evaluate(self.runner.state.learner.params)
-        return {
-            "meta_test_episode_returns": evaluation.episode_return_mean.tolist(),
-            "meta_test_total_return": evaluation.total_return_mean,
-        }
+        return self.evaluate(self.runner.state.learner.params).row()
 
     def record(self, row: dict[str, Any]) -> None:
         """Writes a row: to the file first, so that what fails later finds it there."""

@@ -5,14 +5,14 @@ import enum
 from collections.abc import Callable
 from typing import Protocol
 
-from metarl_jax.evaluation import Evaluation
+from metarl_jax.evaluation import Evaluation, PopulationEvaluation
 from metarl_jax.learner import TrainState, require_positive
 from metarl_jax.metrics_file import Row
 from metarl_jax.policy import PolicyParams
 from metarl_jax.types import ConfigurationError
 
-Evaluate = Callable[[PolicyParams], Evaluation]
-"""Runs a policy on a fixed set of meta-test tasks."""
+Evaluate = Callable[[PolicyParams], Evaluation | PopulationEvaluation]
+"""Runs a policy, or each of a population's, on a fixed set of meta-test tasks."""
 
 WALL_CLOCK_FIELDS = ("seconds", "env_steps_per_second")
 """Fields of a row that differ between two runs of the same settings; no other field does."""

@@ -57,6 +57,7 @@ FLOORS = (
         "run_loop",
         "training",
         "experiment",
+        "program",
         "registry",
         "report",
     ),

@@ -12,8 +12,8 @@ import pytest
 from command_line import BROKEN, SMALL, assert_refused, metarl, signalled
 from metarl_experiments.runs import load_config, load_tasks
 from metarl_jax.checkpoint import restore
-from metarl_jax.experiment import make_program
 from metarl_jax.fingerprint import host_leaves
+from metarl_jax.program import make_program
 from runs import rows_of
 
 PPO = ["--algorithm", "ppo", "--epochs", "2", "--minibatches", "2"]

@@ -13,7 +13,7 @@ import pytest
 
 from command_line import assert_well_put
 from metarl_envs.goal_grid import GoalGridTask, goal_grid
-from metarl_experiments import train
+from metarl_experiments import evaluate, train
 from metarl_experiments.evaluate import (
     META_TEST_SEED,
     EvaluateOptions,
@@ -35,7 +35,7 @@ from metarl_jax import (
     recurrent_policy,
 )
 from metarl_jax.checkpoint import restore, steps
-from metarl_jax.experiment import make_program
+from metarl_jax.program import make_program
 
 TASKS = goal_grid(size=3, episode_length=3, num_episodes=3)
 POLICY = recurrent_policy(TASKS, gru(4), Architecture(embedding_size=4))
@@ -55,7 +55,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     """A small run, trained and evaluated; not drawn, which would take as long again."""
     folder = tmp_path_factory.mktemp("runs") / "grid"
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(train, "draw_run", lambda *_: [])
+        patched.setattr(evaluate, "draw_run", lambda *_: [])
         assert train.train_command([*TRAIN, "--out", str(folder)]) == 0
     assert steps(folder / "checkpoints") == [LAST, FIRST]
     return folder

@@ -12,15 +12,9 @@ import optax
 import pytest
 
 from instruments import assert_same, noise_like, random_experience, random_params, random_state
-from metarl_jax.experiment import (
-    LOGGED_PER_EVALUATION,
-    Experiment,
-    Program,
-    Settings,
-    make_policy,
-    make_program,
-)
+from metarl_jax.experiment import Experiment, Settings
 from metarl_jax.learner import TrainState
+from metarl_jax.program import LOGGED_PER_EVALUATION, Program, make_policy, make_program
 from metarl_jax.registry import experiment_names, load_experiment
 from probes import counter, revealed_target, tiny_bandit
 

@@ -18,9 +18,10 @@ from metarl_experiments.measures import MEASURES, measure
 from metarl_experiments.pictures import find_baselines
 from metarl_experiments.runs import RunConfig, create_run
 from metarl_jax.distributions import Categorical
-from metarl_jax.experiment import Settings, make_program
+from metarl_jax.experiment import Settings
 from metarl_jax.memory import unroll_by_steps
 from metarl_jax.policy import Policy, PolicyOutput
+from metarl_jax.program import make_program
 from metarl_jax.types import Array, Experience, PyTree
 
 NOON = SimpleNamespace(now=lambda: datetime.datetime(2026, 1, 1, 12))

@@ -1,4 +1,4 @@
-"""The command line: `metarl train | evaluate | list | doctor`."""
+"""The command line: `metarl train | sweep | evaluate | list | doctor`."""
 
 import difflib
 import sys
@@ -11,6 +11,7 @@ usage: metarl COMMAND ...
 
   train NAME [options]      meta-train, evaluate on meta-test tasks, draw; --help shows the options
   train --resume RUN        go on with a run that was stopped
+  sweep NAME --over S=V,V   train an agent for each value of a numeric setting, in one program
   evaluate RUN [options]    evaluate a run's last checkpoint on meta-test tasks
   list                      the presets that are installed
   doctor                    versions, devices, physics: is everything in place?
@@ -53,6 +54,10 @@ def _command(name: str) -> Callable[[Sequence[str]], int]:
         from metarl_experiments.train import train_command
 
         return train_command
+    if name == "sweep":
+        from metarl_experiments.train import sweep_command
+
+        return sweep_command
     if name == "evaluate":
         from metarl_experiments.evaluate import evaluate_command
 
@@ -65,7 +70,7 @@ def _command(name: str) -> Callable[[Sequence[str]], int]:
         from metarl_experiments.inspection import doctor_command
 
         return doctor_command
-    commands = ("train", "evaluate", "list", "doctor")
+    commands = ("train", "sweep", "evaluate", "list", "doctor")
     near = difflib.get_close_matches(name, commands, n=1, cutoff=0.3)
     hint = f"did you mean {near[0]}?" if near else "`metarl --help` shows them."
     raise ConfigurationError(

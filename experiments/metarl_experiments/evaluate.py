@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,10 @@ from metarl_experiments.pictures import draw_run
 from metarl_experiments.runs import RunConfig, load_config, load_tasks
 from metarl_jax.checkpoint import restore
 from metarl_jax.evaluation import Evaluation, make_evaluator, meta_test_tasks
-from metarl_jax.experiment import Program, make_program
 from metarl_jax.learner import TrainState, require_positive, require_seed
 from metarl_jax.metrics_file import jsonable, write_whole
+from metarl_jax.policy import PolicyParams
+from metarl_jax.program import Program, make_program
 from metarl_jax.types import ConfigurationError
 
 META_TEST_SEED = 2_147_483_629
@@ -75,16 +76,38 @@ def evaluate_command(arguments: Sequence[str]) -> int:
     options = tyro.cli(EvaluateOptions, prog="metarl evaluate", args=list(arguments))
     config = load_config(options.run)
     _, tasks = load_tasks(config)
-    program = make_program(tasks, config.settings)
-    template = jax.eval_shape(program.algorithm.init, jax.random.key(config.settings.seed))
+    program = make_program(tasks, config.settings, sweep=config.sweep)
+    template = jax.eval_shape(program.algorithm.init, program.key)
     restored = restore(options.run / "checkpoints", template, options.step)
     for reason in restored.passed_over:
         print(f"metarl: passed over: {reason}", file=sys.stderr)
-    record = evaluate_run(options, config, program, restored.state)
-    print_evaluation(record)
-    if options.label == "evaluation":
-        draw_run(options.run, config, program, restored.state.learner.params)
+    conclude(options, config, program, restored.state)
     return 0
+
+
+def conclude(
+    options: EvaluateOptions, config: RunConfig, program: Program, state: TrainState
+) -> list[Path]:
+    """Evaluates a run or a population, prints the result and draws it.
+
+    Args:
+        options: which question is asked of it; pictures are drawn of the plain one alone.
+        config: the run's.
+        program: the run's.
+        state: the train state of the checkpoint.
+
+    Returns:
+        The pictures' paths.
+    """
+    plain = options.label == "evaluation"
+    if program.is_population:
+        from metarl_experiments import populations
+
+        record = populations.evaluate_population(options, config, program, state)
+        populations.print_population(record)
+        return populations.draw_population(options.run, config, record) if plain else []
+    print_evaluation(evaluate_run(options, config, program, state))
+    return draw_run(options.run, config, program, state.learner.params) if plain else []
 
 
 def evaluate_run(
@@ -102,13 +125,23 @@ def evaluate_run(
         What LABEL.json holds.
     """
     params = state.learner.params
+    evaluation = evaluator_of(options, config, program)(params)
+    record = evaluation_record(evaluation, options, config, program, int(state.update))
+    if options.label == "evaluation":
+        from metarl_experiments.measures import measure  # imports the families, which takes seconds
+
+        record["measures"] = measure(program, params, jax.random.key(MEASURE_SEED))
+    write_evaluation(options, record, evaluation.episode_returns)
+    return record
+
+
+def evaluator_of(
+    options: EvaluateOptions, config: RunConfig, program: Program
+) -> Callable[[PolicyParams], Evaluation]:
+    """The evaluation that is asked for, as a function of a policy's parameters."""
     tasks_key, actors_key = jax.random.split(jax.random.key(META_TEST_SEED))
-    meta_test = meta_test_tasks(
-        program.tasks,
-        tasks_key,
-        options.tasks or config.settings.final_evaluation_tasks,
-        options.split,
-    )
+    num_tasks = options.tasks or config.settings.final_evaluation_tasks
+    meta_test = meta_test_tasks(program.tasks, tasks_key, num_tasks, options.split)
     evaluator = make_evaluator(
         program.tasks,
         program.policy,
@@ -117,16 +150,21 @@ def evaluate_run(
         ablate_memory=options.ablate_memory,
         num_devices=program.num_devices,
     )
-    evaluation = evaluator(params, meta_test, jax.random.fold_in(actors_key, options.seed))
-    record = evaluation_record(evaluation, options, config, program, int(state.update))
-    if options.label == "evaluation":
-        from metarl_experiments.measures import measure  # imports the families, which takes seconds
+    key = jax.random.fold_in(actors_key, options.seed)
+    return lambda params: evaluator(params, meta_test, key)
 
-        record["measures"] = measure(program, params, jax.random.key(MEASURE_SEED))
-    place, returns = options.run / options.label, evaluation.episode_returns
+
+def write_evaluation(
+    options: EvaluateOptions, record: Mapping[str, Any], episode_returns: np.ndarray
+) -> None:
+    """Writes LABEL.npz and, last and whole, LABEL.json: where it stands, the evaluation was done.
+
+    Raises:
+        ConfigurationError: the run's folder cannot be written.
+    """
+    place = options.run / options.label
     try:
-        np.savez_compressed(place.with_name(f"{place.name}.npz"), episode_returns=returns)
-        # Last and whole: where it stands, the evaluation was done.
+        np.savez_compressed(place.with_name(f"{place.name}.npz"), episode_returns=episode_returns)
         text = json.dumps(jsonable(record), indent=2) + "\n"
         write_whole(place.with_name(f"{place.name}.json"), text)
     except OSError as error:
@@ -134,7 +172,6 @@ def evaluate_run(
             f"expected a run's folder that can be written, got {options.run}: {error.strerror}; "
             "make room or give yourself the right to write there."
         ) from error
-    return record
 
 
 def evaluation_record(

@@ -8,7 +8,7 @@ from typing import Any
 
 import tyro
 
-from metarl_jax.experiment import Experiment, Settings
+from metarl_jax.experiment import NO_SWEEP, Experiment, Settings, Sweep
 from metarl_jax.learner import require_positive
 from metarl_jax.types import ConfigurationError
 
@@ -36,16 +36,29 @@ class RunOptions:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class SweepFlags(RunOptions):
+    """Meta-train an agent for each value of a numeric setting, in one program, and compare them.
+
+    Attributes:
+        over: SETTING=VALUE,VALUE,...; given twice, every combination is trained.
+    """
+
+    over: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class TrainOptions(RunOptions):
     """All that `metarl train` was told.
 
     Attributes:
         family: arguments of the task family, a dataclass made by `family_options`.
         settings: how it is learned.
+        sweep: the hyper-parameters, and the values of each, that agents differ in.
     """
 
     family: Any = None
     settings: Settings = Settings()
+    sweep: Sweep = dataclasses.field(default_factory=lambda: NO_SWEEP)
 
 
 def parse_train_options(experiment: Experiment, arguments: Sequence[str]) -> TrainOptions:
@@ -60,6 +73,26 @@ def parse_train_options(experiment: Experiment, arguments: Sequence[str]) -> Tra
     Raises:
         ConfigurationError: a setting would do nothing under the others.
     """
+    return _parse(experiment, arguments, RunOptions, "train")
+
+
+def parse_sweep_options(experiment: Experiment, arguments: Sequence[str]) -> TrainOptions:
+    """Reads the flags of `metarl sweep NAME`: those of `metarl train NAME`, and `--over`.
+
+    Args:
+        experiment: the preset.
+        arguments: those after its name.
+
+    Raises:
+        ConfigurationError: `--over` is missing or no SETTING=VALUE,VALUE, or a setting would do
+            nothing under the others.
+    """
+    return _parse(experiment, arguments, SweepFlags, "sweep")
+
+
+def _parse(
+    experiment: Experiment, arguments: Sequence[str], base: type[RunOptions], command: str
+) -> TrainOptions:
     settings = experiment.settings_for(_asked_algorithm(experiment, arguments))
     family = family_options(experiment.family, experiment.arguments)
     flags = dataclasses.make_dataclass(
@@ -68,18 +101,50 @@ def parse_train_options(experiment: Experiment, arguments: Sequence[str]) -> Tra
             ("family", type(family), dataclasses.field(default=family)),
             ("settings", tyro.conf.OmitArgPrefixes[Settings], dataclasses.field(default=settings)),
         ],
-        bases=(RunOptions,),
+        bases=(base,),
         frozen=True,
         kw_only=True,
     )
-    flags.__doc__ = RunOptions.__doc__
-    parsed: Any = tyro.cli(flags, prog=f"metarl train {experiment.name}", args=list(arguments))
+    flags.__doc__ = base.__doc__
+    parsed: Any = tyro.cli(flags, prog=f"metarl {command} {experiment.name}", args=list(arguments))
     if idle := parsed.settings.idle_changes(settings):
         raise ConfigurationError(
             f"expected settings that are read, got some that would do nothing: {'; '.join(idle)}; "
             "leave them out."
         )
-    return TrainOptions(**{f.name: getattr(parsed, f.name) for f in dataclasses.fields(parsed)})
+    given: dict[str, Any] = {f.name: getattr(parsed, f.name) for f in dataclasses.fields(parsed)}
+    sweep = read_sweep(given.pop("over", None))
+    return TrainOptions(**given, sweep=sweep)
+
+
+def read_sweep(over: Sequence[str] | None) -> Sweep:
+    """What `--over SETTING=VALUE,VALUE` asks for, given once or more; None: not a sweep.
+
+    Raises:
+        ConfigurationError: it has another form, or names a setting or a value twice.
+    """
+    if over is None:
+        return NO_SWEEP
+    sweep: dict[str, tuple[float, ...]] = {}
+    for text in over:
+        name, _, listed = text.partition("=")
+        name = name.strip().removeprefix("--").replace("-", "_")
+        try:
+            values = tuple(float(value) for value in listed.split(","))
+        except ValueError:
+            values = ()
+        if not values or len(set(values)) < len(values) or name in sweep:
+            raise ConfigurationError(
+                "expected --over SETTING=VALUE,VALUE,... with numbers that differ, and each "
+                f"setting once, got {text!r}; for instance --over learning_rate=1e-4,1e-3."
+            )
+        sweep[name] = values
+    if not sweep:
+        raise ConfigurationError(
+            "expected what the sweep is over, got no --over; for instance "
+            "--over learning_rate=1e-4,1e-3."
+        )
+    return sweep
 
 
 def family_options(family: Callable[..., Any], changes: dict[str, Any] | Any) -> Any:

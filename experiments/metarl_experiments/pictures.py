@@ -7,8 +7,8 @@ from typing import Any
 import jax
 
 from metarl_experiments.runs import RunConfig, load_config
-from metarl_jax.experiment import Program
 from metarl_jax.metrics_file import read_rows
+from metarl_jax.program import Program
 from metarl_jax.report.behaviour import collect_behaviour
 from metarl_jax.report.figures import adaptation_figure, learning_figure
 from metarl_jax.report.panels import behaviour_figure

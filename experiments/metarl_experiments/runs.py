@@ -19,7 +19,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from metarl_jax.experiment import Experiment, Settings
+from metarl_jax.experiment import NO_SWEEP, Experiment, Settings, Sweep
 from metarl_jax.machine import usable_cores
 from metarl_jax.registry import load_experiment
 from metarl_jax.tasks import TaskDistribution
@@ -39,11 +39,13 @@ class RunConfig:
         experiment: the name it was found by.
         family: arguments of the task family.
         settings: how it is learned.
+        sweep: the hyper-parameters, and the values of each, that its agents differ in.
     """
 
     experiment: str
     family: Mapping[str, Any]
     settings: Settings
+    sweep: Sweep = dataclasses.field(default_factory=lambda: NO_SWEEP)
 
 
 def default_folder(name: str) -> Path:
@@ -97,11 +99,16 @@ def load_config(folder: Path) -> RunConfig:
         ) from error
     where = folder / "config.json"
     config = _record(RunConfig, raw, where)
-    settings = _record(Settings, config["settings"], where)
+    settings: Any = _record(Settings, config["settings"], where)
     settings = {k: tuple(v) if isinstance(v, list) else v for k, v in settings.items()}
     try:
-        return RunConfig(str(config["experiment"]), dict(config["family"]), Settings(**settings))
-    except (TypeError, ValueError) as error:
+        return RunConfig(
+            str(config["experiment"]),
+            dict(config["family"]),
+            Settings(**settings),
+            {name: tuple(values) for name, values in config["sweep"].items()},
+        )
+    except (AttributeError, TypeError, ValueError) as error:
         raise ConfigurationError(
             f"{where}: expected values as `metarl train` writes them, got: {error}"
         ) from error

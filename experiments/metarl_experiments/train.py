@@ -1,7 +1,7 @@
 """`metarl train`: from a preset's name to a run's folder."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from signal import SIGINT
 from typing import Any
@@ -10,9 +10,13 @@ import jax
 import numpy as np
 import tyro
 
-from metarl_experiments.evaluate import EvaluateOptions, evaluate_run, print_evaluation
-from metarl_experiments.options import RunOptions, parse_train_options
-from metarl_experiments.pictures import draw_run
+from metarl_experiments.evaluate import EvaluateOptions, conclude
+from metarl_experiments.options import (
+    RunOptions,
+    TrainOptions,
+    parse_sweep_options,
+    parse_train_options,
+)
 from metarl_experiments.runs import (
     RunConfig,
     create_run,
@@ -22,14 +26,16 @@ from metarl_experiments.runs import (
     make_tasks,
 )
 from metarl_jax.conformance import check_task_distribution
-from metarl_jax.evaluation import Evaluation, make_evaluator, meta_test_tasks
-from metarl_jax.experiment import Program, make_program
+from metarl_jax.evaluation import PopulationEvaluation, make_evaluator, meta_test_tasks
 from metarl_jax.learner import TrainState
 from metarl_jax.policy import PolicyParams
+from metarl_jax.population import member
+from metarl_jax.program import Program, make_program
 from metarl_jax.registry import load_experiment
 from metarl_jax.report.console import Console
 from metarl_jax.signals import Stopped, stops_raise
 from metarl_jax.training import ExitCode, train
+from metarl_jax.training_plan import Evaluate
 from metarl_jax.types import ConfigurationError
 
 USAGE = """\
@@ -38,6 +44,14 @@ usage: metarl train NAME [options]
 
 `metarl list` shows the presets, `metarl train NAME --help` the options of one."""
 
+SWEEP_USAGE = """\
+usage: metarl sweep NAME --over SETTING=VALUE,VALUE,... [--over ...] [options]
+
+Trains an agent for each value (each combination, where --over is given twice) of a numeric setting
+in one program; `metarl train NAME --help` shows the options. A sweep that was stopped goes on with
+`metarl train --resume RUN`."""
+
+EXIT_BAD_INPUT = 2
 VALIDATION_SEED = 2_147_483_563
 """Of the tasks of the evaluations during training; the final evaluation draws others."""
 
@@ -78,30 +92,44 @@ def train_command(arguments: Sequence[str]) -> int:
             "expected `metarl train NAME [options]`, the name before the options, got no name; "
             "`metarl list` shows the presets."
         )
-    return _begin(arguments[0], arguments[1:])
+    options = parse_train_options(load_experiment(arguments[0]), arguments[1:])
+    return _begin(arguments[0], options, ["train", *arguments])
 
 
-def _begin(name: str, arguments: Sequence[str]) -> int:
+def sweep_command(arguments: Sequence[str]) -> int:
+    """`train_command` over hyper-parameters: one agent for each combination and each seed."""
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(SWEEP_USAGE)
+        return 0 if arguments else EXIT_BAD_INPUT
+    if arguments[0].startswith("-"):
+        raise ConfigurationError(
+            "expected `metarl sweep NAME --over SETTING=VALUE,VALUE [options]`, the name before "
+            "the options, got no name; `metarl list` shows the presets."
+        )
+    options = parse_sweep_options(load_experiment(arguments[0]), arguments[1:])
+    return _begin(arguments[0], options, ["sweep", *arguments])
+
+
+def _begin(name: str, options: TrainOptions, command_line: Sequence[str]) -> int:
     experiment = load_experiment(name)
-    options = parse_train_options(experiment, arguments)
     family = dataclasses.asdict(options.family)
     tasks = make_tasks(experiment, family)
     check_task_distribution(tasks)  # first: a sampler that changes must be seen to do so
-    program = make_program(tasks, options.settings, options.devices)
+    program = make_program(tasks, options.settings, options.devices, options.sweep)
     place, _, attribute = name.rpartition(":")
     if place.endswith(".py"):  # so that the run can be evaluated from any folder
         name = f"{Path(place).absolute()}:{attribute}"
-    config = RunConfig(name, family, options.settings)
+    config = RunConfig(name, family, options.settings, options.sweep)
     folder = options.out or default_folder(name)
     loggers = _loggers(folder, config, options)  # first: a missing extra leaves no run behind
-    create_run(folder, config, ["train", name, *arguments])
+    create_run(folder, config, command_line)
     return _run(folder, config, program, loggers, resume=False)
 
 
 def _resume(options: ResumeOptions) -> int:
     config = load_config(options.resume)
     _, tasks = load_tasks(config)
-    program = make_program(tasks, config.settings, options.devices)
+    program = make_program(tasks, config.settings, options.devices, config.sweep)
     loggers = _loggers(options.resume, config, options)
     return _run(options.resume, config, program, loggers, resume=True)
 
@@ -109,7 +137,6 @@ def _resume(options: ResumeOptions) -> int:
 def _run(
     folder: Path, config: RunConfig, program: Program, loggers: list[Any], *, resume: bool
 ) -> int:
-    key = jax.random.key(config.settings.seed)
     console = Console()
     console.start(_header(folder, config, program))
     try:
@@ -118,7 +145,7 @@ def _run(
             _validation(program, config.settings.evaluation_tasks),
             program.plan,
             folder=folder,
-            key=key,
+            key=program.key,
             reporter=console,
             loggers=loggers,
             resume_from="latest" if resume else None,
@@ -140,8 +167,7 @@ def _conclude(folder: Path, config: RunConfig, program: Program, state: TrainSta
     """Evaluates and draws a run that has been trained."""
     try:
         with stops_raise():
-            print_evaluation(evaluate_run(EvaluateOptions(run=folder), config, program, state))
-            for picture in draw_run(folder, config, program, state.learner.params):
+            for picture in conclude(EvaluateOptions(run=folder), config, program, state):
                 print(f"  {picture}")
     except Stopped as stopped:
         print(f"stopped by {stopped} before all of the evaluation was done.")
@@ -149,25 +175,34 @@ def _conclude(folder: Path, config: RunConfig, program: Program, state: TrainSta
     return ExitCode.FINISHED
 
 
-def _validation(program: Program, num_tasks: int) -> Callable[[PolicyParams], Evaluation]:
+def _validation(program: Program, num_tasks: int) -> Evaluate:
     """The evaluation that is shown during training: fixed tasks, fixed keys."""
     tasks_key, actors_key = jax.random.split(jax.random.key(VALIDATION_SEED))
     meta_test = meta_test_tasks(program.tasks, tasks_key, num_tasks)
     evaluator = make_evaluator(program.tasks, program.policy, num_devices=program.num_devices)
+
+    def each(params: PolicyParams) -> PopulationEvaluation:
+        agents = [member(params, i) for i in range(len(program.agents))]
+        return PopulationEvaluation(tuple(evaluator(x, meta_test, actors_key) for x in agents))
+
+    if program.is_population:
+        return each
     return lambda params: evaluator(params, meta_test, actors_key)
 
 
 def _header(folder: Path, config: RunConfig, program: Program) -> dict[str, str]:
     settings, tasks = config.settings, program.tasks
-    shapes = jax.eval_shape(program.algorithm.init, jax.random.key(0))
-    weights = sum(int(np.prod(x.shape)) for x in jax.tree.leaves(shapes.learner.params.weights))
+    shapes: Any = jax.eval_shape(program.policy.init, jax.random.key(0))
+    weights = sum(int(np.prod(x.shape)) for x in jax.tree.leaves(shapes.weights))
     memory = (
         "" if settings.policy == "memoryless" else f", {settings.memory} {settings.hidden_size}"
     )
     episodes = settings.meta_episode_steps or f"{tasks.num_episodes} × {tasks.episode_length}"
     device = jax.devices()[0]
+    agents = {"agents": _agents(config, program)} if program.is_population else {}
     return {
         "task family": config.experiment,
+        **agents,
         "policy": f"{settings.policy}{memory}, {weights:,} parameters",
         "algorithm": settings.algorithm,
         "an update": f"{settings.num_tasks} tasks × {episodes} steps "
@@ -176,6 +211,12 @@ def _header(folder: Path, config: RunConfig, program: Program) -> dict[str, str]
         "device": f"{program.num_devices} × {device.device_kind} ({device.platform}), float32",
         "folder": str(folder),
     }
+
+
+def _agents(config: RunConfig, program: Program) -> str:
+    seeds = f"{config.settings.num_seeds} seeds" * (config.settings.num_seeds > 1)
+    swept = [f"{len(values)} values of {name}" for name, values in config.sweep.items()]
+    return f"{len(program.agents)} in one program: {' × '.join([*swept, *filter(None, [seeds])])}"
 
 
 def _loggers(folder: Path, config: RunConfig, options: RunOptions | ResumeOptions) -> list[Any]:

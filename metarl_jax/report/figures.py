@@ -31,8 +31,6 @@ LEVEL_LOOKS = {
     "task told": (style.GREEN, style.DOTTED),
     "no memory": (style.VERMILION, style.DOTTED),
 }
-FEW_EPISODES = 12
-"""Up to so many episodes are drawn as points with bars; more as a line in a band."""
 
 
 def learning_figure(
@@ -180,7 +178,7 @@ def adaptation_figure(
     labels = [_adaptation_curve(axes, record) for record in records]
     drawn = {record["policy"] for record in records}
     labels += _reference_curves(axes, references, len(evaluation["episode_return_mean"]), drawn)
-    _episode_axis(axes, len(evaluation["episode_return_mean"]))
+    style.episode_axis(axes, len(evaluation["episode_return_mean"]))
     style.label_beside(axes, labels, line_height=0.055)
     return figure
 
@@ -199,22 +197,7 @@ def _adaptation_curve(axes: "Axes", evaluation: Mapping[str, Any]) -> Label:
     half_width = np.array(evaluation["episode_return_ci95"], np.float64)  # [E], NaN for one task
     episodes = np.arange(1, len(mean) + 1)
     colour = style.POLICY_COLOURS.get(evaluation["policy"], style.PURPLE)
-    if len(mean) <= FEW_EPISODES:
-        axes.errorbar(
-            episodes,
-            mean,
-            half_width,
-            color=colour,
-            linewidth=1.8,
-            marker="o",
-            markersize=5,
-            capsize=3,
-        )
-    else:
-        axes.plot(episodes, mean, color=colour, linewidth=1.6)
-        axes.fill_between(
-            episodes, mean - half_width, mean + half_width, color=colour, alpha=0.22, linewidth=0
-        )
+    style.curve_with_interval(axes, episodes, mean, half_width, colour)
     return Label(mean[-1], f"{evaluation['policy']}: {quantity(mean[-1])}", colour)
 
 
@@ -241,11 +224,3 @@ def _reference_curves(
     }
     means = {name: total and total / num_episodes for name, total in totals.items()}
     return labels + _levels(axes, means)
-
-
-def _episode_axis(axes: "Axes", num_episodes: int) -> None:
-    if num_episodes <= FEW_EPISODES:
-        axes.set_xticks(range(1, num_episodes + 1))
-        axes.set_xlim(0.7, num_episodes + 0.3)
-    else:
-        axes.set_xlim(1, num_episodes)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from metarl_jax.report.units import round_count
 
 if TYPE_CHECKING:
+    import numpy as np
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -23,6 +24,8 @@ DASHED, DOTTED = (0, (5, 2.5)), (0, (1, 2))
 LABEL_SIZE = 9.0
 """Points, for whatever is written beside a line."""
 DPI = 160
+FEW_EPISODES = 12
+"""Up to so many episodes are drawn as points with bars; more as a line in a band."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,6 +90,29 @@ def step_axis(axes: "Axes", last_step: float) -> None:
     axes.xaxis.set_major_formatter(lambda value, _: round_count(value))
     axes.set_xlim(0, 1.02 * max(last_step, 1))
     axes.set_xlabel("environment steps")
+
+
+def episode_axis(axes: "Axes", num_episodes: int) -> None:
+    """Ticks at every episode where they are few."""
+    if num_episodes <= FEW_EPISODES:
+        axes.set_xticks(range(1, num_episodes + 1))
+        axes.set_xlim(0.7, num_episodes + 0.3)
+    else:
+        axes.set_xlim(1, num_episodes)
+
+
+def curve_with_interval(
+    axes: "Axes", x: "np.ndarray", mean: "np.ndarray", half_width: "np.ndarray", colour: str
+) -> None:
+    """Points with bars, or a line in a band where the points are many. Arrays are [E]."""
+    if len(mean) <= FEW_EPISODES:
+        axes.errorbar(
+            x, mean, half_width, color=colour, linewidth=1.8, marker="o", markersize=5, capsize=3
+        )
+    else:
+        axes.plot(x, mean, color=colour, linewidth=1.6)
+        low, high = mean - half_width, mean + half_width
+        axes.fill_between(x, low, high, color=colour, alpha=0.22, linewidth=0)
 
 
 def label_beside(axes: "Axes", labels: Sequence[Label], *, line_height: float = 0.062) -> None:

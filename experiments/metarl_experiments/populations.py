@@ -1,0 +1,124 @@
+"""The end of a run of several agents: each evaluated, and what they come to per swept value."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from metarl_experiments.evaluate import (
+    EvaluateOptions,
+    evaluation_record,
+    evaluator_of,
+    write_evaluation,
+)
+from metarl_experiments.runs import RunConfig
+from metarl_jax.evaluation import Evaluation, seeds_half_width
+from metarl_jax.experiment import sweep_points
+from metarl_jax.learner import TrainState
+from metarl_jax.metrics_file import read_rows
+from metarl_jax.population import member
+from metarl_jax.program import Program
+from metarl_jax.report.population import adaptation_figure, learning_figure, sweep_figure
+from metarl_jax.report.style import save_figure
+
+
+def evaluate_population(
+    options: EvaluateOptions, config: RunConfig, program: Program, state: TrainState
+) -> dict[str, Any]:
+    """Evaluates every agent on the same meta-test tasks; writes LABEL.npz and LABEL.json.
+
+    Args:
+        options: which question is asked of each.
+        config: the run's.
+        program: the run's.
+        state: of all agents, leading axis [S].
+
+    Returns:
+        What LABEL.json holds: what was asked, and a list of `points`, one for each combination of
+        swept values, with means over its agents and, where these are several, 95% intervals.
+    """
+    evaluator = evaluator_of(options, config, program)
+    params = state.learner.params
+    each = [evaluator(member(params, i)) for i in range(len(program.agents))]
+    asked = evaluation_record(each[0], options, config, program, int(state.update[0]))
+    record = {name: value for name, value in asked.items() if "return" not in name}
+    record["points"] = _points(config, each)
+    write_evaluation(options, record, np.stack([e.episode_returns for e in each]))
+    return record
+
+
+def _points(config: RunConfig, each: list[Evaluation]) -> list[dict[str, Any]]:
+    num_seeds = config.settings.num_seeds
+    return [
+        _point(values, list(range(i * num_seeds, (i + 1) * num_seeds)), config, each)
+        for i, values in enumerate(sweep_points(config.sweep))
+    ]
+
+
+def _point(
+    values: dict[str, float], agents: list[int], config: RunConfig, each: list[Evaluation]
+) -> dict[str, Any]:
+    curves = np.stack([each[i].episode_return_mean for i in agents])  # [seeds, E]
+    totals = np.array([each[i].total_return_mean for i in agents])  # [seeds]
+    return {
+        "values": values,
+        "seeds": list(range(config.settings.seed, config.settings.seed + len(agents))),
+        "agents": agents,
+        "episode_return_mean": curves.mean(axis=0).tolist(),
+        "episode_return_ci95": seeds_half_width(curves).tolist(),
+        "total_return_mean": float(totals.mean()),
+        "total_return_ci95": float(seeds_half_width(totals)),
+        "total_return_of_agents": totals.tolist(),
+    }
+
+
+def print_population(record: dict[str, Any]) -> None:
+    """One line for each point."""
+    points = record["points"]
+    names = list(points[0]["values"])
+    last = len(points[0]["episode_return_mean"])
+    table = Table(*names, "agents", box=None)
+    for column in dict.fromkeys(("episode 1", f"episode {last}", "total")):
+        table.add_column(column, justify="right")
+    for point in points:
+        means, widths = point["episode_return_mean"], point["episode_return_ci95"]
+        shown = [(means[i], widths[i]) for i in sorted({0, last - 1})]
+        shown.append((point["total_return_mean"], point["total_return_ci95"]))
+        cells = [f"{mean:.4f}" + (f" ± {w:.4f}" if np.isfinite(w) else "") for mean, w in shown]
+        table.add_row(
+            *(f"{value:g}" for value in point["values"].values()),
+            str(len(point["agents"])),
+            *cells,
+        )
+    several = len(points[0]["agents"]) > 1
+    print(
+        f"{record['num_tasks']:,} meta-test tasks for each agent"
+        + (", means over agents with 95% intervals:" if several else ":")
+    )
+    Console(highlight=False).print(table)
+
+
+def draw_population(folder: Path, config: RunConfig, record: dict[str, Any]) -> list[Path]:
+    """Draws learning and adaptation of every point, and a sweep's outcome.
+
+    Args:
+        folder: the run's, with metrics.jsonl.
+        config: the run's.
+        record: of `evaluate_population`.
+
+    Returns:
+        The pictures' paths.
+    """
+    title = f"{config.experiment.rpartition(':')[2]}, {config.settings.policy} policy"
+    points = record["points"]
+    figures = {
+        "learning.png": learning_figure(read_rows(folder / "metrics.jsonl"), points, title=title),
+        "adaptation.png": adaptation_figure(points, title=title),
+    }
+    if config.sweep:
+        figures["sweep.png"] = sweep_figure(points, title=title)
+    for name, figure in figures.items():
+        save_figure(figure, folder / name)
+    return [folder / name for name in figures]

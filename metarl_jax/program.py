@@ -1,0 +1,161 @@
+"""What an experiment comes to: its policy, its algorithm and a plan, put together from settings."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from metarl_jax.algorithms import a2c, ppo, reinforce
+from metarl_jax.experiment import NO_SWEEP, Settings, Sweep, agents_of
+from metarl_jax.learner import Algorithm, UpdateConfig
+from metarl_jax.memory import Memory, gru
+from metarl_jax.policy import (
+    Architecture,
+    Policy,
+    contextual_policy,
+    memoryless_policy,
+    recurrent_policy,
+)
+from metarl_jax.population import population
+from metarl_jax.sharding import Devices
+from metarl_jax.tasks import TaskDistribution
+from metarl_jax.training_plan import TrainingPlan
+from metarl_jax.types import Key
+
+
+class Program(NamedTuple):
+    """What an experiment comes to, ready to compile."""
+
+    tasks: TaskDistribution
+    policy: Policy
+    algorithm: Algorithm  # of one agent, or of a population
+    plan: TrainingPlan
+    num_devices: int
+    agents: tuple[Settings, ...]
+
+    @property
+    def is_population(self) -> bool:
+        """Whether the train state has a leading axis of agents."""
+        return len(self.agents) > 1
+
+    @property
+    def key(self) -> Key:
+        """Of the first train state: [], or [S] for S agents."""
+        if not self.is_population:
+            return jax.random.key(self.agents[0].seed)
+        return jax.vmap(jax.random.key)(np.array([a.seed for a in self.agents], np.uint32))
+
+
+LOGGED_PER_EVALUATION = 5
+"""Rows of metrics from one evaluation to the next, where there are updates enough."""
+
+
+def make_program(
+    tasks: TaskDistribution,
+    settings: Settings,
+    num_devices: int | None = None,
+    sweep: Sweep = NO_SWEEP,
+) -> Program:
+    """Puts the pieces together; nothing is compiled yet.
+
+    Args:
+        tasks: p(M).
+        settings: how it is learned.
+        num_devices: over which the tasks are split; None: as many as this process has and divide
+            them evenly. Several agents are split instead, where two or more devices divide them.
+        sweep: of hyper-parameters, one agent for each combination of values and each seed.
+
+    Returns:
+        The program: policy, algorithm, and a plan of as many updates as take `total_steps`.
+
+    Raises:
+        ConfigurationError: the settings do not fit each other or the tasks.
+    """
+    agents = agents_of(settings, sweep)
+    agents_on, tasks_on = _devices(settings, len(agents), num_devices)
+    plan = _plan(tasks, settings)
+    config = UpdateConfig(
+        num_tasks=settings.num_tasks,
+        num_updates=plan.num_updates,
+        discount_mode=settings.discount_mode,
+        meta_episode_steps=settings.meta_episode_steps,
+        normalize_observations=settings.normalize_observations,
+        num_devices=tasks_on.count,
+        task_chunk=settings.task_chunk,
+    )
+    policy = make_policy(tasks, settings)
+    algorithm = make_algorithm(tasks, policy, agents[0], config)
+    if len(agents) > 1:
+        knots = [agent.hyperparameters() for agent in agents]
+        algorithm = population(algorithm, agents_on, jax.tree.map(lambda *k: jnp.stack(k), *knots))
+    return Program(tasks, policy, algorithm, plan, max(agents_on.count, tasks_on.count), agents)
+
+
+def _plan(tasks: TaskDistribution, settings: Settings) -> TrainingPlan:
+    length = settings.meta_episode_steps or tasks.max_steps
+    wanted = -(-settings.total_steps // (settings.num_tasks * length))
+    chunks_per_evaluation = max(1, min(LOGGED_PER_EVALUATION, wanted // settings.num_evaluations))
+    updates_per_chunk = max(1, wanted // (settings.num_evaluations * chunks_per_evaluation))
+    return TrainingPlan(
+        num_updates=-(-wanted // updates_per_chunk) * updates_per_chunk,
+        updates_per_chunk=updates_per_chunk,
+        chunks_per_evaluation=chunks_per_evaluation,
+    )
+
+
+def _devices(settings: Settings, num_agents: int, asked: int | None) -> tuple[Devices, Devices]:
+    """Those the agents are split over, and those that the tasks of each are."""
+    all_devices = Devices(jax.local_device_count() if asked is None else asked)
+    agents_on = all_devices.dividing(num_agents)
+    if agents_on.count > 1:
+        return agents_on, Devices()
+    if asked is not None:
+        return agents_on, all_devices
+    parts = settings.minibatches if settings.algorithm == "ppo" else 1
+    return agents_on, all_devices.dividing(max(1, settings.num_tasks // parts))
+
+
+def make_policy(tasks: TaskDistribution, settings: Settings) -> Policy:
+    """The policy of these settings.
+
+    Args:
+        tasks: read for shapes alone.
+        settings: of which policy, memory, sizes and initial_log_std are read.
+
+    Raises:
+        ConfigurationError: a size is less than 1.
+    """
+    architecture = Architecture(
+        settings.embedding_size, settings.head_sizes, settings.initial_log_std
+    )
+    if settings.policy == "memoryless":
+        return memoryless_policy(tasks, architecture)
+    make = {"recurrent": recurrent_policy, "contextual": contextual_policy}[settings.policy]
+    return make(tasks, _make_memory(settings), architecture)
+
+
+def make_algorithm(
+    tasks: TaskDistribution, policy: Policy, settings: Settings, config: UpdateConfig
+) -> Algorithm:
+    """The algorithm of these settings.
+
+    Args:
+        tasks: p(M).
+        policy: what is trained.
+        settings: of which the algorithm, its structure and the schedules are read.
+        config: the static structure of an update.
+
+    Raises:
+        ConfigurationError: minibatches do not divide the tasks, or windows the meta-episode.
+    """
+    h = settings.hyperparameters()
+    if settings.algorithm == "a2c":
+        return a2c(tasks, policy, h, config, windows=settings.windows)
+    if settings.algorithm == "reinforce":
+        return reinforce(tasks, policy, h, config)
+    return ppo(tasks, policy, h, config, epochs=settings.epochs, minibatches=settings.minibatches)
+
+
+def _make_memory(settings: Settings) -> Memory:
+    return {"gru": gru}[settings.memory](settings.hidden_size)

@@ -1,0 +1,147 @@
+"""Curves of several agents: a mean over seeds in its 95% interval for each point of a sweep.
+
+A point is a record of `evaluation.json`: the swept `values`, which `agents` (indices), and means
+with half-widths of 95% intervals over them, NaN where there is one agent.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from metarl_jax.evaluation import seeds_half_width
+from metarl_jax.report import style
+from metarl_jax.report.style import Label
+from metarl_jax.report.units import quantity
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Points = Sequence[Mapping[str, Any]]
+COLOURS = (style.BLUE, style.VERMILION, style.GREEN, style.PURPLE, style.SKY, style.INK)
+TOTALS = "meta_test_total_return_members"
+
+
+def learning_figure(rows: Sequence[Mapping[str, Any]], points: Points, *, title: str) -> "Figure":
+    """Meta-test return of a whole meta-episode against the environment steps of one agent.
+
+    Args:
+        rows: of `metrics.jsonl`, those evaluated with every agent's total return.
+        points: which agents belong together.
+        title: whose run it is.
+    """
+    figure = style.new_figure(8.0, 4.6)
+    style.heading(figure, title, f"return of a whole meta-episode on meta-test tasks{_how(points)}")
+    axes = figure.add_subplot()
+    style.quiet_axes(axes)
+    evaluated = [row for row in rows if row.get(TOTALS)]
+    steps = np.array([row["env_steps"] for row in evaluated], np.float64)
+    style.step_axis(axes, steps[-1] if len(steps) else 0)
+    labels = []
+    for point, colour in zip(points, _colours(len(points)), strict=True):
+        values = np.array(
+            [[_number(row[TOTALS][i]) for i in point["agents"]] for row in evaluated], np.float64
+        ).reshape(len(steps), -1)
+        if len(steps):
+            axes.plot(steps, values, color=colour, alpha=0.3, linewidth=0.8)
+            mean = _band(axes, steps, values.T, colour)
+            labels.append(Label(mean[-1], f"{name_of(point)}{quantity(mean[-1])}", colour))
+    style.label_beside(axes, labels)
+    return figure
+
+
+def adaptation_figure(points: Points, *, title: str) -> "Figure":
+    """Return per episode: means over agents with their 95% intervals.
+
+    Args:
+        points: with `episode_return_mean` and `episode_return_ci95`, [E] each.
+        title: whose run it is.
+    """
+    figure = style.new_figure(7.2, 4.4)
+    style.heading(figure, f"{title}: adaptation", f"return per meta-test episode{_how(points)}")
+    axes = figure.add_subplot()
+    style.quiet_axes(axes)
+    axes.set(xlabel="episode", ylabel="return of the episode")
+    labels = []
+    for point, colour in zip(points, _colours(len(points)), strict=True):
+        mean = np.array(point["episode_return_mean"], np.float64)
+        width = np.nan_to_num(np.array(point["episode_return_ci95"], np.float64))
+        episodes = np.arange(1, len(mean) + 1)
+        style.curve_with_interval(axes, episodes, mean, width, colour)
+        labels.append(Label(mean[-1], f"{name_of(point)}{quantity(mean[-1])}", colour))
+    style.episode_axis(axes, len(points[0]["episode_return_mean"]))
+    style.label_beside(axes, labels, line_height=0.055)
+    return figure
+
+
+def sweep_figure(points: Points, *, title: str) -> "Figure":
+    """Total return at the end against the swept value; every agent a dot.
+
+    Over one hyper-parameter the axis is its value, logarithmic where all are positive and differ
+    tenfold; over several, each combination has a place of its own.
+
+    Args:
+        points: with `total_return_mean`, `total_return_ci95` and `total_return_of_agents`.
+        title: whose run it is.
+    """
+    figure = style.new_figure(7.2, 4.4)
+    style.heading(figure, f"{title}: sweep", f"return of a meta-test meta-episode{_how(points)}")
+    axes = figure.add_subplot()
+    style.quiet_axes(axes)
+    names = list(points[0]["values"])
+    places = np.arange(len(points), dtype=np.float64)
+    if len(names) == 1:
+        places = np.array([point["values"][names[0]] for point in points])
+        if places.min() > 0 and places.max() >= 10 * places.min():
+            axes.set_xscale("log")
+        axes.set(xlabel=names[0].replace("_", " "))
+    else:
+        axes.set_xticks(places, [name_of(point)[:-2].replace(", ", "\n") for point in points])
+        axes.tick_params(axis="x", labelsize=7)
+    order = np.argsort(places)
+    means = np.array([point["total_return_mean"] for point in points])
+    widths = np.nan_to_num(np.array([point["total_return_ci95"] for point in points], np.float64))
+    for place, point in zip(places, points, strict=True):
+        totals = [_number(x) for x in point["total_return_of_agents"]]
+        axes.plot([place] * len(totals), totals, "o", color=style.SKY, markersize=4)
+    joined = "-" if len(names) == 1 else "none"
+    axes.errorbar(
+        places[order],
+        means[order],
+        widths[order],
+        color=style.BLUE,
+        linestyle=joined,
+        linewidth=1.8,
+        marker="o",
+        capsize=3,
+    )
+    return figure
+
+
+def name_of(point: Mapping[str, Any]) -> str:
+    """The point's values, for a label before a number; nothing where nothing is swept."""
+    values = ", ".join(f"{n.replace('_', ' ')} {v:g}" for n, v in point["values"].items())
+    return f"{values}: " if values else ""
+
+
+def _how(points: Points) -> str:
+    size = len(points[0]["agents"])
+    return f"; means over {size} seeds with 95% intervals" if size > 1 else ""
+
+
+def _colours(count: int) -> Sequence[str]:
+    return [COLOURS[i % len(COLOURS)] for i in range(count)]
+
+
+def _band(axes: "Axes", steps: np.ndarray, values: np.ndarray, colour: str) -> np.ndarray:
+    """The mean of values [S, R] over agents, in its interval."""
+    mean, width = values.mean(axis=0), np.nan_to_num(seeds_half_width(values))
+    axes.fill_between(steps, mean - width, mean + width, color=colour, alpha=0.18, linewidth=0)
+    axes.plot(steps, mean, color=colour, linewidth=1.8)
+    return mean
+
+
+def _number(value: float | None) -> float:
+    """JSON has null for what is not a number."""
+    return float("nan") if value is None else value
