@@ -1,11 +1,21 @@
 """What the machine has, and how its memory is handed out."""
 
+import contextlib
 import ctypes
 import os
 import platform
+from pathlib import Path
 
 _M_TRIM_THRESHOLD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -4, -8  # of glibc's malloc.h
 _NEVER = -1
+_CONTAINER_LIMITS = (
+    ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
+    (
+        "/sys/fs/cgroup/memory/memory.limit_in_bytes",
+        "/sys/fs/cgroup/memory/memory.usage_in_bytes",
+    ),
+)
+"""(limit, use) of a control group, version 2 and 1."""
 
 
 def usable_cores() -> int:
@@ -13,6 +23,18 @@ def usable_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def available_memory() -> int | None:
+    """Bytes of main memory this process can still have; None where the system does not tell."""
+    found = []
+    with contextlib.suppress(OSError, StopIteration, ValueError):
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        found.append(next(int(x.split()[1]) * 1024 for x in lines if x.startswith("MemAvailable")))
+    for limit, used in _CONTAINER_LIMITS:
+        with contextlib.suppress(OSError, ValueError):  # "max" is no number: no limit
+            found.append(int(Path(limit).read_text()) - int(Path(used).read_text()))
+    return min(found, default=None)
 
 
 def keep_freed_memory() -> bool:

@@ -44,6 +44,7 @@ FLOORS = (
         "learning_steps",
         "algorithms",
         "population",
+        "footprint",
         "fingerprint",
         "evaluation",
         "conformance",

@@ -27,6 +27,7 @@ from metarl_experiments.runs import (
 )
 from metarl_jax.conformance import check_task_distribution
 from metarl_jax.evaluation import PopulationEvaluation, make_evaluator, meta_test_tasks
+from metarl_jax.footprint import available_bytes, check_fits, gigabytes, update_bytes
 from metarl_jax.learner import TrainState
 from metarl_jax.policy import PolicyParams
 from metarl_jax.population import member
@@ -120,25 +121,54 @@ def _begin(name: str, options: TrainOptions, command_line: Sequence[str]) -> int
     if place.endswith(".py"):  # so that the run can be evaluated from any folder
         name = f"{Path(place).absolute()}:{attribute}"
     config = RunConfig(name, family, options.settings, options.sweep)
+    memory = check_memory(config, program, options.devices)
     folder = options.out or default_folder(name)
     loggers = _loggers(folder, config, options)  # first: a missing extra leaves no run behind
     create_run(folder, config, command_line)
-    return _run(folder, config, program, loggers, resume=False)
+    return _run(folder, config, program, loggers, memory, resume=False)
 
 
 def _resume(options: ResumeOptions) -> int:
     config = load_config(options.resume)
     _, tasks = load_tasks(config)
     program = make_program(tasks, config.settings, options.devices, config.sweep)
+    memory = check_memory(config, program, options.devices)
     loggers = _loggers(options.resume, config, options)
-    return _run(options.resume, config, program, loggers, resume=True)
+    return _run(options.resume, config, program, loggers, memory, resume=True)
+
+
+def check_memory(config: RunConfig, program: Program, devices: int | None) -> str:
+    """The memory an update will need, of what there is, for a person.
+
+    Raises:
+        ConfigurationError: it needs more than there is.
+    """
+    settings, available = config.settings, available_bytes(program.num_devices)
+
+    def needed_with(task_chunk: int | None) -> int:
+        if task_chunk is None:
+            return update_bytes(program.algorithm, program.key)
+        changed = dataclasses.replace(settings, task_chunk=task_chunk)
+        smaller = make_program(program.tasks, changed, devices, config.sweep)
+        return update_bytes(smaller.algorithm, smaller.key)
+
+    if available is None:
+        return f"{gigabytes(needed_with(None))} for an update"
+    needed = check_fits(needed_with, settings.num_tasks, available)
+    return f"{gigabytes(needed)} for an update, {gigabytes(available)} available"
 
 
 def _run(
-    folder: Path, config: RunConfig, program: Program, loggers: list[Any], *, resume: bool
+    folder: Path,
+    config: RunConfig,
+    program: Program,
+    loggers: list[Any],
+    memory: str,
+    *,
+    resume: bool,
 ) -> int:
     console = Console()
-    console.start(_header(folder, config, program))
+    console.start(_header(config, program) | {"memory": memory, "folder": str(folder)})
     try:
         outcome = train(
             program.algorithm,
@@ -190,7 +220,7 @@ def _validation(program: Program, num_tasks: int) -> Evaluate:
     return lambda params: evaluator(params, meta_test, actors_key)
 
 
-def _header(folder: Path, config: RunConfig, program: Program) -> dict[str, str]:
+def _header(config: RunConfig, program: Program) -> dict[str, str]:
     settings, tasks = config.settings, program.tasks
     shapes: Any = jax.eval_shape(program.policy.init, jax.random.key(0))
     weights = sum(int(np.prod(x.shape)) for x in jax.tree.leaves(shapes.weights))
@@ -209,7 +239,6 @@ def _header(folder: Path, config: RunConfig, program: Program) -> dict[str, str]
         f"= {program.algorithm.steps_per_update:,} steps",
         "updates": f"{program.plan.num_updates:,}",
         "device": f"{program.num_devices} × {device.device_kind} ({device.platform}), float32",
-        "folder": str(folder),
     }
 
 

@@ -1,0 +1,123 @@
+"""The memory an update will need, told from its traced program alone: nothing is compiled.
+
+What is alive at once, step by step through the program. XLA fuses operations, shares buffers and
+keeps some for longer: the figure is 0.8 to 1.6 times what it comes to.
+"""
+
+import math
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+from jax.extend import core
+
+from metarl_jax.learner import Algorithm
+from metarl_jax.machine import available_memory
+from metarl_jax.types import ConfigurationError, Key
+
+
+MARGIN = 1.25
+"""So many times the figure must be available."""
+
+
+def update_bytes(algorithm: Algorithm, key: Key) -> int:
+    """Bytes that one update needs on all devices together, its train state among them.
+
+    Args:
+        algorithm: of one agent or of a population.
+        key: of its first train state, for the shape.
+    """
+    state = jax.eval_shape(algorithm.init, key)
+    traced = jax.jit(algorithm.update).trace(state)
+    return _peak(traced.jaxpr.jaxpr) + sum(map(_bytes, traced.jaxpr.jaxpr.invars))
+
+
+def available_bytes(num_devices: int) -> int | None:
+    """What so many devices can still give; None where the system does not tell."""
+    devices = jax.local_devices()[:num_devices]
+    if devices[0].platform == "cpu":
+        return available_memory()
+    stats = [device.memory_stats() or {} for device in devices]
+    if not all("bytes_limit" in s for s in stats):
+        return None
+    return sum(s["bytes_limit"] - s.get("bytes_in_use", 0) for s in stats)
+
+
+def check_fits(needed_with: Callable[[int | None], int], num_tasks: int, available: int) -> int:
+    """Refuses an update that would not find the memory it needs.
+
+    Args:
+        needed_with: the most tasks that a device takes at a time (None: as is) -> bytes.
+        num_tasks: of the batch.
+        available: bytes.
+
+    Returns:
+        The bytes needed.
+
+    Raises:
+        ConfigurationError: too many; names the largest task chunk, of halves of halves of the
+            tasks, that would fit.
+    """
+    most = available / MARGIN
+    needed = needed_with(None)
+    if needed <= most:
+        return needed
+    chunks = (num_tasks >> halved for halved in range(1, num_tasks.bit_length()))
+    fitting = next((chunk for chunk in chunks if needed_with(chunk) <= most), None)
+    advice = f"--task-chunk {fitting} would fit" if fitting else "fewer tasks: --num-tasks"
+    raise ConfigurationError(
+        f"expected an update that fits into the {gigabytes(available)} of memory available, got "
+        f"one of {num_tasks} tasks that needs about {gigabytes(needed)}; {advice}."
+    )
+
+
+def gigabytes(count: int) -> str:
+    """For a person: 0.05 GB, 1.3 GB, 310 GB."""
+    return f"{count / 1e9:.3g} GB" if count >= 1e7 else f"{count / 1e9:.3f} GB"
+
+
+def _peak(jaxpr: core.Jaxpr) -> int:
+    """Bytes alive at once beyond the program's inputs, at the worst of its operations."""
+    last_use = {v: len(jaxpr.eqns) for v in _variables(jaxpr.outvars)}
+    for i, eqn in reversed(list(enumerate(jaxpr.eqns))):
+        for v in _variables(eqn.invars):
+            last_use.setdefault(v, i)
+    alive: dict[Any, int] = {}
+    peak = 0
+    for i, eqn in enumerate(jaxpr.eqns):
+        alive |= {v: _bytes(v) for v in eqn.outvars if v in last_use}
+        peak = max(peak, sum(alive.values()) + _inside(eqn))
+        for v in _variables(eqn.invars):
+            if last_use[v] == i:
+                alive.pop(v, None)
+    return peak
+
+
+def _inside(eqn: core.JaxprEqn) -> int:
+    """Bytes beyond its inputs and outputs that an operation made of others needs."""
+    peak = max((_peak(jaxpr) for jaxpr in _programs_of(eqn)), default=0)
+    if eqn.primitive.name == "shard_map":  # on each device at once
+        peak *= eqn.params["mesh"].size
+    if eqn.primitive.name in ("scan", "while"):  # its outputs are whole stacks, not a step's own
+        return peak
+    return max(0, peak - sum(map(_bytes, eqn.outvars)))
+
+
+def _programs_of(eqn: core.JaxprEqn) -> Iterator[core.Jaxpr]:
+    for parameter in eqn.params.values():
+        for x in parameter if isinstance(parameter, (tuple, list)) else (parameter,):
+            if isinstance(x, core.ClosedJaxpr):
+                yield x.jaxpr
+            elif isinstance(x, core.Jaxpr):
+                yield x
+
+
+def _variables(atoms: Any) -> Iterator[core.Var]:
+    return (atom for atom in atoms if isinstance(atom, core.Var))
+
+
+def _bytes(variable: core.Var) -> int:
+    aval: Any = variable.aval
+    return math.prod(getattr(aval, "shape", ())) * getattr(
+        getattr(aval, "dtype", None), "itemsize", 0
+    )

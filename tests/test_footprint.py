@@ -1,0 +1,89 @@
+"""The memory an update needs, before it is compiled: against what XLA says afterwards."""
+
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+from command_line import SMALL, assert_refused, assert_well_put, metarl
+from metarl_jax import Architecture, gru, recurrent_policy
+from metarl_jax.algorithms import a2c, ppo, reinforce
+from metarl_jax.footprint import check_fits, gigabytes, update_bytes
+from metarl_jax.learner import UpdateConfig
+from metarl_jax.machine import available_memory
+from metarl_jax.population import population
+from metarl_jax.schedules import hyperparameters
+from metarl_jax.types import ConfigurationError
+from probes import counter
+
+TASKS = counter(ends_early=True, num_episodes=12)
+POLICY = recurrent_policy(TASKS, gru(32), Architecture(embedding_size=16))
+ALGORITHMS = {
+    "a2c": a2c,
+    "a2c, windows": partial(a2c, windows=3),
+    "a2c, unrolled again": partial(a2c, single_pass=False),
+    "reinforce": reinforce,
+    "ppo": partial(ppo, epochs=2, minibatches=2),
+}
+
+
+def make(name: str, **config: Any) -> Any:
+    settings = UpdateConfig(num_tasks=64, **config)
+    return ALGORITHMS[name](TASKS, POLICY, hyperparameters(), settings)
+
+
+def compiled_bytes(algorithm: Any, key: jax.Array, num_devices: int) -> int:
+    state = jax.eval_shape(algorithm.init, key)
+    analysis = jax.jit(algorithm.update).lower(state).compile().memory_analysis()
+    assert analysis is not None
+    return num_devices * analysis.temp_size_in_bytes + analysis.argument_size_in_bytes
+
+
+@pytest.mark.parametrize("num_devices", [1, 2])
+@pytest.mark.parametrize("name", ALGORITHMS)
+def test_the_estimate_is_near_what_it_comes_to(name: str, num_devices: int) -> None:
+    if num_devices > jax.local_device_count():
+        pytest.skip("one device")
+    algorithm, key = make(name, num_devices=num_devices), jax.random.key(0)
+    ratio = update_bytes(algorithm, key) / compiled_bytes(algorithm, key, num_devices)
+    assert 0.8 < ratio < 1.6
+
+
+def test_the_estimate_of_chunks_and_of_agents() -> None:
+    key = jax.random.key(0)
+    whole, chunks = make("a2c"), make("a2c", task_chunk=8)
+    assert update_bytes(chunks, key) < 0.4 * update_bytes(whole, key)
+    keys = jax.vmap(jax.random.key)(jnp.arange(3))
+    agents = population(whole)
+    assert 0.8 < update_bytes(agents, keys) / compiled_bytes(agents, keys, 1) < 1.6
+
+
+def test_what_does_not_fit_is_refused_with_what_would() -> None:
+    def needed(task_chunk: int | None) -> int:
+        return 10**9 * (task_chunk or 100)
+
+    assert check_fits(needed, 100, 126 * 10**9) == 100 * 10**9
+    with pytest.raises(ConfigurationError):
+        check_fits(needed, 100, 124 * 10**9)
+    with pytest.raises(ConfigurationError, match="--task-chunk 12 would fit") as refusal:
+        check_fits(needed, 100, 20 * 10**9)
+    assert_well_put(str(refusal.value))
+    with pytest.raises(ConfigurationError, match="--num-tasks"):
+        check_fits(needed, 100, 10**8)
+
+
+def test_figures_for_a_person() -> None:
+    assert [gigabytes(n) for n in (2_000_000, 51_000_000, 310 * 10**9)] == [
+        "0.002 GB",
+        "0.051 GB",
+        "310 GB",
+    ]
+    assert (available_memory() or 1e9) > 1e8
+
+
+def test_a_batch_larger_than_the_machine_is_refused_at_once() -> None:
+    tasks = ["--num-tasks", str(2**22), "--total-steps", "1"]
+    result = metarl("train", "bandit_10_5", *SMALL, *tasks, "--hidden-size", "512")
+    assert_refused(result, "of memory available", "--task-chunk", "would fit")
