@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, get_args
 
 from metarl_jax.learner import require_positive, require_seed
+from metarl_jax.policy import Precision
 from metarl_jax.returns import DiscountMode
 from metarl_jax.schedules import Hyperparameters, check_schedule, hyperparameters
 from metarl_jax.tasks import TaskDistribution
@@ -19,6 +20,7 @@ Knots = tuple[float, ...]
 _CHOICES = {
     "policy": get_args(PolicyName),
     "memory": get_args(MemoryName),
+    "precision": get_args(Precision),
     "algorithm": get_args(AlgorithmName),
     "discount_mode": get_args(DiscountMode),
 }
@@ -40,6 +42,7 @@ class Settings:
         head_sizes: units of the layers of each head after it.
         initial_log_std: log of the standard deviation of continuous actions before training, in the
             action's units.
+        precision: of the policy's products: f32, or on an accelerator bf16 with sums in f32.
         algorithm: a2c, ppo or reinforce.
         num_tasks: tasks in the batch of an update.
         task_chunk: the most tasks that a device takes at a time for a gradient; the gradient is
@@ -75,6 +78,7 @@ class Settings:
     embedding_size: int = 64
     head_sizes: tuple[int, ...] = ()
     initial_log_std: float = -0.5
+    precision: Precision = "f32"
     algorithm: AlgorithmName = "a2c"
     num_tasks: int = 256
     task_chunk: int | None = None

@@ -15,7 +15,6 @@ from metarl_jax.learner import Algorithm
 from metarl_jax.machine import available_memory
 from metarl_jax.types import ConfigurationError, Key
 
-
 MARGIN = 1.25
 """So many times the figure must be available."""
 

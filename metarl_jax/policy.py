@@ -13,7 +13,7 @@ memory and the task told, and with neither. The tanh embedding before the memory
 import dataclasses
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -77,6 +77,10 @@ class Policy(NamedTuple):
     unroll: Callable[[Any, PyTree, Experience], tuple[PyTree, PolicyOutput]]
 
 
+Precision = Literal["f32", "bf16"]
+_MATMUL_PRECISION = {"f32": "float32", "bf16": "BF16_BF16_F32"}
+
+
 @dataclasses.dataclass(frozen=True)
 class Architecture:
     """The layers around the memory.
@@ -85,13 +89,21 @@ class Architecture:
         embedding_size: units of the tanh embeddings of transition and observation, at least 1.
         head_sizes: units of the tanh layers of each head; none by default.
         initial_log_std: log σ of continuous actions before training.
+        precision: of the policy's products, forward and backward: "f32", or "bf16", whose factors
+            are rounded to bfloat16 and whose sums are kept in float32. State and parameters are
+            float32 in both. For accelerators: a CPU has no such product.
     """
 
     embedding_size: int = 64
     head_sizes: tuple[int, ...] = ()
     initial_log_std: float = -0.5
+    precision: Precision = "f32"
 
     def __post_init__(self) -> None:
+        if self.precision not in _MATMUL_PRECISION:
+            raise ConfigurationError(
+                f"precision must be one of {', '.join(_MATMUL_PRECISION)}, got {self.precision!r}."
+            )
         if min(self.embedding_size, *self.head_sizes, 1) < 1:
             raise ConfigurationError(
                 "layers need at least 1 unit, got embedding_size="
@@ -173,6 +185,7 @@ class _Parts(NamedTuple):
     embedding: _Embedding
     memory: Memory
     heads: _Heads
+    precision: Precision
 
 
 def _policy(
@@ -183,10 +196,15 @@ def _policy(
     *,
     contextual: bool,
 ) -> Policy:
+    if architecture.precision == "bf16" and jax.default_backend() == "cpu":
+        raise ConfigurationError(
+            "precision bf16 expected an accelerator, got a CPU, which has no product of bfloat16 "
+            "numbers: leave precision at f32."
+        )
     spec = specification(tasks)
     embedding = _Embedding(architecture.embedding_size, spec.num_actions)
     heads = _Heads(spec, tuple(architecture.head_sizes), architecture.initial_log_std)
-    parts = _Parts(spec, contextual, embedding, memory, heads)
+    parts = _Parts(spec, contextual, embedding, memory, heads, architecture.precision)
     return Policy(
         name=name,
         contextual=contextual,
@@ -222,10 +240,11 @@ def _act(
 ) -> tuple[PyTree, PolicyOutput]:
     """One step, or a whole unroll: only `remember` knows of time."""
     statistics = jax.lax.stop_gradient(params.statistics)
-    x: Any = parts.embedding.apply(params.weights["embedding"], experience, statistics)
-    carry, y = remember(params.weights["memory"], carry, x)
-    features = jnp.concatenate([y, x.observation], axis=-1)
-    heads_output: Any = parts.heads.apply(params.weights["heads"], features)
+    with jax.default_matmul_precision(_MATMUL_PRECISION[parts.precision]):
+        x: Any = parts.embedding.apply(params.weights["embedding"], experience, statistics)
+        carry, y = remember(params.weights["memory"], carry, x)
+        features = jnp.concatenate([y, x.observation], axis=-1)
+        heads_output: Any = parts.heads.apply(params.weights["heads"], features)
     distribution, value = heads_output
     target = statistics.value_target
     return carry, PolicyOutput(distribution, value * target.scale + target.mean, y)

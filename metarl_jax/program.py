@@ -121,13 +121,16 @@ def make_policy(tasks: TaskDistribution, settings: Settings) -> Policy:
 
     Args:
         tasks: read for shapes alone.
-        settings: of which policy, memory, sizes and initial_log_std are read.
+        settings: of which policy, memory, sizes, initial_log_std and precision are read.
 
     Raises:
-        ConfigurationError: a size is less than 1.
+        ConfigurationError: a size is less than 1, or the precision is not this machine's.
     """
     architecture = Architecture(
-        settings.embedding_size, settings.head_sizes, settings.initial_log_std
+        settings.embedding_size,
+        settings.head_sizes,
+        settings.initial_log_std,
+        settings.precision,
     )
     if settings.policy == "memoryless":
         return memoryless_policy(tasks, architecture)

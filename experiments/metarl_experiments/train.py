@@ -238,7 +238,8 @@ def _header(config: RunConfig, program: Program) -> dict[str, str]:
         "an update": f"{settings.num_tasks} tasks × {episodes} steps "
         f"= {program.algorithm.steps_per_update:,} steps",
         "updates": f"{program.plan.num_updates:,}",
-        "device": f"{program.num_devices} × {device.device_kind} ({device.platform}), float32",
+        "device": f"{program.num_devices} × {device.device_kind} ({device.platform}), "
+        f"{settings.precision}",
     }
 
 
