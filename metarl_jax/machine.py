@@ -4,10 +4,12 @@ import contextlib
 import ctypes
 import os
 import platform
+import time
 from pathlib import Path
 
 _M_TRIM_THRESHOLD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -4, -8  # of glibc's malloc.h
 _NEVER = -1
+_IMPORTED = time.monotonic()
 _CONTAINER_LIMITS = (
     ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
     (
@@ -23,6 +25,15 @@ def usable_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def process_seconds() -> float:
+    """Seconds since this process began; where the system does not tell, since this import."""
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        began = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
+        uptime = float(Path("/proc/uptime").read_text().split()[0])
+        return uptime - began / os.sysconf("SC_CLK_TCK")
+    return time.monotonic() - _IMPORTED
 
 
 def available_memory() -> int | None:

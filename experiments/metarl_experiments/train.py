@@ -25,10 +25,12 @@ from metarl_experiments.runs import (
     load_tasks,
     make_tasks,
 )
+from metarl_experiments.start import StartTimes
 from metarl_jax.conformance import check_task_distribution
 from metarl_jax.evaluation import PopulationEvaluation, make_evaluator, meta_test_tasks
 from metarl_jax.footprint import available_bytes, check_fits, gigabytes, update_bytes
 from metarl_jax.learner import TrainState
+from metarl_jax.machine import process_seconds
 from metarl_jax.policy import PolicyParams
 from metarl_jax.population import member
 from metarl_jax.program import Program, make_program
@@ -115,6 +117,7 @@ def _begin(name: str, options: TrainOptions, command_line: Sequence[str]) -> int
     experiment = load_experiment(name)
     family = dataclasses.asdict(options.family)
     tasks = make_tasks(experiment, family)
+    imported = process_seconds()
     check_task_distribution(tasks)  # first: a sampler that changes must be seen to do so
     program = make_program(tasks, options.settings, options.devices, options.sweep)
     place, _, attribute = name.rpartition(":")
@@ -125,16 +128,18 @@ def _begin(name: str, options: TrainOptions, command_line: Sequence[str]) -> int
     folder = options.out or default_folder(name)
     loggers = _loggers(folder, config, options)  # first: a missing extra leaves no run behind
     create_run(folder, config, command_line)
-    return _run(folder, config, program, loggers, memory, resume=False)
+    return _run(_Prepared(folder, config, program, loggers, memory, imported), resume=False)
 
 
 def _resume(options: ResumeOptions) -> int:
     config = load_config(options.resume)
     _, tasks = load_tasks(config)
+    imported = process_seconds()
     program = make_program(tasks, config.settings, options.devices, config.sweep)
     memory = check_memory(config, program, options.devices)
     loggers = _loggers(options.resume, config, options)
-    return _run(options.resume, config, program, loggers, memory, resume=True)
+    prepared = _Prepared(options.resume, config, program, loggers, memory, imported)
+    return _run(prepared, resume=True)
 
 
 def check_memory(config: RunConfig, program: Program, devices: int | None) -> str:
@@ -158,17 +163,24 @@ def check_memory(config: RunConfig, program: Program, devices: int | None) -> st
     return f"{gigabytes(needed)} for an update, {gigabytes(available)} available"
 
 
-def _run(
-    folder: Path,
-    config: RunConfig,
-    program: Program,
-    loggers: list[Any],
-    memory: str,
-    *,
-    resume: bool,
-) -> int:
-    console = Console()
-    console.start(_header(config, program) | {"memory": memory, "folder": str(folder)})
+@dataclasses.dataclass(frozen=True)
+class _Prepared:
+    """A run about to begin."""
+
+    folder: Path
+    config: RunConfig
+    program: Program
+    loggers: list[Any]
+    memory: str  # that an update needs, for a person
+    imported: float  # seconds of the process until all was imported
+
+
+def _run(run: _Prepared, *, resume: bool) -> int:
+    folder, config, program = run.folder, run.config, run.program
+    console, chunk = Console(), program.plan.updates_per_chunk
+    steps = program.algorithm.steps_per_update * chunk
+    loggers = [StartTimes(folder, run.imported, chunk, steps, console.note), *run.loggers]
+    console.start(_header(config, program) | {"memory": run.memory, "folder": str(folder)})
     try:
         outcome = train(
             program.algorithm,
@@ -183,7 +195,7 @@ def _run(
         console.finish(outcome.message)
     finally:
         console.close()
-        for logger in loggers:
+        for logger in run.loggers:
             logger.close()
     code = outcome.exit_code
     if code == ExitCode.FINISHED:

@@ -63,10 +63,14 @@ class Console:
 
     def compiled(self, seconds: float) -> None:
         """Says how long that took."""
-        said = f"compiled in {seconds:.1f} s"
+        self.note(f"compiled in {seconds:.1f} s")
+        if self._is_live:
+            self._show(LiveView(self._progress, waiting_for="running …"))
+
+    def note(self, said: str) -> None:
+        """Prints a quiet line, above the live view where there is one."""
         if self._is_live:
             self._console.print(Text(f" {said}", style="dim"))
-            self._show(LiveView(self._progress, waiting_for="running …"))
         else:
             self._line(said)
 

@@ -1,0 +1,27 @@
+"""How long a start took is told once, and recorded."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from metarl_experiments import start
+from metarl_jax.machine import process_seconds
+
+
+def test_the_first_update_is_told_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A row of 5 updates that took 10 s: the first was done 8 s before the last."""
+    (tmp_path / "run.json").write_text('{"cores": 2}')
+    monkeypatch.setattr(start, "process_seconds", lambda: 30.0)
+    said: list[str] = []
+    times = start.StartTimes(tmp_path, 3.0, 5, 1000, said.append)
+    for _ in range(2):
+        times.log({"env_steps_per_second": 100.0})
+    assert said == ["first update after 22.0 s, 3.0 s of them imports"]
+    recorded = json.loads((tmp_path / "run.json").read_text())
+    assert recorded == {"cores": 2, "imports_seconds": 3.0, "first_update_seconds": 22.0}
+
+
+def test_a_process_knows_its_age() -> None:
+    first, second = process_seconds(), process_seconds()
+    assert 0 < first <= second < 24 * 3600
