@@ -44,8 +44,10 @@ from metarl_jax.policy import (
     memoryless_policy,
     recurrent_policy,
 )
+from metarl_jax.population import population
 from metarl_jax.rollout import Rollout, collect, episode_returns, start, task_keys
 from metarl_jax.schedules import Hyperparameters, hyperparameters
+from metarl_jax.sharding import Devices
 from metarl_jax.tasks import References, TaskDistribution
 from metarl_jax.types import ConfigurationError, Experience, Transition
 
@@ -53,6 +55,7 @@ __all__ = [
     "Algorithm",
     "Architecture",
     "ConfigurationError",
+    "Devices",
     "Evaluation",
     "Experience",
     "Hyperparameters",
@@ -85,6 +88,7 @@ __all__ = [
     "memoryless_policy",
     "meta_test_tasks",
     "policy_gradient",
+    "population",
     "ppo",
     "ppo_objective",
     "recurrent_policy",

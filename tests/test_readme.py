@@ -37,6 +37,10 @@ def test_python_api_learns_the_bandit(capsys: pytest.CaptureFixture[str]) -> Non
     assert "of 6.659" in capsys.readouterr().out
 
 
+def test_many_agents_are_trained_together() -> None:
+    assert run_block("Many agents at once")["metrics"]["return"].shape == (4,)
+
+
 def test_custom_loss_is_trained_and_logged() -> None:
     algorithm = run_block("A loss of your own")["algorithm"]
     _, metrics = jax.jit(algorithm.update)(algorithm.init(jax.random.key(0)))
