@@ -7,6 +7,7 @@ ARGS   =
 RUN    =
 WHAT   =
 EXTRAS =
+PEERS  =
 PYTHON ?= python3
 
 venv      := .venv
@@ -33,6 +34,7 @@ help: ## list the jobs and their variables
 	    'RUN=' 'the folder of the run to evaluate' \
 	    'WHAT=' 'the result to reproduce' \
 	    'EXTRAS=' 'for setup: cuda, tpu, tensorboard, wandb, joined by commas' \
+	    'PEERS=' 'for bench: PEERS=1 measures PyTorch too, where it is installed' \
 	    'PYTHON=$(PYTHON)' 'the interpreter the environment is made with, 3.11 or later'
 
 setup: $(run_stamp) ## make or mend the environment in .venv (EXTRAS=cuda for a GPU)
@@ -66,8 +68,8 @@ format: $(dev_stamp) ## rewrite the source in the house's format
 	$(python) -m ruff check --fix $(source)
 	$(python) -m ruff format $(source)
 
-bench: $(run_stamp) ## measure the speed of rollouts and updates
-	$(python) -m metarl_experiments.bench $(ARGS)
+bench: $(run_stamp) ## measure the speed of rollouts and updates, and how their cost grows
+	$(python) -m metarl_experiments.bench $(if $(PEERS),--peers) $(ARGS)
 
 reproduce: $(run_stamp) ## make a published result again: make reproduce WHAT=...
 	$(python) -m metarl_experiments.reproduce $(WHAT) $(ARGS)

@@ -1,0 +1,66 @@
+"""The command: options, then everything that was asked for."""
+
+import dataclasses
+import sys
+from pathlib import Path
+from typing import Literal
+
+import tyro
+
+from metarl_experiments.runtime import configure_jax
+from metarl_jax.learner import require_positive
+from metarl_jax.types import ConfigurationError
+
+Name = Literal[
+    "bandit_gru128", "bandit_gru256", "goal_grid_5", "mouse_cheese", "cheetah_vel", "scaling"
+]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class BenchOptions:
+    """Measures throughput: prints a table, writes bench.json and, beside it, scaling.png.
+
+    Attributes:
+        only: what to measure; everything by default.
+        repetitions: of each variant, taken in turn.
+        out: where the figures go.
+        quick: few repetitions of small batches, to see that everything runs: no figures to quote.
+        peers: the bandits in PyTorch too, where torch is installed.
+        scaling: how the cost grows, and the picture of it.
+        devices: so many devices; by default all. On a CPU they are its cores.
+    """
+
+    only: tuple[Name, ...] = ()
+    repetitions: int = 7
+    out: Path = Path("runs/bench.json")
+    quick: bool = False
+    peers: bool = False
+    scaling: bool = True
+    devices: int | None = None
+
+    def __post_init__(self) -> None:
+        require_positive("repetitions", self.repetitions)
+        if self.devices is not None:
+            require_positive("devices", self.devices)
+
+    def wants(self, name: str) -> bool:
+        """Whether this was asked for."""
+        return (not self.only or name in self.only) and (self.scaling or name != "scaling")
+
+
+def main() -> int:
+    """Runs what was asked for; 0, or 2 where this machine cannot."""
+    try:
+        options = tyro.cli(BenchOptions, prog="make bench")
+        configure_jax(sys.argv[1:])  # before anything is imported that might start jax
+        from metarl_experiments.bench.suite import run_suite
+
+        run_suite(options)
+    except ConfigurationError as error:
+        print(f"make bench: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,118 @@
+"""scaling.png: a panel for each size that grows, with the ideal as a dashed line."""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from metarl_experiments.bench.scaling import Point
+from metarl_jax.report import style
+from metarl_jax.report.units import round_count
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+AXES = {
+    "tasks": "tasks in a batch",
+    "length": "steps in a meta-episode",
+    "hidden": "units of the GRU",
+    "seeds": "seeds trained at once",
+    "devices": "devices for one batch",
+}
+UNITS = {
+    "tasks": "tasks",
+    "length": "steps",
+    "hidden": "units",
+    "seeds": "seeds",
+    "devices": "devices",
+}
+COLOURS = (style.BLUE, style.VERMILION)
+COLUMNS = 3
+FEWEST_TICKS = 3
+
+
+def scaling_figure(points: Sequence[Point], *, subtitle: str) -> "Figure":
+    """Time of an update against each size, and its memory against the tasks; logarithmic axes.
+
+    Args:
+        points: of all axes.
+        subtitle: the machine.
+    """
+    panels = {name: [point for point in points if point.axis == name] for name in AXES}
+    panels = {name: own for name, own in panels.items() if own}
+    memory = [p for p in panels.get("tasks", ()) if p.peak_memory_bytes is not None]
+    rows = math.ceil((len(panels) + bool(memory)) / COLUMNS)
+    figure = style.new_figure(10.5, 0.8 + 3.0 * rows)
+    style.heading(
+        figure,
+        "How the cost of an update grows",
+        f"A2C on the bandit, {subtitle}; dashed: ideal, all at the best price of the panel",
+    )
+    grid = figure.add_gridspec(rows, COLUMNS)
+    for index, (name, own) in enumerate(panels.items()):
+        _time_panel(figure.add_subplot(grid[divmod(index, COLUMNS)]), name, own)
+    if memory:
+        _memory_panel(figure.add_subplot(grid[divmod(len(panels), COLUMNS)]), memory)
+    return figure
+
+
+def _time_panel(axes: "Axes", name: str, points: Sequence[Point]) -> None:
+    style.quiet_axes(axes, title=f"time, by {AXES[name]}")
+    _lines(axes, points, lambda point: point.seconds)
+    values, seconds = zip(*sorted({(p.value, p.ideal_seconds) for p in points}), strict=True)
+    axes.plot(values, seconds, color=style.INK, linewidth=1.2, linestyle=style.DASHED, zorder=1.5)
+    _ticks(axes, values, _time)
+
+
+def _memory_panel(axes: "Axes", points: Sequence[Point]) -> None:
+    style.quiet_axes(axes, title=f"memory, by {AXES['tasks']}")
+    _lines(axes, points, lambda point: point.peak_memory_bytes or 0)
+    _ticks(axes, sorted({point.value for point in points}), _bytes)
+
+
+def _lines(axes: "Axes", points: Sequence[Point], measured: Callable[[Point], float]) -> None:
+    """A line for each way; named where there are several."""
+    axes.set(xscale="log", yscale="log", xlabel=f"{UNITS[points[0].axis]}, with {points[0].held}")
+    lines = list(dict.fromkeys(point.line for point in points))
+    for line, colour in zip(lines, COLOURS, strict=False):
+        own = [point for point in points if point.line == line]
+        axes.plot(
+            [point.value for point in own],
+            [measured(point) for point in own],
+            color=colour,
+            linewidth=1.8,
+            marker="o",
+            markersize=4.5,
+            label=line,
+        )
+    if len(lines) > 1:
+        axes.legend(frameon=False, fontsize=style.LABEL_SIZE, labelcolor=style.MUTED)
+
+
+def _ticks(axes: "Axes", values: Sequence[int], form: Callable[[float], str]) -> None:
+    """What was measured along x; as few round numbers along y as tell the scale."""
+    axes.set_xticks(values, [_whole(value) for value in values])
+    low, high = axes.get_ylim()
+    tens = [10.0**n for n in range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)]
+    ticks: list[float] = []
+    for mantissas in ((1,), (1, 3), (1, 2, 5), range(1, 10)):
+        ticks = [m * ten for ten in tens for m in mantissas if low <= m * ten <= high]
+        if len(ticks) >= FEWEST_TICKS:
+            break
+    axes.set_yticks(ticks, [form(tick) for tick in ticks])
+    axes.minorticks_off()
+    axes.set_ylim(low, high)
+
+
+def _whole(value: float) -> str:
+    """As it is below 10,000, above that rounded to three digits."""
+    return f"{value:.0f}" if value < 10_000 else round_count(value)
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds * 1e3:.3g} ms" if seconds < 0.9995 else f"{seconds:.3g} s"
+
+
+def _bytes(value: float) -> str:
+    number, _, unit = round_count(value).partition(" ")
+    return f"{number} {unit}B"

@@ -1,0 +1,122 @@
+"""Everything that `make bench` does, one benchmark after the other."""
+
+import dataclasses
+import sys
+from collections.abc import Callable
+from importlib import util
+from typing import TYPE_CHECKING, Any
+
+import jax
+from rich.console import Console
+
+from metarl_experiments.bench.flops import count_flops, peak_product
+from metarl_experiments.bench.physics import physics_variants
+from metarl_experiments.bench.picture import scaling_figure
+from metarl_experiments.bench.rows import Measured, measure, table, write_record
+from metarl_experiments.bench.scaling import measure_scaling
+from metarl_experiments.bench.timing import Variant, make_variants
+from metarl_experiments.bench.workloads import (
+    WORKLOADS,
+    Size,
+    Workload,
+    batch_size,
+    fast_update,
+    make_policy,
+    usual_update,
+)
+from metarl_experiments.runs import describe_machine
+from metarl_jax.report.style import save_figure
+from metarl_jax.sharding import Devices
+
+if TYPE_CHECKING:
+    from metarl_experiments.bench.__main__ import BenchOptions
+
+QUICK_REPETITIONS, QUICK_PEAK_SIZE = 2, 512
+
+
+def run_suite(options: "BenchOptions") -> None:
+    """Measures what was asked for, prints the table, writes bench.json and scaling.png.
+
+    Args:
+        options: of the command line.
+    """
+    # Seconds to compile are those of compiling, not of finding what an earlier start compiled.
+    jax.config.update("jax_enable_compilation_cache", False)
+    devices = Devices(options.devices or jax.local_device_count())
+    peers = options.peers and _has_torch()
+    measured: dict[str, Measured] = {}
+    for name, workload in WORKLOADS.items():
+        if options.wants(name):
+            _say(name)
+            size = batch_size(workload, devices, options.quick)
+            measured[name] = run_benchmark(name, workload, size, options, peers=peers)
+    record = _describe(devices, measured)
+    if measured:
+        Console().print(table([row for part in measured.values() for row in part.rows]))
+        write_record(options.out, record)
+    if options.wants("scaling"):
+        _say("scaling")
+        points = measure_scaling(devices, quick=options.quick)
+        record["scaling"] = [dataclasses.asdict(point) for point in points]
+        write_record(options.out, record)
+        figure = scaling_figure(points, subtitle=record["device"])
+        save_figure(figure, options.out.with_name("scaling.png"))
+
+
+def run_benchmark(
+    name: str, workload: Workload, size: Size, options: "BenchOptions", *, peers: bool
+) -> Measured:
+    """Makes the variants of a benchmark and times them.
+
+    Args:
+        name: of the benchmark.
+        workload: what is learned.
+        size: of the batch.
+        options: of the command line.
+        peers: whether the bandits are learned in PyTorch too.
+    """
+    makers: dict[str, Callable[[], Variant]] = {
+        "fast": lambda: fast_update(workload, size),
+        "usual": lambda: usual_update(workload, size),
+    }
+    if jax.default_backend() != "cpu":  # which has no such products
+        makers["fast_bf16"] = lambda: fast_update(workload, size, precision="bf16")
+    if name == "cheetah_vel":
+        makers |= physics_variants(workload, size)
+    if peers and name.startswith("bandit"):
+        makers["torch"] = lambda: _torch_update(workload, size)
+    variants = make_variants(name, makers)
+    peak = peak_product(size.devices, **({"size": QUICK_PEAK_SIZE} if options.quick else {}))
+    repetitions = QUICK_REPETITIONS if options.quick else options.repetitions
+    return measure(name, variants, peak, size.num_tasks, repetitions)
+
+
+def _torch_update(workload: Workload, size: Size) -> Variant:
+    from metarl_experiments.bench.peer import torch_update  # PyTorch takes seconds to import
+
+    flops = count_flops(make_policy(workload, workload.family()))
+    return torch_update(workload.hidden_size, size.num_tasks, flops)
+
+
+def _describe(devices: Devices, measured: dict[str, Measured]) -> dict[str, Any]:
+    """What bench.json says; the scaling comes later."""
+    kind = jax.local_devices()[0].device_kind
+    rows = [dataclasses.asdict(row) for part in measured.values() for row in part.rows]
+    peaks = {name: part.peak_flops_per_s for name, part in measured.items()}
+    named = {"device": f"{devices.count} × {kind}", "num_devices": devices.count}
+    return {"rows": rows} | named | {"peak_flops_per_s": peaks} | describe_machine()
+
+
+def _has_torch() -> bool:
+    """Whether PyTorch is installed; says so where it is not."""
+    if util.find_spec("torch") is None:
+        _say(
+            "the variant torch is left out: expected PyTorch, got no package torch; install it "
+            "beside metarl_jax (pip install torch), or leave PEERS out."
+        )
+        return False
+    return True
+
+
+def _say(what: str) -> None:
+    print(f"make bench: {what}", file=sys.stderr, flush=True)

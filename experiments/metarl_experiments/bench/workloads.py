@@ -1,0 +1,171 @@
+"""The benchmarks, and whole updates of A2C as their variants."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import jax
+
+from metarl_envs.bandit import bandit
+from metarl_envs.cheetah import cheetah_vel
+from metarl_experiments.bench.flops import count_flops
+from metarl_experiments.bench.timing import Variant, compile_program
+from metarl_experiments.presets.goal_grid import goal_grid_5
+from metarl_experiments.presets.mouse import mouse_cheese
+from metarl_jax import (
+    Algorithm,
+    Architecture,
+    Policy,
+    UpdateConfig,
+    a2c,
+    gru,
+    hyperparameters,
+    recurrent_policy,
+)
+from metarl_jax.policy import Precision
+from metarl_jax.sharding import Devices
+from metarl_jax.tasks import TaskDistribution
+
+NUM_ARMS, NUM_PULLS = 10, 100
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Workload:
+    """A task family and the network that learns it.
+
+    Attributes:
+        family: makes the tasks; further arguments choose the engine of physics.
+        hidden_size: units of the GRU.
+        head_sizes: units of the heads' tanh layers.
+        normalize_observations: whether the policy does.
+        cpu_batch: tasks of a batch on each core of a CPU, of which it is fastest.
+        accelerator_batch: the same on each accelerator.
+    """
+
+    family: Callable[..., TaskDistribution]
+    hidden_size: int
+    head_sizes: tuple[int, ...] = ()
+    normalize_observations: bool = False
+    cpu_batch: int = 256
+    accelerator_batch: int = 4096
+
+
+def _hundred_pulls() -> TaskDistribution:
+    return bandit(num_arms=NUM_ARMS, num_pulls=NUM_PULLS)
+
+
+WORKLOADS = {
+    "bandit_gru128": Workload(family=_hundred_pulls, hidden_size=128),
+    "bandit_gru256": Workload(family=_hundred_pulls, hidden_size=256),
+    "goal_grid_5": Workload(
+        family=lambda: goal_grid_5.family(**goal_grid_5.arguments), hidden_size=64
+    ),
+    "mouse_cheese": Workload(
+        family=lambda: mouse_cheese.family(**mouse_cheese.arguments),
+        hidden_size=64,
+        normalize_observations=True,
+    ),
+    "cheetah_vel": Workload(
+        family=cheetah_vel,
+        hidden_size=128,
+        head_sizes=(64,),
+        normalize_observations=True,
+        cpu_batch=128,
+        accelerator_batch=2048,
+    ),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Size:
+    """What all variants of a benchmark share.
+
+    Attributes:
+        devices: they run on.
+        num_tasks: of a batch, over all devices.
+    """
+
+    devices: Devices
+    num_tasks: int
+
+
+def batch_size(workload: Workload, devices: Devices, quick: bool = False) -> Size:
+    """The best batch on this backend; a tiny one where it is only to be seen that it runs."""
+    on_cpu = jax.default_backend() == "cpu"
+    best = workload.cpu_batch if on_cpu else workload.accelerator_batch
+    return Size(devices, devices.count * (8 if quick else best))
+
+
+def make_policy(
+    workload: Workload, tasks: TaskDistribution, precision: Precision = "f32"
+) -> Policy:
+    """The network of a workload.
+
+    Args:
+        workload: its sizes.
+        tasks: it acts in.
+        precision: of its products.
+    """
+    layers = Architecture(head_sizes=workload.head_sizes, precision=precision)
+    return recurrent_policy(tasks, gru(workload.hidden_size), layers)
+
+
+def fast_update(
+    workload: Workload, size: Size, *, precision: Precision = "f32", **family: Any
+) -> Variant:
+    """An update as the library does it best: the gradient through the rollout.
+
+    Args:
+        workload: what is learned.
+        size: of the batch.
+        precision: of the network's products.
+        family: further arguments of the task family.
+    """
+    tasks = workload.family(**family)
+    policy = make_policy(workload, tasks, precision)
+    config = _config(workload, size)
+    algorithm = a2c(tasks, policy, hyperparameters(), config, single_pass=True)
+    return update_variant(algorithm, policy, size.devices)
+
+
+def usual_update(workload: Workload, size: Size) -> Variant:
+    """The usual way: the same network, rolled out, unrolled again, autodiff. As `fast_update`."""
+    tasks = workload.family()
+    policy = make_policy(workload, tasks)
+    config = _config(workload, size)
+    algorithm = a2c(tasks, policy, hyperparameters(), config, single_pass=False)
+    return update_variant(algorithm, policy, size.devices)
+
+
+def _config(workload: Workload, size: Size) -> UpdateConfig:
+    return UpdateConfig(
+        num_tasks=size.num_tasks,
+        num_devices=size.devices.count,
+        normalize_observations=workload.normalize_observations,
+    )
+
+
+def update_variant(
+    algorithm: Algorithm, policy: Policy, devices: Devices, *, members: int | None = None
+) -> Variant:
+    """Updates of an algorithm, each from the state that the one before left.
+
+    Args:
+        algorithm: of one learner, or of a population.
+        policy: of each learner, for the count of its products.
+        devices: it runs on.
+        members: of the population; None where there is none.
+    """
+    key = jax.random.key(0)
+    state = algorithm.init(key if members is None else jax.random.split(key, members))
+    program = compile_program(algorithm.update, state, num_devices=devices.count, donate=True)
+    held = [state]
+
+    def run() -> None:
+        held[0], metrics = program.call(held[0])
+        jax.block_until_ready((held[0], metrics))
+
+    run()
+    steps = algorithm.steps_per_update
+    flops = steps * count_flops(policy).update
+    return Variant(run, steps, flops, program.compile_s, program.peak_memory_bytes)

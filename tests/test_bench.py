@@ -1,0 +1,204 @@
+"""`make bench`: how it counts, how it times, and that all of it runs."""
+
+import dataclasses
+import functools
+import importlib.util
+import json
+import subprocess
+import sys
+
+import jax.numpy as jnp
+import pytest
+
+from metarl_envs.cheetah import cheetah_vel
+from metarl_experiments.bench import scaling, timing
+from metarl_experiments.bench.__main__ import BenchOptions
+from metarl_experiments.bench.flops import StepFlops, count_flops, peak_product
+from metarl_experiments.bench.physics import physics_variants
+from metarl_experiments.bench.picture import scaling_figure
+from metarl_experiments.bench.rows import Row, measure
+from metarl_experiments.bench.scaling import Point, Sweep, measure_axis
+from metarl_experiments.bench.timing import Variant, compare, compile_program, make_variants
+from metarl_experiments.bench.workloads import WORKLOADS, Size, make_policy
+from metarl_jax import Architecture, ConfigurationError, gru, recurrent_policy
+from metarl_jax.sharding import Devices
+
+
+def test_flops_of_a_policy_are_those_counted_by_hand():
+    tasks = WORKLOADS["bandit_gru128"].family()
+    policy = recurrent_policy(tasks, gru(32), Architecture(embedding_size=16, head_sizes=(8,)))
+    # The transition is 1 + 10 + 3 + 1 numbers, the observation 1; the heads read 32 + 16.
+    embedding = 2 * 15 * 16 + 2 * 1 * 16
+    memory = 2 * (16 + 16) * 96 + 2 * 32 * 96
+    heads = 2 * (48 * 8 + 8 * 10) + 2 * (48 * 8 + 8 * 1)
+    forward = embedding + memory + heads
+    # Backward: the weights of all, and the inputs of all but the embedding.
+    assert count_flops(policy) == StepFlops(forward, forward + forward + memory + heads)
+
+
+class Clock:
+    """Stands still but for what runs take."""
+
+    def __init__(self) -> None:
+        self.now, self.order = 0.0, []
+
+    def run(self, name, *seconds):
+        taken = iter(seconds)
+
+        def run() -> None:
+            self.order.append(name)
+            self.now += next(taken)
+
+        return run
+
+
+def test_compare_takes_turns_and_medians():
+    clock = Clock()
+    runs = {"a": clock.run("a", 99.0, 1.0, 9.0, 2.0), "b": clock.run("b", 99.0, 5.0, 3.0, 4.0)}
+    assert compare(runs, 3, clock=lambda: clock.now) == {"a": 2.0, "b": 4.0}
+    assert clock.order == ["a", "b", "a", "b", "b", "a", "a", "b"]
+
+
+def test_compare_leaves_out_what_has_used_up_its_time():
+    clock = Clock()
+    runs = {"slow": clock.run("slow", 6.0, 6.0), "quick": clock.run("quick", *4 * [1.0])}
+    assert compare(runs, 3, budget_s=5.0, clock=lambda: clock.now) == {"slow": 6.0, "quick": 1.0}
+
+
+def test_rows_are_ratios_of_one_run(monkeypatch):
+    seconds = {"fast": 1.0, "usual": 2.0, "bare_rollout": 0.5, "peak": 4.0}
+    monkeypatch.setattr("metarl_experiments.bench.rows.compare", lambda runs, repetitions: seconds)
+    variants = {
+        "fast": Variant(lambda: None, 100, 30.0, 1.5, 7),
+        "usual": Variant(lambda: None, 100, 30.0),
+        "bare_rollout": Variant(lambda: None, 100),
+    }
+    peak = peak_product(Devices(1), size=8)._replace(flops=400.0)
+    rows, peak_speed = measure("physics", variants, peak, 4, 3)
+    assert peak_speed == 100.0
+    assert [row.env_steps_per_s for row in rows] == [100.0, 50.0, 200.0]
+    assert [row.fraction_of_peak for row in rows] == [0.3, 0.15, None]
+    assert [row.ratio_to_usual for row in rows] == [2.0, 1.0, 4.0]
+    assert [row.fraction_of_bare for row in rows] == [0.5, 0.25, 1.0]
+    assert (rows[0].compile_s, rows[0].peak_memory_bytes) == (1.5, 7)
+
+
+def test_a_donated_argument_is_counted_once():
+    x = jnp.zeros((1000,), jnp.float32)
+    held = compile_program(lambda x: x + 1, x).peak_memory_bytes
+    donated = compile_program(lambda x: x + 1, x, donate=True).peak_memory_bytes
+    assert (held, donated) == (8000, 4000)
+
+
+def test_what_does_not_fit_is_refused_before_it_runs(monkeypatch):
+    monkeypatch.setattr(timing, "available_bytes", lambda num_devices: 10**4)
+    x = jnp.zeros((1000,), jnp.float32)
+    compile_program(lambda x: x + 1, x)
+    with pytest.raises(ConfigurationError, match="free memory"):
+        compile_program(lambda x: jnp.concatenate([x, x]), x)
+
+
+def test_the_peak_is_that_of_all_devices_at_once():
+    assert peak_product(Devices(2), size=8).flops == 2 * peak_product(Devices(1), size=8).flops
+
+
+def test_what_this_machine_cannot_run_is_left_out_and_named(capsys):
+    def refuse() -> Variant:
+        raise ConfigurationError("expected a GPU, got none")
+
+    ready = Variant(lambda: None, 1)
+    assert make_variants("physics", {"warp": refuse, "fast": lambda: ready}) == {"fast": ready}
+    assert (
+        "physics: warp is left out: ConfigurationError: expected a GPU" in capsys.readouterr().err
+    )
+
+
+def test_the_ideal_is_the_work_at_the_best_price(monkeypatch):
+    seconds = {"whole, 1": 3.0, "whole, 4": 4.0, "in parts, 4": 6.0}
+    monkeypatch.setattr(
+        "metarl_experiments.bench.scaling.compare", lambda runs, repetitions, budget_s: seconds
+    )
+
+    def make(value: int) -> Variant:
+        return Variant(lambda: None, 12 * value)
+
+    sweeps = [
+        Sweep("tasks", "8 steps", "whole", (1, 4), make),
+        Sweep("tasks", "8 steps", "in parts", (4,), make),
+    ]
+    points = measure_axis(sweeps, 3)
+    assert [point.ideal_seconds for point in points] == [1.0, 4.0, 4.0]
+    assert [point.env_steps_per_s for point in points] == [4.0, 12.0, 8.0]
+
+
+def test_sweeps_make_updates_of_the_size_they_say(monkeypatch):
+    sizes = {"SHORT": 3, "NUM_PULLS": 5, "HIDDEN_SIZE": 4, "SEED_TASKS": 2}
+    for name, size in sizes.items():
+        monkeypatch.setattr(scaling, name, size)
+    two = Devices(2)
+    whole, in_chunks = scaling.task_sweeps(two)
+    assert (whole.values[0], in_chunks.values[0]) == (64, 256)
+    assert in_chunks.make(512).env_steps == 512 * 3
+    assert scaling.hidden_sweep(two).make(8).env_steps == 128 * 5
+    assert scaling.seed_sweep(two).make(2).env_steps == 2 * 2 * 5
+    assert scaling.device_sweep(two).values == (1, 2)
+
+
+def test_physics_is_measured_in_its_parts():
+    family = functools.partial(cheetah_vel, episode_length=2)
+    workload = dataclasses.replace(WORKLOADS["cheetah_vel"], family=family, hidden_size=4)
+    makers = physics_variants(workload, Size(Devices(2), 4))
+    assert makers.keys() == {"collect", "bare_rollout"}
+    made = {name: make() for name, make in makers.items()}
+    assert [variant.env_steps for variant in made.values()] == [4 * 4, 4 * 4]
+    flops = count_flops(make_policy(workload, workload.family()))
+    assert [variant.flops for variant in made.values()] == [4 * 4 * flops.forward, 0.0]
+
+
+def test_the_picture_has_a_panel_for_each_axis_that_was_measured():
+    def points(axis, line, *values):
+        return [
+            Point(axis, "", line, value, value, 0.9 * value, 1.0, 8 * value) for value in values
+        ]
+
+    drawn = points("tasks", "all", 64, 256) + points("tasks", "chunks", 256)
+    figure = scaling_figure(drawn + points("hidden", "", 32, 64), subtitle="")
+    assert [axes.get_title(loc="left") for axes in figure.axes] == [
+        "time, by tasks in a batch",
+        "time, by units of the GRU",
+        "memory, by tasks in a batch",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("given", "wanted"),
+    [
+        ({}, {"cheetah_vel", "scaling"}),
+        ({"scaling": False}, {"cheetah_vel"}),
+        ({"only": ("cheetah_vel",)}, {"cheetah_vel"}),
+        ({"only": ("scaling",)}, {"scaling"}),
+    ],
+)
+def test_only_what_is_asked_for_is_measured(given, wanted):
+    options = BenchOptions(**given)
+    assert {name for name in ("cheetah_vel", "scaling") if options.wants(name)} == wanted
+
+
+def test_the_command_prints_a_table_and_writes_a_record(tmp_path):
+    out = tmp_path / "new" / "bench.json"
+    command = [sys.executable, "-m", "metarl_experiments.bench", "--quick", "--peers"]
+    command += ["--only", "bandit_gru128", "--out", str(out)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    record = json.loads(out.read_text())
+    has_torch = importlib.util.find_spec("torch") is not None
+    assert [row["variant"] for row in record["rows"]] == ["fast", "usual"] + ["torch"] * has_torch
+    for row in record["rows"]:
+        assert row.keys() == {field.name for field in dataclasses.fields(Row)}
+        assert row["benchmark"] == "bandit_gru128" and row["benchmark"] in done.stdout
+        assert row["variant"] in done.stdout
+        assert row["env_steps_per_s"] > 0
+        assert 0 < row["fraction_of_peak"] < 1
+    assert record["rows"][1]["ratio_to_usual"] == 1.0
+    assert record["rows"][0]["compile_s"] > 0 and record["rows"][0]["peak_memory_bytes"] > 0
+    assert record["device"] and record["peak_flops_per_s"]["bandit_gru128"] > 0
+    assert has_torch or "the variant torch is left out" in done.stderr
