@@ -1,14 +1,10 @@
-"""What the machine has, and how its memory is handed out."""
+"""What the machine has."""
 
 import contextlib
-import ctypes
 import os
-import platform
 import time
 from pathlib import Path
 
-_M_TRIM_THRESHOLD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -4, -8  # of glibc's malloc.h
-_NEVER = -1
 _IMPORTED = time.monotonic()
 _CONTAINER_LIMITS = (
     ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
@@ -46,20 +42,3 @@ def available_memory() -> int | None:
         with contextlib.suppress(OSError, ValueError):  # "max" is no number: no limit
             found.append(int(Path(limit).read_text()) - int(Path(used).read_text()))
     return min(found, default=None)
-
-
-def keep_freed_memory() -> bool:
-    """Has the allocator keep what is freed, instead of giving it back to the system each time.
-
-    XLA allocates a program's temporary memory at every call. From the system it comes page by page,
-    each wiped first: a third of the time of an update of a GRU on a CPU. What the process holds is
-    then its peak. To be called before there are threads.
-
-    Returns:
-        Whether this system's allocator can be told so; glibc's can.
-    """
-    if platform.libc_ver()[0] != "glibc":
-        return False
-    allocator = ctypes.CDLL(None)
-    settings = ((_M_MMAP_MAX, 0), (_M_TRIM_THRESHOLD, _NEVER), (_M_ARENA_MAX, 1))
-    return all(allocator.mallopt(parameter, value) for parameter, value in settings)

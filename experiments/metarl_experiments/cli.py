@@ -4,7 +4,7 @@ import difflib
 import sys
 from collections.abc import Callable, Sequence
 
-from metarl_experiments.runtime import configure_jax
+from metarl_experiments.runtime import configure_jax, use_huge_pages
 
 USAGE = """\
 usage: metarl COMMAND ...
@@ -28,7 +28,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     0 finished; 2 bad input; 3 diverged, last good state saved; 74 the last state could not be
     saved; 75 terminated and 130 interrupted, where training both saved and resumable.
     """
-    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    if arguments is None:
+        use_huge_pages()
+        arguments = sys.argv[1:]
+    arguments = list(arguments)
     if not arguments or arguments[0] in ("-h", "--help"):
         print(USAGE)
         return 0 if arguments else EXIT_BAD_INPUT

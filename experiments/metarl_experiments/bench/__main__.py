@@ -7,7 +7,7 @@ from typing import Literal
 
 import tyro
 
-from metarl_experiments.runtime import configure_jax
+from metarl_experiments.runtime import configure_jax, use_huge_pages
 from metarl_jax.learner import require_positive
 from metarl_jax.types import ConfigurationError
 
@@ -63,4 +63,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    use_huge_pages()
     sys.exit(main())
