@@ -9,7 +9,7 @@ import pytest
 
 from instruments import assert_same
 from metarl_jax.distributions import Categorical
-from metarl_jax.gradient import make_targets, observe, total_loss
+from metarl_jax.gradient import make_targets, observe, seen, total_loss
 from metarl_jax.losses import (
     clipped_policy_gradient,
     entropy_bonus,
@@ -48,9 +48,15 @@ def gradient_and_statistics(rollout: Rollout, outputs: PolicyOutput) -> Any:
     def scalar(outputs: PolicyOutput, rollout: Rollout) -> Any:
         targets, advantage = make_targets(problem(), LEARNER, scalars(), rollout)
         value, sums = total_loss(loss, loss.init(jax.random.key(0)), outputs, rollout, targets)
-        return value, (sums.means(), observe(problem(), LEARNER, rollout, targets, advantage))
+        return value, (sums.means(), observed(LEARNER, rollout, targets, advantage))
 
     return jax.jit(jax.value_and_grad(scalar, has_aux=True))(outputs, rollout)
+
+
+def observed(learner: Any, rollout: Rollout, targets: Any, advantage: Any) -> Any:
+    """The learner after a batch of one part."""
+    part = seen(problem(), rollout, targets, advantage)
+    return observe(problem(), learner, jax.tree.map(lambda x: x[None], part))
 
 
 def test_masked_steps_count_for_nothing_exactly(rollout: Rollout, outputs: PolicyOutput) -> None:
@@ -104,7 +110,7 @@ def test_each_statistic_is_that_of_its_own_stream(rollout: Rollout) -> None:
     """From a learner that has seen nothing: mean and variance over the valid steps."""
     nothing = jax.tree.map(jnp.zeros_like, LEARNER)
     targets, advantage = make_targets(problem(), LEARNER, scalars(), rollout)
-    learner = observe(problem(), nothing, rollout, targets, advantage)
+    learner = observed(nothing, rollout, targets, advantage)
     valid = np.asarray(rollout.outcome.valid)
     for statistics, stream in [
         (learner.params.statistics.observation, rollout.experience.observation),
@@ -112,9 +118,9 @@ def test_each_statistic_is_that_of_its_own_stream(rollout: Rollout) -> None:
         (learner.params.statistics.value_target, targets.value_target),
         (learner.advantage, advantage),
     ]:
-        seen = np.asarray(stream, np.float64)[valid]
-        np.testing.assert_allclose(statistics.mean, seen.mean(0), rtol=1e-4, atol=1e-6)
-        np.testing.assert_allclose(statistics.variance, seen.var(0), rtol=1e-4, atol=1e-6)
+        of_stream = np.asarray(stream, np.float64)[valid]
+        np.testing.assert_allclose(statistics.mean, of_stream.mean(0), rtol=1e-4, atol=1e-6)
+        np.testing.assert_allclose(statistics.variance, of_stream.var(0), rtol=1e-4, atol=1e-6)
         assert float(statistics.count) == valid.sum()
 
 
