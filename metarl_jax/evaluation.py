@@ -30,6 +30,10 @@ CHUNK = 1024
 """Tasks evaluated side by side; more are taken in turn, so that memory stays bounded."""
 
 
+NORMAL_QUANTILE = 1.96
+"""The 0.975 quantile of the normal distribution."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Evaluation:
     """Returns per episode on meta-test tasks, and their means with 95% intervals.
@@ -107,11 +111,7 @@ def seeds_half_width(values: np.ndarray) -> np.ndarray:
     """
     from scipy.special import stdtrit
 
-    size = len(values)
-    if size < 2:
-        return np.full(np.shape(values)[1:], np.nan)
-    deviation = np.asarray(np.std(np.asarray(values, np.float64), axis=0, ddof=1))
-    return np.asarray(stdtrit(size - 1, 0.975) * deviation / np.sqrt(size))
+    return confidence_half_width(values) * (stdtrit(len(values) - 1, 0.975) / NORMAL_QUANTILE)
 
 
 def confidence_half_width(samples: np.ndarray) -> np.ndarray:
@@ -120,7 +120,7 @@ def confidence_half_width(samples: np.ndarray) -> np.ndarray:
     if samples.shape[0] < 2:
         return np.full(samples.shape[1:], np.nan)
     deviation = np.asarray(np.std(samples, axis=0, ddof=1))
-    return np.asarray(1.96 * deviation / np.sqrt(samples.shape[0]))
+    return np.asarray(NORMAL_QUANTILE * deviation / np.sqrt(samples.shape[0]))
 
 
 def meta_test_tasks(

@@ -13,7 +13,7 @@ from jax.sharding import NamedSharding
 from metarl_jax.learner import Algorithm, TrainState
 from metarl_jax.schedules import Hyperparameters
 from metarl_jax.sharding import SPLIT, Devices
-from metarl_jax.types import Array, Key, PyTree
+from metarl_jax.types import Key, PyTree
 
 ONE_DEVICE = Devices()
 
@@ -46,13 +46,10 @@ def population(
             states if hyperparameters is None else states.replace(hyperparameters=hyperparameters)
         )
 
-    def updates(states: TrainState) -> tuple[TrainState, dict[str, Array]]:
-        return update(states)
-
     split = NamedSharding(devices.mesh, SPLIT) if devices.count > 1 else None
     return Algorithm(
         init=jax.jit(init, out_shardings=split),
-        update=devices.run(updates, (SPLIT,), (SPLIT, SPLIT)),
+        update=devices.run(update, (SPLIT,), (SPLIT, SPLIT)),
         steps_per_update=algorithm.steps_per_update,
     )
 

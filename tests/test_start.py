@@ -22,6 +22,13 @@ def test_the_first_update_is_told_once(tmp_path: Path, monkeypatch: pytest.Monke
     assert recorded == {"cores": 2, "imports_seconds": 3.0, "first_update_seconds": 22.0}
 
 
+def test_a_run_does_not_end_for_want_of_a_record(tmp_path: Path) -> None:
+    said: list[str] = []
+    start.StartTimes(tmp_path, 3.0, 5, 1000, said.append).log({"env_steps_per_second": 100.0})
+    assert len(said) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_process_knows_its_age() -> None:
     first, second = process_seconds(), process_seconds()
     assert 0 < first <= second < 24 * 3600

@@ -1,5 +1,6 @@
 """How long a start took: from the process's first moment to its first update."""
 
+import contextlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -40,8 +41,9 @@ class StartTimes:
         later_updates = (1 - 1 / self._updates) * self._steps / row["env_steps_per_second"]
         first = process_seconds() - later_updates
         self._tell(f"first update after {first:.1f} s, {self._imported:.1f} s of them imports")
-        place = self._folder / "run.json"
         times = {"imports_seconds": self._imported, "first_update_seconds": first}
         rounded = {name: round(seconds, 2) for name, seconds in times.items()}
-        text = json.dumps(json.loads(place.read_text()) | rounded, indent=2) + "\n"
-        write_whole(place, text)
+        place = self._folder / "run.json"
+        with contextlib.suppress(OSError, ValueError):  # a full disk must not end a run for this
+            text = json.dumps(json.loads(place.read_text()) | rounded, indent=2) + "\n"
+            write_whole(place, text)

@@ -10,6 +10,7 @@ import jax
 import numpy as np
 import tyro
 
+from metarl_experiments.cli import EXIT_BAD_INPUT
 from metarl_experiments.evaluate import EvaluateOptions, conclude
 from metarl_experiments.options import (
     RunOptions,
@@ -28,6 +29,7 @@ from metarl_experiments.runs import (
 from metarl_experiments.start import StartTimes
 from metarl_jax.conformance import check_task_distribution
 from metarl_jax.evaluation import PopulationEvaluation, make_evaluator, meta_test_tasks
+from metarl_jax.experiment import Experiment
 from metarl_jax.footprint import available_bytes, check_fits, gigabytes, update_bytes
 from metarl_jax.learner import TrainState
 from metarl_jax.machine import process_seconds
@@ -54,7 +56,6 @@ Trains an agent for each value (each combination, where --over is given twice) o
 in one program; `metarl train NAME --help` shows the options. A sweep that was stopped goes on with
 `metarl train --resume RUN`."""
 
-EXIT_BAD_INPUT = 2
 VALIDATION_SEED = 2_147_483_563
 """Of the tasks of the evaluations during training; the final evaluation draws others."""
 
@@ -95,8 +96,9 @@ def train_command(arguments: Sequence[str]) -> int:
             "expected `metarl train NAME [options]`, the name before the options, got no name; "
             "`metarl list` shows the presets."
         )
-    options = parse_train_options(load_experiment(arguments[0]), arguments[1:])
-    return _begin(arguments[0], options, ["train", *arguments])
+    experiment = load_experiment(arguments[0])
+    options = parse_train_options(experiment, arguments[1:])
+    return _begin(experiment, options, ["train", *arguments])
 
 
 def sweep_command(arguments: Sequence[str]) -> int:
@@ -109,12 +111,13 @@ def sweep_command(arguments: Sequence[str]) -> int:
             "expected `metarl sweep NAME --over SETTING=VALUE,VALUE [options]`, the name before "
             "the options, got no name; `metarl list` shows the presets."
         )
-    options = parse_sweep_options(load_experiment(arguments[0]), arguments[1:])
-    return _begin(arguments[0], options, ["sweep", *arguments])
+    experiment = load_experiment(arguments[0])
+    options = parse_sweep_options(experiment, arguments[1:])
+    return _begin(experiment, options, ["sweep", *arguments])
 
 
-def _begin(name: str, options: TrainOptions, command_line: Sequence[str]) -> int:
-    experiment = load_experiment(name)
+def _begin(experiment: Experiment, options: TrainOptions, command_line: Sequence[str]) -> int:
+    name = command_line[1]
     family = dataclasses.asdict(options.family)
     tasks = make_tasks(experiment, family)
     imported = process_seconds()
