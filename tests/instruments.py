@@ -1,5 +1,6 @@
 """To look inside a run: random weights and data, the gradient that was applied, comparisons."""
 
+from functools import partial
 from typing import Any
 
 import jax
@@ -7,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from metarl_jax.algorithms import a2c, ppo
 from metarl_jax.learner import Algorithm, Learner, TrainState
 from metarl_jax.memory import unroll_by_steps
 from metarl_jax.policy import Policy, PolicyParams, blank_experience
@@ -16,6 +18,13 @@ from metarl_jax.types import Array, Experience, PyTree
 
 ADAM_FIRST_MOMENT_SHARE = 0.1
 """1 - β₁: what Adam's first moment holds of a gradient after one step."""
+
+ALGORITHMS = {
+    "a2c": a2c,
+    "a2c, windows": partial(a2c, windows=2),
+    "ppo": partial(ppo, epochs=2, minibatches=2),
+}
+"""Every way of taking gradient steps."""
 
 
 def noise_like(shapes: PyTree, seed: int = 0, scale: float = 0.4) -> PyTree:

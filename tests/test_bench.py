@@ -4,8 +4,10 @@ import dataclasses
 import functools
 import importlib.util
 import json
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import jax.numpy as jnp
 import pytest
@@ -13,6 +15,7 @@ import pytest
 from metarl_envs.cheetah import cheetah_vel
 from metarl_experiments.bench import scaling, timing
 from metarl_experiments.bench.__main__ import BenchOptions
+from metarl_experiments.bench.cores import can_be_held
 from metarl_experiments.bench.flops import StepFlops, count_flops, peak_product
 from metarl_experiments.bench.physics import physics_variants
 from metarl_experiments.bench.picture import scaling_figure
@@ -142,6 +145,24 @@ def test_sweeps_make_updates_of_the_size_they_say(monkeypatch):
     assert scaling.hidden_sweep(two).make(8).env_steps == 128 * 5
     assert scaling.seed_sweep(two).make(2).env_steps == 2 * 2 * 5
     assert scaling.device_sweep(two).values == (1, 2)
+
+
+@pytest.mark.skipif(not can_be_held(), reason="the system holds no process to some of its cores")
+def test_a_device_is_held_to_a_core_of_its_own(monkeypatch):
+    for name, size in {"NUM_PULLS": 3, "HIDDEN_SIZE": 4}.items():
+        monkeypatch.setattr(scaling, name, size)
+    threads, seen = Path("/proc/self/task"), []
+
+    def cores() -> set[frozenset[int]]:
+        return {frozenset(os.sched_getaffinity(int(thread.name))) for thread in threads.iterdir()}
+
+    variant = Variant(lambda: seen.append(cores()), 1)
+    monkeypatch.setattr(scaling, "update_variant", lambda *_: variant)
+    allowed = frozenset(os.sched_getaffinity(0))
+    for count in (1, 2):
+        scaling.device_sweep(Devices(2)).make(count).run()
+    assert seen == [{frozenset(sorted(allowed)[:count])} for count in (1, 2)]
+    assert cores() == {allowed}
 
 
 def test_physics_is_measured_in_its_parts():

@@ -73,11 +73,13 @@ def first_passage(distance: int, num_steps: int) -> float:
 
 
 def test_custom_family_is_trained_from_the_command_line(tmp_path: pathlib.Path) -> None:
-    (tmp_path / "corridor.py").write_text(block_of("A task family of your own"))
+    announced = "\nprint('the file was run')\n"
+    (tmp_path / "corridor.py").write_text(block_of("A task family of your own") + announced)
     options = [*SMALL, "--family.num-episodes", "5", "--out", "run"]
     result = metarl("train", "corridor.py:corridor", *options, cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     assert "episode 5" in result.stdout
+    assert result.stdout.count("the file was run") == 1
 
 
 def test_the_tables_are_those_of_the_results_and_whole() -> None:

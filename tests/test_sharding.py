@@ -1,7 +1,6 @@
 """One device or two: the same tasks, the same gradient, the same state on each."""
 
 import functools
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from instruments import applied_gradient, assert_same, random_state, relative_error
-from metarl_jax.algorithms import a2c, ppo
+from instruments import ALGORITHMS, applied_gradient, assert_same, random_state, relative_error
+from metarl_jax.algorithms import ppo
 from metarl_jax.checkpoint import restore, save
 from metarl_jax.chunks import compile_chunk
 from metarl_jax.evaluation import make_evaluator, meta_test_tasks
@@ -23,11 +22,6 @@ from probes import counter, small_policy
 
 TASKS = counter(ends_early=True, num_episodes=2)
 UNCLIPPED = hyperparameters(max_gradient_norm=1e9)
-ALGORITHMS = {
-    "a2c": a2c,
-    "a2c, windows": partial(a2c, windows=2),
-    "ppo": partial(ppo, epochs=2, minibatches=2),
-}
 
 pytestmark = pytest.mark.skipif(jax.local_device_count() < 2, reason="one device")
 

@@ -15,6 +15,7 @@ from metarl_jax.evaluation import Evaluation, PopulationEvaluation, seeds_half_w
 from metarl_jax.experiment import Settings, agents_of
 from metarl_jax.metrics_file import read_rows
 from metarl_jax.report.population import adaptation_figure, learning_figure, sweep_figure
+from metarl_jax.tasks import References
 from metarl_jax.types import ConfigurationError
 from runs import rows_of
 
@@ -73,6 +74,7 @@ def test_what_is_no_sweep_is_refused(over: list[str]) -> None:
 def test_the_command_line_refuses_in_words() -> None:
     assert_refused(metarl("sweep", "bandit_10_5"), "got no --over")
     assert_refused(metarl("sweep", "--over", "discount=1"), "the name before the options")
+    assert_refused(metarl("sweep"), "the name before the options")
 
 
 # What is made of the agents.
@@ -116,16 +118,24 @@ def test_pictures_say_what_they_show() -> None:
     rows = [
         {"env_steps": 10 * i, "meta_test_total_return_members": [i, i + 1.0, None]} for i in (1, 2)
     ]
-    learning = learning_figure([{"env_steps": 1}, *rows], points, title="t").axes[0]
+    learning = learning_figure(
+        [{"env_steps": 1}, *rows], points, title="t", references=References(optimal_total=12.5)
+    ).axes[0]
     texts = [text.get_text() for text in learning.texts]
-    assert "learning rate 0.001: 2.50" in texts
+    assert {"learning rate 0.001: 2.50", "Bayes-optimal: 12.50"} <= {*texts}
     mean = max(learning.lines, key=lambda line: line.get_linewidth())
     np.testing.assert_allclose(mean.get_xydata(), [[10, 1.5], [20, 2.5]])
-    swept = sweep_figure(points, title="t").axes[0]
+    swept = sweep_figure(points, title="t", references=References(memoryless_total=3.0)).axes[0]
+    assert [text.get_text() for text in swept.texts] == ["no memory: 3.00"]
     assert swept.get_xscale() == "log"
     assert swept.get_xlabel() == "learning rate"
-    adapted = adaptation_figure(points, title="t").axes[0]
-    assert [text.get_text() for text in adapted.texts][1] == "learning rate 0.1: 9.00"
+    known = References(optimal_total=9.0, optimal_episodes=(1.0, 8.0))
+    adapted = adaptation_figure(points, title="t", references=known).axes[0]
+    np.testing.assert_allclose(adapted.lines[0].get_xydata(), [[1, 1.0], [2, 8.0]])
+    assert [text.get_text() for text in adapted.texts][1:] == [
+        "Bayes-optimal: 8.00",
+        "learning rate 0.1: 9.00",
+    ]
     grid = [point({"a": x, "b": y}, [0], x + y) for x in (0.0, 1.0) for y in (0.0, 1.0)]
     ticks = sweep_figure(grid, title="t").axes[0].get_xticklabels()
     assert [tick.get_text() for tick in ticks][1] == "a 0\nb 1"

@@ -1,14 +1,13 @@
 """A batch taken in parts: the same step, in less memory."""
 
-from functools import cache, partial
+from functools import cache
 from typing import Any
 
 import jax
 import numpy as np
 import pytest
 
-from instruments import applied_gradient, random_state, relative_error
-from metarl_jax.algorithms import a2c, ppo
+from instruments import ALGORITHMS, applied_gradient, random_state, relative_error
 from metarl_jax.learner import Algorithm, TrainState, UpdateConfig
 from metarl_jax.schedules import hyperparameters
 from metarl_jax.sharding import Devices
@@ -17,11 +16,6 @@ from probes import counter, small_policy
 
 TASKS = counter(ends_early=True, num_episodes=2)
 UNCLIPPED = hyperparameters(max_gradient_norm=1e9)
-ALGORITHMS = {
-    "a2c": a2c,
-    "a2c, windows": partial(a2c, windows=2),
-    "ppo": partial(ppo, epochs=2, minibatches=2),
-}
 NUM_TASKS = 24
 
 

@@ -105,7 +105,7 @@ def conclude(
 
         record = populations.evaluate_population(options, config, program, state)
         populations.print_population(record)
-        return populations.draw_population(options.run, config, record) if plain else []
+        return populations.draw_population(options.run, config, program, record) if plain else []
     print_evaluation(evaluate_run(options, config, program, state))
     return draw_run(options.run, config, program, state.learner.params) if plain else []
 

@@ -100,25 +100,29 @@ def print_population(record: dict[str, Any]) -> None:
     Console(highlight=False).print(table)
 
 
-def draw_population(folder: Path, config: RunConfig, record: dict[str, Any]) -> list[Path]:
+def draw_population(
+    folder: Path, config: RunConfig, program: Program, record: dict[str, Any]
+) -> list[Path]:
     """Draws learning and adaptation of every point, and a sweep's outcome.
 
     Args:
         folder: the run's, with metrics.jsonl.
         config: the run's.
+        program: the run's.
         record: of `evaluate_population`.
 
     Returns:
         The pictures' paths.
     """
     title = f"{config.experiment.rpartition(':')[2]}, {config.settings.policy} policy"
-    points = record["points"]
+    rows, points = read_rows(folder / "metrics.jsonl"), record["points"]
+    named = {"title": title, "references": program.tasks.references}
     figures = {
-        "learning.png": learning_figure(read_rows(folder / "metrics.jsonl"), points, title=title),
-        "adaptation.png": adaptation_figure(points, title=title),
+        "learning.png": learning_figure(rows, points, **named),
+        "adaptation.png": adaptation_figure(points, **named),
     }
     if config.sweep:
-        figures["sweep.png"] = sweep_figure(points, title=title)
+        figures["sweep.png"] = sweep_figure(points, **named)
     for name, figure in figures.items():
         save_figure(figure, folder / name)
     return [folder / name for name in figures]

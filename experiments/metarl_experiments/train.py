@@ -10,7 +10,6 @@ import jax
 import numpy as np
 import tyro
 
-from metarl_experiments.cli import EXIT_BAD_INPUT
 from metarl_experiments.evaluate import EvaluateOptions, conclude
 from metarl_experiments.options import (
     RunOptions,
@@ -103,10 +102,10 @@ def train_command(arguments: Sequence[str]) -> int:
 
 def sweep_command(arguments: Sequence[str]) -> int:
     """`train_command` over hyper-parameters: one agent for each combination and each seed."""
-    if not arguments or arguments[0] in ("-h", "--help"):
+    if arguments and arguments[0] in ("-h", "--help"):
         print(SWEEP_USAGE)
-        return 0 if arguments else EXIT_BAD_INPUT
-    if arguments[0].startswith("-"):
+        return 0
+    if not arguments or arguments[0].startswith("-"):
         raise ConfigurationError(
             "expected `metarl sweep NAME --over SETTING=VALUE,VALUE [options]`, the name before "
             "the options, got no name; `metarl list` shows the presets."

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from metarl_jax.report import style
+from metarl_jax.report.reference_lines import UNKNOWN, reference_curves, total_levels
 from metarl_jax.report.style import Label
 from metarl_jax.report.units import quantity
 from metarl_jax.tasks import References
@@ -18,18 +19,11 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-UNKNOWN = References()
 META_TEST = "meta_test_episode_returns"
 DIAGNOSTICS = {
     "entropy": "policy entropy, nats",
     "value_error": "value error, ½ (error / σ)²",
     "gradient_norm": "gradient norm, before clipping",
-}
-LEVEL_LOOKS = {
-    "Bayes-optimal": (style.INK, style.DASHED),
-    "Bayes-optimal mean": (style.INK, style.DASHED),
-    "task told": (style.GREEN, style.DOTTED),
-    "no memory": (style.VERMILION, style.DOTTED),
 }
 
 
@@ -69,14 +63,7 @@ def _total_panel(axes: "Axes", rows: Sequence[Mapping[str, Any]], references: Re
     steps, returns = _meta_test(rows)
     totals = returns.sum(axis=1)
     _meta_test_line(axes, steps, totals, style.BLUE)
-    labels = _levels(
-        axes,
-        {
-            "Bayes-optimal": references.optimal_total,
-            "task told": references.known_task_total,
-            "no memory": references.memoryless_total,
-        },
-    )
+    labels = total_levels(axes, references)
     if len(totals):
         labels.append(Label(totals[-1], quantity(totals[-1]), style.BLUE))
     style.label_beside(axes, labels)
@@ -139,17 +126,6 @@ def _meta_test_line(axes: "Axes", steps: np.ndarray, values: np.ndarray, colour:
     axes.plot(steps, values, color=colour, linewidth=1.8, marker=marker, markersize=3.2)
 
 
-def _levels(axes: "Axes", values: Mapping[str, float | None]) -> list[Label]:
-    """A line across the axes for each value that is known."""
-    labels = []
-    for name, value in values.items():
-        if value is not None:
-            colour, linestyle = LEVEL_LOOKS[name]
-            axes.axhline(value, color=colour, linewidth=1.2, linestyle=linestyle, zorder=1.5)
-            labels.append(Label(value, f"{name}: {quantity(value)}", colour))
-    return labels
-
-
 def adaptation_figure(
     evaluation: Mapping[str, Any],
     *,
@@ -177,7 +153,7 @@ def adaptation_figure(
     records = [*baselines, evaluation]
     labels = [_adaptation_curve(axes, record) for record in records]
     drawn = {record["policy"] for record in records}
-    labels += _reference_curves(axes, references, len(evaluation["episode_return_mean"]), drawn)
+    labels += reference_curves(axes, references, len(evaluation["episode_return_mean"]), drawn)
     style.episode_axis(axes, len(evaluation["episode_return_mean"]))
     style.label_beside(axes, labels, line_height=0.055)
     return figure
@@ -199,28 +175,3 @@ def _adaptation_curve(axes: "Axes", evaluation: Mapping[str, Any]) -> Label:
     colour = style.POLICY_COLOURS.get(evaluation["policy"], style.PURPLE)
     style.curve_with_interval(axes, episodes, mean, half_width, colour)
     return Label(mean[-1], f"{evaluation['policy']}: {quantity(mean[-1])}", colour)
-
-
-def _reference_curves(
-    axes: "Axes", references: References, num_episodes: int, drawn: set[str]
-) -> list[Label]:
-    """The exact lines, but for those that a trained policy already stands for."""
-    labels = []
-    if references.optimal_episodes:
-        optimum = references.optimal_episodes[:num_episodes]
-        axes.plot(
-            range(1, len(optimum) + 1),
-            optimum,
-            color=style.INK,
-            linestyle=style.DASHED,
-            linewidth=1.3,
-            zorder=3,  # a policy that reaches it would hide it
-        )
-        labels.append(Label(optimum[-1], f"Bayes-optimal: {quantity(optimum[-1])}", style.INK))
-    totals = {
-        "Bayes-optimal mean": None if references.optimal_episodes else references.optimal_total,
-        "task told": None if "contextual" in drawn else references.known_task_total,
-        "no memory": None if "memoryless" in drawn else references.memoryless_total,
-    }
-    means = {name: total and total / num_episodes for name, total in totals.items()}
-    return labels + _levels(axes, means)

@@ -11,8 +11,10 @@ import numpy as np
 
 from metarl_jax.evaluation import seeds_half_width
 from metarl_jax.report import style
+from metarl_jax.report.reference_lines import UNKNOWN, reference_curves, total_levels
 from metarl_jax.report.style import Label
 from metarl_jax.report.units import quantity
+from metarl_jax.tasks import References
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -23,13 +25,20 @@ COLOURS = (style.BLUE, style.VERMILION, style.GREEN, style.PURPLE, style.SKY, st
 TOTALS = "meta_test_total_return_members"
 
 
-def learning_figure(rows: Sequence[Mapping[str, Any]], points: Points, *, title: str) -> "Figure":
+def learning_figure(
+    rows: Sequence[Mapping[str, Any]],
+    points: Points,
+    *,
+    title: str,
+    references: References = UNKNOWN,
+) -> "Figure":
     """Meta-test return of a whole meta-episode against the environment steps of one agent.
 
     Args:
         rows: of `metrics.jsonl`, those evaluated with every agent's total return.
         points: which agents belong together.
         title: whose run it is.
+        references: exact values, drawn as lines.
     """
     figure = style.new_figure(8.0, 4.6)
     style.heading(figure, title, f"return of a whole meta-episode on meta-test tasks{_how(points)}")
@@ -38,7 +47,7 @@ def learning_figure(rows: Sequence[Mapping[str, Any]], points: Points, *, title:
     evaluated = [row for row in rows if row.get(TOTALS)]
     steps = np.array([row["env_steps"] for row in evaluated], np.float64)
     style.step_axis(axes, steps[-1] if len(steps) else 0)
-    labels = []
+    labels = total_levels(axes, references)
     for point, colour in zip(points, _colours(len(points)), strict=True):
         values = np.array(
             [[_number(row[TOTALS][i]) for i in point["agents"]] for row in evaluated], np.float64
@@ -51,31 +60,33 @@ def learning_figure(rows: Sequence[Mapping[str, Any]], points: Points, *, title:
     return figure
 
 
-def adaptation_figure(points: Points, *, title: str) -> "Figure":
+def adaptation_figure(points: Points, *, title: str, references: References = UNKNOWN) -> "Figure":
     """Return per episode: means over agents with their 95% intervals.
 
     Args:
         points: with `episode_return_mean` and `episode_return_ci95`, [E] each.
         title: whose run it is.
+        references: exact values, drawn as lines.
     """
     figure = style.new_figure(7.2, 4.4)
     style.heading(figure, f"{title}: adaptation", f"return per meta-test episode{_how(points)}")
     axes = figure.add_subplot()
     style.quiet_axes(axes)
     axes.set(xlabel="episode", ylabel="return of the episode")
-    labels = []
+    num_episodes = len(points[0]["episode_return_mean"])
+    labels = reference_curves(axes, references, num_episodes)
     for point, colour in zip(points, _colours(len(points)), strict=True):
         mean = np.array(point["episode_return_mean"], np.float64)
         width = np.nan_to_num(np.array(point["episode_return_ci95"], np.float64))
         episodes = np.arange(1, len(mean) + 1)
         style.curve_with_interval(axes, episodes, mean, width, colour)
         labels.append(Label(mean[-1], f"{name_of(point)}{quantity(mean[-1])}", colour))
-    style.episode_axis(axes, len(points[0]["episode_return_mean"]))
+    style.episode_axis(axes, num_episodes)
     style.label_beside(axes, labels, line_height=0.055)
     return figure
 
 
-def sweep_figure(points: Points, *, title: str) -> "Figure":
+def sweep_figure(points: Points, *, title: str, references: References = UNKNOWN) -> "Figure":
     """Total return at the end against the swept value; every agent a dot.
 
     Over one hyper-parameter the axis is its value, logarithmic where all are positive and differ
@@ -84,6 +95,7 @@ def sweep_figure(points: Points, *, title: str) -> "Figure":
     Args:
         points: with `total_return_mean`, `total_return_ci95` and `total_return_of_agents`.
         title: whose run it is.
+        references: exact values, drawn as lines.
     """
     figure = style.new_figure(7.2, 4.4)
     style.heading(figure, f"{title}: sweep", f"return of a meta-test meta-episode{_how(points)}")
@@ -116,6 +128,7 @@ def sweep_figure(points: Points, *, title: str) -> "Figure":
         marker="o",
         capsize=3,
     )
+    style.label_beside(axes, total_levels(axes, references))
     return figure
 
 

@@ -11,9 +11,10 @@ from typing import Any
 import jax
 
 from metarl_envs.bandit import bandit
+from metarl_experiments.bench.cores import can_be_held, held_to
 from metarl_experiments.bench.flops import count_flops
 from metarl_experiments.bench.timing import Variant, compare, make_variants
-from metarl_experiments.bench.workloads import NUM_ARMS, NUM_PULLS, update_variant
+from metarl_experiments.bench.workloads import NUM_ARMS, NUM_PULLS, chunk_size, update_variant
 from metarl_jax import Policy, UpdateConfig, a2c, gru, hyperparameters, recurrent_policy
 from metarl_jax.population import population
 from metarl_jax.sharding import Devices
@@ -137,7 +138,7 @@ def _maker(sweep: Sweep, value: int) -> Callable[[], Variant]:
 def task_sweeps(devices: Devices) -> list[Sweep]:
     """Tasks of a batch, all at once and in chunks; so few steps that memory lasts."""
     values = (64, 256, 1024, 4096, 16_384, *((65_536,) if _accelerated() else ()))
-    chunk = 4096 if _accelerated() else 128
+    chunk = chunk_size()
     chunked = tuple(n for n in values if n >= chunk * devices.dividing(n).count)
     held = f"{SHORT} steps, GRU {HIDDEN_SIZE}"
 
@@ -189,15 +190,34 @@ def seed_sweep(devices: Devices) -> Sweep:
 
 
 def device_sweep(devices: Devices) -> Sweep:
-    """Devices that share one batch, of as many tasks however many they are."""
+    """Devices that share one batch, of as many tasks however many they are.
+
+    On a CPU each has a core: a single device would take its products to all of them.
+    """
     values = tuple(2**n for n in range(devices.count.bit_length()))
     batch = 4 * _batch()
-    held = f"{batch:,} tasks in all, {NUM_PULLS} steps, GRU {HIDDEN_SIZE}"
+    held = f"{batch:,} tasks, {NUM_PULLS} steps, GRU {HIDDEN_SIZE}"
 
     def make(count: int) -> Variant:
         return _update(Devices(count), batch, NUM_PULLS)
 
-    return Sweep("devices", held, "", values, make, lambda count: 1 / count)
+    def make_on_cores(count: int) -> Variant:
+        variant = make(count)
+
+        def run() -> None:
+            with held_to(count):
+                variant.run()
+
+        return dataclasses.replace(variant, run=run)
+
+    if not _accelerated():
+        held = f"a core each, {held}"
+        return Sweep("devices", held, "", values if can_be_held() else (1,), make_on_cores, _share)
+    return Sweep("devices", held, "", values, make, _share)
+
+
+def _share(count: int) -> float:
+    return 1 / count
 
 
 def _update(

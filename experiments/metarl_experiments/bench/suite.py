@@ -20,6 +20,7 @@ from metarl_experiments.bench.workloads import (
     Size,
     Workload,
     batch_size,
+    chunk_size,
     fast_update,
     make_policy,
     usual_update,
@@ -79,6 +80,8 @@ def run_benchmark(
         "fast": lambda: fast_update(workload, size),
         "usual": lambda: usual_update(workload, size),
     }
+    if size.num_tasks > chunk_size() * size.devices.count:
+        makers["chunked"] = lambda: fast_update(workload, size, task_chunk=chunk_size())
     if jax.default_backend() != "cpu":  # which has no such products
         makers["fast_bf16"] = lambda: fast_update(workload, size, precision="bf16")
     if name == "cheetah_vel":

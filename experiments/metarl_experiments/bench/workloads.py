@@ -27,6 +27,8 @@ from metarl_jax.sharding import Devices
 from metarl_jax.tasks import TaskDistribution
 
 NUM_ARMS, NUM_PULLS = 10, 100
+CPU_CHUNK, ACCELERATOR_CHUNK = 128, 4096
+"""Tasks of a part of a batch, for each device: a core takes them in its cache."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -96,6 +98,11 @@ def batch_size(workload: Workload, devices: Devices, quick: bool = False) -> Siz
     return Size(devices, devices.count * (8 if quick else best))
 
 
+def chunk_size() -> int:
+    """Tasks that a device of this backend is best given at a time."""
+    return CPU_CHUNK if jax.default_backend() == "cpu" else ACCELERATOR_CHUNK
+
+
 def make_policy(
     workload: Workload, tasks: TaskDistribution, precision: Precision = "f32"
 ) -> Policy:
@@ -111,7 +118,12 @@ def make_policy(
 
 
 def fast_update(
-    workload: Workload, size: Size, *, precision: Precision = "f32", **family: Any
+    workload: Workload,
+    size: Size,
+    *,
+    precision: Precision = "f32",
+    task_chunk: int | None = None,
+    **family: Any,
 ) -> Variant:
     """An update as the library does it best: the gradient through the rollout.
 
@@ -119,11 +131,12 @@ def fast_update(
         workload: what is learned.
         size: of the batch.
         precision: of the network's products.
+        task_chunk: the most tasks that a device takes at a time.
         family: further arguments of the task family.
     """
     tasks = workload.family(**family)
     policy = make_policy(workload, tasks, precision)
-    config = _config(workload, size)
+    config = dataclasses.replace(_config(workload, size), task_chunk=task_chunk)
     algorithm = a2c(tasks, policy, hyperparameters(), config, single_pass=True)
     return update_variant(algorithm, policy, size.devices)
 

@@ -1,0 +1,75 @@
+"""The exact values that a curve is read against: across the axes, or episode by episode."""
+
+from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING
+
+from metarl_jax.report import style
+from metarl_jax.report.style import Label
+from metarl_jax.report.units import quantity
+from metarl_jax.tasks import References
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+UNKNOWN = References()
+LEVEL_LOOKS = {
+    "Bayes-optimal": (style.INK, style.DASHED),
+    "Bayes-optimal mean": (style.INK, style.DASHED),
+    "task told": (style.GREEN, style.DOTTED),
+    "no memory": (style.VERMILION, style.DOTTED),
+}
+
+
+def total_levels(axes: "Axes", references: References) -> list[Label]:
+    """A line across the axes for each known return of a whole meta-episode."""
+    return _levels(
+        axes,
+        {
+            "Bayes-optimal": references.optimal_total,
+            "task told": references.known_task_total,
+            "no memory": references.memoryless_total,
+        },
+    )
+
+
+def reference_curves(
+    axes: "Axes", references: References, num_episodes: int, drawn: Collection[str] = ()
+) -> list[Label]:
+    """The returns of each episode that are known exactly.
+
+    Args:
+        axes: of returns over episodes 1 to E.
+        references: whose lines they are.
+        num_episodes: E.
+        drawn: names of trained policies that stand for one of the lines already.
+    """
+    labels = []
+    if references.optimal_episodes:
+        optimum = references.optimal_episodes[:num_episodes]
+        axes.plot(
+            range(1, len(optimum) + 1),
+            optimum,
+            color=style.INK,
+            linestyle=style.DASHED,
+            linewidth=1.3,
+            zorder=3,  # a policy that reaches it would hide it
+        )
+        labels.append(Label(optimum[-1], f"Bayes-optimal: {quantity(optimum[-1])}", style.INK))
+    totals = {
+        "Bayes-optimal mean": None if references.optimal_episodes else references.optimal_total,
+        "task told": None if "contextual" in drawn else references.known_task_total,
+        "no memory": None if "memoryless" in drawn else references.memoryless_total,
+    }
+    means = {name: total and total / num_episodes for name, total in totals.items()}
+    return labels + _levels(axes, means)
+
+
+def _levels(axes: "Axes", values: Mapping[str, float | None]) -> list[Label]:
+    """A line across the axes for each value that is known."""
+    labels = []
+    for name, value in values.items():
+        if value is not None:
+            colour, linestyle = LEVEL_LOOKS[name]
+            axes.axhline(value, color=colour, linewidth=1.2, linestyle=linestyle, zorder=1.5)
+            labels.append(Label(value, f"{name}: {quantity(value)}", colour))
+    return labels
