@@ -3,7 +3,7 @@
 import dataclasses
 import itertools
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Literal, get_args
 
 from metarl_jax.learner import require_positive, require_seed
@@ -128,12 +128,17 @@ class Settings:
 
     def idle_changes(self, preset: "Settings") -> list[str]:
         """Fields changed from the preset's that nothing reads under these settings, and why."""
+        names = [f.name for f in dataclasses.fields(self)]
+        return self.idle([n for n in names if getattr(self, n) != getattr(preset, n)])
+
+    def idle(self, names: Collection[str]) -> list[str]:
+        """Of these fields, those that nothing reads under these settings, and why."""
         return [
             f"{name} is read only with {owner} {' or '.join(choices)}"
-            for owner, choices, names in _READ_ONLY_WITH
+            for owner, choices, owned in _READ_ONLY_WITH
             if getattr(self, owner) not in choices
-            for name in names
-            if getattr(self, name) != getattr(preset, name)
+            for name in owned
+            if name in names
         ]
 
     def hyperparameters(self) -> Hyperparameters:
@@ -155,6 +160,8 @@ def sweep_points(sweep: Sweep) -> list[dict[str, float]]:
 def agents_of(settings: Settings, sweep: Sweep = NO_SWEEP) -> tuple[Settings, ...]:
     """The settings of each agent: every combination of swept values, each with every seed.
 
+    A swept value holds from the first update to the last: it takes the place of a schedule.
+
     Args:
         settings: what all have in common.
         sweep: of hyper-parameters.
@@ -169,13 +176,7 @@ def agents_of(settings: Settings, sweep: Sweep = NO_SWEEP) -> tuple[Settings, ..
             f"a sweep is over hyper-parameters, expected {', '.join(sorted(numeric))}, got "
             f"{', '.join(unknown)}; what changes the program's structure takes a run of its own."
         )
-    idle = [
-        f"{name} is read only with {owner} {' or '.join(choices)}"
-        for owner, choices, names in _READ_ONLY_WITH
-        for name in sweep.keys() & set(names)
-        if getattr(settings, owner) not in choices
-    ]
-    if idle:
+    if idle := settings.idle(sweep.keys()):
         raise ConfigurationError(
             f"expected a sweep over what is read, got some that would do nothing: "
             f"{'; '.join(idle)}."

@@ -61,8 +61,15 @@ def check_fits(needed_with: Callable[[int | None], int], num_tasks: int, availab
     needed = needed_with(None)
     if needed <= most:
         return needed
+
+    def fits(chunk: int) -> bool:
+        try:
+            return needed_with(chunk) <= most
+        except ConfigurationError:  # the tasks do not divide near it
+            return False
+
     chunks = (num_tasks >> halved for halved in range(1, num_tasks.bit_length()))
-    fitting = next((chunk for chunk in chunks if needed_with(chunk) <= most), None)
+    fitting = next(filter(fits, chunks), None)
     advice = f"--task-chunk {fitting} would fit" if fitting else "fewer tasks: --num-tasks"
     raise ConfigurationError(
         f"expected an update that fits into the {gigabytes(available)} of memory available, got "

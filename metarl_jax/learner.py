@@ -92,9 +92,21 @@ class UpdateConfig:
         return Devices(self.num_devices)
 
     def num_parts(self, num_tasks: int) -> int:
-        """Into how many equal parts a device takes so many tasks: the fewest that are allowed."""
+        """Into how many equal parts a device takes so many tasks: the fewest that are allowed.
+
+        Raises:
+            ConfigurationError: parts of not even half of task_chunk, which would be slow.
+        """
         most = min(self.task_chunk or num_tasks, num_tasks)
-        return next(n for n in range(-(-num_tasks // most), num_tasks + 1) if num_tasks % n == 0)
+        sizes = [size for size in range(1, num_tasks + 1) if num_tasks % size == 0]
+        size = max(size for size in sizes if size <= most)
+        if 2 * size < most:
+            larger = min(size for size in sizes if size >= most)
+            raise ConfigurationError(
+                f"expected a task_chunk near which the {num_tasks} tasks of a gradient on a device "
+                f"divide evenly, got {most}; {larger} or {size} would."
+            )
+        return num_tasks // size
 
 
 def require_positive(name: str, value: int) -> None:

@@ -3,17 +3,22 @@
 import contextlib
 import os
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 _IMPORTED = time.monotonic()
-_CONTAINER_LIMITS = (
-    ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
+_OWN_GROUP = Path("/proc/self/cgroup")
+_CONTROL_GROUPS = (
+    ("", Path("/sys/fs/cgroup"), "memory.max", "memory.current", "inactive_file"),
     (
-        "/sys/fs/cgroup/memory/memory.limit_in_bytes",
-        "/sys/fs/cgroup/memory/memory.usage_in_bytes",
+        "memory",
+        Path("/sys/fs/cgroup/memory"),
+        "memory.limit_in_bytes",
+        "memory.usage_in_bytes",
+        "total_inactive_file",
     ),
 )
-"""(limit, use) of a control group, version 2 and 1."""
+"""Of version 2 and 1: controllers, root, limit, use, and what of the use can be had back."""
 
 
 def usable_cores() -> int:
@@ -38,7 +43,21 @@ def available_memory() -> int | None:
     with contextlib.suppress(OSError, StopIteration, ValueError):
         lines = Path("/proc/meminfo").read_text().splitlines()
         found.append(next(int(x.split()[1]) * 1024 for x in lines if x.startswith("MemAvailable")))
-    for limit, used in _CONTAINER_LIMITS:
-        with contextlib.suppress(OSError, ValueError):  # "max" is no number: no limit
-            found.append(int(Path(limit).read_text()) - int(Path(used).read_text()))
+    for controllers, root, limit, used, reclaimable in _CONTROL_GROUPS:
+        for group in _own_groups(controllers, root):
+            with contextlib.suppress(OSError, ValueError, KeyError):  # "max" is no number: no limit
+                most, held = (int((group / name).read_text()) for name in (limit, used))
+                cache = dict(x.split() for x in (group / "memory.stat").read_text().splitlines())
+                found.append(most - held + int(cache[reclaimable]))
     return min(found, default=None)
+
+
+def _own_groups(controllers: str, root: Path) -> Iterator[Path]:
+    """The control groups this process is in, innermost first: each sets a limit of its own."""
+    with contextlib.suppress(OSError):
+        for line in _OWN_GROUP.read_text().splitlines():
+            _, names, place = line.split(":", 2)
+            if controllers in names.split(","):
+                own = root / place.lstrip("/")
+                yield from (own, *(folder for folder in own.parents if root in folder.parents))
+    yield root

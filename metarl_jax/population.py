@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 import jax
-from jax.sharding import NamedSharding
+from jax.sharding import NamedSharding, Sharding
 
 from metarl_jax.learner import Algorithm, TrainState
 from metarl_jax.schedules import Hyperparameters
@@ -46,12 +46,19 @@ def population(
             states if hyperparameters is None else states.replace(hyperparameters=hyperparameters)
         )
 
-    split = NamedSharding(devices.mesh, SPLIT) if devices.count > 1 else None
     return Algorithm(
-        init=jax.jit(init, out_shardings=split),
+        init=jax.jit(init, out_shardings=_places(algorithm, devices)),
         update=devices.run(update, (SPLIT,), (SPLIT, SPLIT)),
         steps_per_update=algorithm.steps_per_update,
     )
+
+
+def _places(algorithm: Algorithm, devices: Devices) -> Sharding | None:
+    """Where the agents lie: split over the devices, or each wherever it would lie alone."""
+    if devices.count > 1:
+        return NamedSharding(devices.mesh, SPLIT)
+    one: Any = jax.eval_shape(algorithm.init, jax.random.key(0))
+    return jax.tree.leaves(one)[0].sharding
 
 
 def member(states: PyTree, index: int) -> Any:

@@ -63,7 +63,7 @@ def make_program(
         tasks: p(M).
         settings: how it is learned.
         num_devices: over which the tasks are split; None: as many as this process has and divide
-            them evenly. Several agents are split instead, where two or more devices divide them.
+            them evenly. Several agents are split instead, where that occupies as many devices.
         sweep: of hyper-parameters, one agent for each combination of values and each seed.
 
     Returns:
@@ -73,7 +73,7 @@ def make_program(
         ConfigurationError: the settings do not fit each other or the tasks.
     """
     agents = agents_of(settings, sweep)
-    agents_on, tasks_on = _devices(settings, len(agents), num_devices)
+    agents_on, tasks_on = split_devices(settings, len(agents), num_devices)
     plan = _plan(tasks, settings)
     config = UpdateConfig(
         num_tasks=settings.num_tasks,
@@ -104,16 +104,27 @@ def _plan(tasks: TaskDistribution, settings: Settings) -> TrainingPlan:
     )
 
 
-def _devices(settings: Settings, num_agents: int, asked: int | None) -> tuple[Devices, Devices]:
-    """Those the agents are split over, and those that the tasks of each are."""
+def split_devices(
+    settings: Settings, num_agents: int, asked: int | None
+) -> tuple[Devices, Devices]:
+    """The devices that agents are split over, and those that the tasks of each are.
+
+    One of the two is one device. It is the agents that are split, for nothing crosses between
+    them, unless their tasks would occupy more devices.
+
+    Args:
+        settings: of which the tasks of an update are read.
+        num_agents: that share nothing.
+        asked: so many devices and no fewer; None: as many as this process has and divide evenly.
+    """
     all_devices = Devices(jax.local_device_count() if asked is None else asked)
-    agents_on = all_devices.dividing(num_agents)
-    if agents_on.count > 1:
-        return agents_on, Devices()
-    if asked is not None:
-        return agents_on, all_devices
     parts = settings.minibatches if settings.algorithm == "ppo" else 1
-    return agents_on, all_devices.dividing(max(1, settings.num_tasks // parts))
+    dividing_tasks = all_devices.dividing(max(1, settings.num_tasks // parts))
+    tasks_on = dividing_tasks if asked is None else all_devices
+    agents_on = all_devices.dividing(num_agents)
+    if agents_on.count >= tasks_on.count:
+        return agents_on, Devices()
+    return Devices(), tasks_on
 
 
 def make_policy(tasks: TaskDistribution, settings: Settings) -> Policy:

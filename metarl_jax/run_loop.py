@@ -113,7 +113,10 @@ class Run:
 
     def evaluation(self) -> dict[str, Any]:
         """Runs the policy, as it is now, on the meta-test tasks."""
-        return self.evaluate(self.runner.state.learner.params).row()
+        params = self.runner.state.learner.params
+        begin = time.monotonic()
+        row = self.evaluate(params).row()
+        return row | {"evaluation_seconds": round(time.monotonic() - begin, 3)}
 
     def record(self, row: dict[str, Any]) -> None:
         """Writes a row: to the file first, so that what fails later finds it there."""

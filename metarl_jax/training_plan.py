@@ -14,7 +14,7 @@ from metarl_jax.types import ConfigurationError
 Evaluate = Callable[[PolicyParams], Evaluation | PopulationEvaluation]
 """Runs a policy, or each of a population's, on a fixed set of meta-test tasks."""
 
-WALL_CLOCK_FIELDS = ("seconds", "env_steps_per_second")
+WALL_CLOCK_FIELDS = ("seconds", "env_steps_per_second", "evaluation_seconds")
 """Fields of a row that differ between two runs of the same settings; no other field does."""
 SKIPPED_IN_A_ROW = 10
 """So many updates that were not finite, one after the other, end a run."""

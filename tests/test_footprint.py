@@ -1,6 +1,7 @@
 """The memory an update needs, before it is compiled: against what XLA says afterwards."""
 
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -8,7 +9,7 @@ import jax.numpy as jnp
 import pytest
 
 from command_line import SMALL, assert_refused, assert_well_put, metarl
-from metarl_jax import Architecture, gru, recurrent_policy
+from metarl_jax import Architecture, gru, machine, recurrent_policy
 from metarl_jax.algorithms import a2c, ppo, reinforce
 from metarl_jax.footprint import check_fits, gigabytes, update_bytes
 from metarl_jax.learner import UpdateConfig
@@ -72,6 +73,31 @@ def test_what_does_not_fit_is_refused_with_what_would() -> None:
     assert_well_put(str(refusal.value))
     with pytest.raises(ConfigurationError, match="--num-tasks"):
         check_fits(needed, 100, 10**8)
+
+    def undivided(task_chunk: int | None) -> int:
+        if task_chunk == 12:
+            raise ConfigurationError("no such part")
+        return needed(task_chunk)
+
+    with pytest.raises(ConfigurationError, match="--task-chunk 6 would fit"):
+        check_fits(undivided, 100, 20 * 10**9)
+
+
+def test_page_cache_and_the_limits_of_outer_groups_are_seen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A limit of 500 kB two groups above, 300 kB of it in use, 250 kB of that to be had back."""
+    inner = tmp_path / "slice" / "job" / "step"
+    inner.mkdir(parents=True)
+    for folder, limit in ((inner, "max"), (inner.parent.parent, "500000")):
+        (folder / "memory.max").write_text(limit)
+        (folder / "memory.current").write_text("300000")
+        (folder / "memory.stat").write_text("anon 50000\ninactive_file 250000\n")
+    group = ("", tmp_path, "memory.max", "memory.current", "inactive_file")
+    monkeypatch.setattr(machine, "_CONTROL_GROUPS", (group,))
+    (tmp_path / "cgroup").write_text("0::/slice/job/step\n")
+    monkeypatch.setattr(machine, "_OWN_GROUP", tmp_path / "cgroup")
+    assert available_memory() == 450_000
 
 
 def test_figures_for_a_person() -> None:

@@ -1,6 +1,7 @@
 """Many agents in one program are the agents of as many programs."""
 
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -10,6 +11,7 @@ import pytest
 
 from instruments import applied_gradient, relative_error
 from metarl_jax.algorithms import a2c
+from metarl_jax.checkpoint import restore, save
 from metarl_jax.chunks import compile_chunk, fetch
 from metarl_jax.learner import Algorithm, TrainState, UpdateConfig
 from metarl_jax.population import member, population
@@ -82,6 +84,20 @@ def test_a_population_is_one_program(agents_on: int) -> None:
     assert metrics["return"].shape == (2, len(SEEDS))
     if agents_on == 2:
         assert not state.update.sharding.is_fully_replicated
+
+
+@pytest.mark.parametrize(("agents_on", "tasks_on"), PLACES)
+def test_a_saved_population_goes_on_where_it_lay(
+    agents_on: int, tasks_on: int, tmp_path: Path
+) -> None:
+    algorithm = population(one(1e-3, tasks_on), Devices(agents_on))
+    keys = jax.vmap(jax.random.key)(jnp.array(SEEDS[:2]))
+    state = algorithm.init(keys)
+    save(tmp_path, 1, state, {}, keep=1)
+    restored = restore(tmp_path, jax.eval_shape(algorithm.init, keys)).state
+    expected = compile_chunk(algorithm, 1, state)(state)[1]
+    metrics = compile_chunk(algorithm, 1, restored)(restored)[1]
+    np.testing.assert_array_equal(metrics["return"], expected["return"])
 
 
 def test_a_row_of_a_population() -> None:

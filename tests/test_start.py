@@ -10,16 +10,19 @@ from metarl_jax.machine import process_seconds
 
 
 def test_the_first_update_is_told_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A row of 5 updates that took 10 s: the first was done 8 s before the last."""
+    """Of 5 updates that took 10 s, and an evaluation of 2 s, the first ended 10 s ago."""
     (tmp_path / "run.json").write_text('{"cores": 2}')
     monkeypatch.setattr(start, "process_seconds", lambda: 30.0)
     said: list[str] = []
     times = start.StartTimes(tmp_path, 3.0, 5, 1000, said.append)
     for _ in range(2):
-        times.log({"env_steps_per_second": 100.0})
-    assert said == ["first update after 22.0 s, 3.0 s of them imports"]
+        times.log({"env_steps_per_second": 100.0, "evaluation_seconds": 2.0})
+    assert said == ["first update after 20.0 s, 3.0 s of them imports"]
     recorded = json.loads((tmp_path / "run.json").read_text())
-    assert recorded == {"cores": 2, "imports_seconds": 3.0, "first_update_seconds": 22.0}
+    assert recorded == {"cores": 2, "imports_seconds": 3.0, "first_update_seconds": 20.0}
+    start.StartTimes(tmp_path, 9.0, 5, 1000, said.append).log({"env_steps_per_second": 100.0})
+    assert len(said) == 2
+    assert json.loads((tmp_path / "run.json").read_text()) == recorded, "those of the first start"
 
 
 def test_a_run_does_not_end_for_want_of_a_record(tmp_path: Path) -> None:

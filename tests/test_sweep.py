@@ -5,16 +5,20 @@ import pathlib
 import signal
 from typing import Any
 
+import jax
 import numpy as np
 import pytest
 import scipy.stats
 
 from command_line import SMALL, assert_refused, assert_well_put, metarl, signalled
 from metarl_experiments.options import read_sweep
+from metarl_experiments.populations import print_population
 from metarl_jax.evaluation import Evaluation, PopulationEvaluation, seeds_half_width
 from metarl_jax.experiment import Settings, agents_of
 from metarl_jax.metrics_file import read_rows
+from metarl_jax.program import split_devices
 from metarl_jax.report.population import adaptation_figure, learning_figure, sweep_figure
+from metarl_jax.sharding import Devices
 from metarl_jax.tasks import References
 from metarl_jax.types import ConfigurationError
 from runs import rows_of
@@ -75,6 +79,37 @@ def test_the_command_line_refuses_in_words() -> None:
     assert_refused(metarl("sweep", "bandit_10_5"), "got no --over")
     assert_refused(metarl("sweep", "--over", "discount=1"), "the name before the options")
     assert_refused(metarl("sweep"), "the name before the options")
+    one_value = ["sweep", "bandit_10_5", "--over", "discount=1"]
+    assert_refused(metarl(*one_value), "got one agent")
+    both = [*one_value, "--num-seeds", "2", "--discount", "0.5"]
+    assert_refused(metarl(*both), "either a flag or a sweep of discount")
+
+
+@pytest.mark.parametrize(
+    ("num_devices", "num_agents", "num_tasks", "asked", "agents_on", "tasks_on"),
+    [
+        (2, 8, 64, None, 2, 1),
+        (2, 3, 64, None, 1, 2),
+        (16, 2, 64, None, 1, 16),  # two devices for the agents would leave fourteen idle
+        (16, 18, 9, None, 9, 1),
+        (16, 1, 64, None, 1, 16),
+        (16, 6, 64, 4, 1, 4),
+        (16, 8, 64, 1, 1, 1),
+        (1, 8, 64, None, 1, 1),
+    ],
+)
+def test_agents_are_split_unless_their_tasks_occupy_more_devices(
+    num_devices: int,
+    num_agents: int,
+    num_tasks: int,
+    asked: int | None,
+    agents_on: int,
+    tasks_on: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(jax, "local_device_count", lambda: num_devices)
+    places = split_devices(Settings(num_tasks=num_tasks), num_agents, asked)
+    assert places == (Devices(agents_on), Devices(tasks_on))
 
 
 # What is made of the agents.
@@ -141,6 +176,14 @@ def test_pictures_say_what_they_show() -> None:
     assert [tick.get_text() for tick in ticks][1] == "a 0\nb 1"
 
 
+def test_an_agent_that_diverged_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    points = [point({}, [0, 1], 1.0)]
+    print_population({"points": points, "num_tasks": 4, "diverged_agents": []})
+    assert "diverged" not in capsys.readouterr().out
+    print_population({"points": points, "num_tasks": 4, "diverged_agents": [1]})
+    assert "diverged: agents 1 (counted from 0)" in capsys.readouterr().out
+
+
 # A whole one.
 
 
@@ -193,6 +236,7 @@ def test_a_sweep_that_was_stopped_goes_on(sweep: pathlib.Path, tmp_path: pathlib
     resumed = metarl("train", "--resume", run)
     assert resumed.returncode == 0, resumed.stderr
     assert rows_of(run) == rows_of(sweep)
+    assert json.loads((run / "evaluation.json").read_text())["diverged_agents"] == []
     ours, whole = (json.loads((x / "evaluation.json").read_text()) for x in (run, sweep))
     assert ours == whole
 

@@ -7,6 +7,7 @@ import jax
 import numpy as np
 import pytest
 
+from command_line import assert_well_put
 from instruments import ALGORITHMS, applied_gradient, random_state, relative_error
 from metarl_jax.learner import Algorithm, TrainState, UpdateConfig
 from metarl_jax.schedules import hyperparameters
@@ -74,12 +75,18 @@ def test_parts_need_less_memory(name: str) -> None:
 
 @pytest.mark.parametrize(
     ("num_tasks", "task_chunk", "num_parts"),
-    [(24, None, 1), (24, 24, 1), (24, 100, 1), (24, 12, 2), (24, 11, 3), (24, 5, 6), (7, 3, 7)],
+    [(24, None, 1), (24, 24, 1), (24, 100, 1), (24, 12, 2), (24, 11, 3), (24, 5, 6), (7, 2, 7)],
 )
 def test_parts_are_equal_and_no_larger_than_asked(
     num_tasks: int, task_chunk: int | None, num_parts: int
 ) -> None:
     assert UpdateConfig(task_chunk=task_chunk).num_parts(num_tasks) == num_parts
+
+
+def test_a_chunk_near_which_the_tasks_do_not_divide_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="got 128; 1021 or 1 would") as refusal:
+        UpdateConfig(task_chunk=128).num_parts(1021)
+    assert_well_put(str(refusal.value))
 
 
 def test_a_chunk_of_no_tasks_is_refused() -> None:

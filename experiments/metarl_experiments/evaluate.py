@@ -76,6 +76,11 @@ def evaluate_command(arguments: Sequence[str]) -> int:
     options = tyro.cli(EvaluateOptions, prog="metarl evaluate", args=list(arguments))
     config = load_config(options.run)
     _, tasks = load_tasks(config)
+    if config.settings.precision != "f32" and jax.default_backend() == "cpu":
+        print("metarl: evaluated in f32, a CPU having no product of bfloat16.", file=sys.stderr)
+        config = dataclasses.replace(
+            config, settings=dataclasses.replace(config.settings, precision="f32")
+        )
     program = make_program(tasks, config.settings, sweep=config.sweep)
     template = jax.eval_shape(program.algorithm.init, program.key)
     restored = restore(options.run / "checkpoints", template, options.step)

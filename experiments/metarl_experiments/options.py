@@ -40,7 +40,8 @@ class SweepFlags(RunOptions):
     """Meta-train an agent for each value of a numeric setting, in one program, and compare them.
 
     Attributes:
-        over: SETTING=VALUE,VALUE,...; given twice, every combination is trained.
+        over: SETTING=VALUE,VALUE,...; given twice, every combination is trained. A value holds from
+            the first update to the last, in place of the preset's schedule.
     """
 
     over: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
@@ -114,6 +115,11 @@ def _parse(
         )
     given: dict[str, Any] = {f.name: getattr(parsed, f.name) for f in dataclasses.fields(parsed)}
     sweep = read_sweep(given.pop("over", None))
+    if twice := [n for n in sweep if getattr(parsed.settings, n, 0) != getattr(settings, n, 0)]:
+        raise ConfigurationError(
+            f"expected either a flag or a sweep of {', '.join(twice)}, got both; leave the flag "
+            "out."
+        )
     return TrainOptions(**given, sweep=sweep)
 
 

@@ -22,6 +22,7 @@ from metarl_jax.population import member
 from metarl_jax.program import Program
 from metarl_jax.report.population import adaptation_figure, learning_figure, sweep_figure
 from metarl_jax.report.style import save_figure
+from metarl_jax.training_plan import SKIPPED_IN_A_ROW
 
 
 def evaluate_population(
@@ -37,7 +38,8 @@ def evaluate_population(
 
     Returns:
         What LABEL.json holds: what was asked, and a list of `points`, one for each combination of
-        swept values, with means over its agents and, where these are several, 95% intervals.
+        swept values, with means over its agents and, where these are several, 95% intervals;
+        and `diverged_agents`, whose last updates were skipped.
     """
     evaluator = evaluator_of(options, config, program)
     params = state.learner.params
@@ -45,6 +47,8 @@ def evaluate_population(
     asked = evaluation_record(each[0], options, config, program, int(state.update[0]))
     record = {name: value for name, value in asked.items() if "return" not in name}
     record["points"] = _points(config, each)
+    skipped = np.asarray(state.skipped_in_a_row)
+    record["diverged_agents"] = np.flatnonzero(skipped >= SKIPPED_IN_A_ROW).tolist()
     write_evaluation(options, record, np.stack([e.episode_returns for e in each]))
     return record
 
@@ -98,6 +102,12 @@ def print_population(record: dict[str, Any]) -> None:
         + (", means over agents with 95% intervals:" if several else ":")
     )
     Console(highlight=False).print(table)
+    if record["diverged_agents"]:
+        print(
+            f"diverged: agents {', '.join(map(str, record['diverged_agents']))} (counted from 0): "
+            f"their last {SKIPPED_IN_A_ROW} updates or more were skipped, for what they led to was "
+            "not finite."
+        )
 
 
 def draw_population(

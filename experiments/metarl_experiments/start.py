@@ -39,11 +39,12 @@ class StartTimes:
             return
         self._told = True
         later_updates = (1 - 1 / self._updates) * self._steps / row["env_steps_per_second"]
-        first = process_seconds() - later_updates
+        first = process_seconds() - later_updates - row.get("evaluation_seconds", 0.0)
         self._tell(f"first update after {first:.1f} s, {self._imported:.1f} s of them imports")
         times = {"imports_seconds": self._imported, "first_update_seconds": first}
         rounded = {name: round(seconds, 2) for name, seconds in times.items()}
         place = self._folder / "run.json"
         with contextlib.suppress(OSError, ValueError):  # a full disk must not end a run for this
-            text = json.dumps(json.loads(place.read_text()) | rounded, indent=2) + "\n"
+            # A run that goes on keeps the times of its first start.
+            text = json.dumps(rounded | json.loads(place.read_text()), indent=2) + "\n"
             write_whole(place, text)

@@ -28,7 +28,7 @@ from metarl_experiments.runs import (
 from metarl_experiments.start import StartTimes
 from metarl_jax.conformance import check_task_distribution
 from metarl_jax.evaluation import PopulationEvaluation, make_evaluator, meta_test_tasks
-from metarl_jax.experiment import Experiment
+from metarl_jax.experiment import Experiment, agents_of
 from metarl_jax.footprint import available_bytes, check_fits, gigabytes, update_bytes
 from metarl_jax.learner import TrainState
 from metarl_jax.machine import process_seconds
@@ -52,8 +52,9 @@ SWEEP_USAGE = """\
 usage: metarl sweep NAME --over SETTING=VALUE,VALUE,... [--over ...] [options]
 
 Trains an agent for each value (each combination, where --over is given twice) of a numeric setting
-in one program; `metarl train NAME --help` shows the options. A sweep that was stopped goes on with
-`metarl train --resume RUN`."""
+in one program. A value holds from the first update to the last, in place of a schedule. `metarl
+train NAME --help` shows the options. A sweep that was stopped goes on with `metarl train --resume
+RUN`."""
 
 VALIDATION_SEED = 2_147_483_563
 """Of the tasks of the evaluations during training; the final evaluation draws others."""
@@ -68,12 +69,14 @@ class ResumeOptions:
         tensorboard: also log to TensorBoard, in the run's folder.
         wandb: also log to Weights & Biases, under this project name.
         devices: split the tasks over so many devices; by default over all that divide them.
+        task_chunk: the most tasks that a device takes at a time; as it was begun by default.
     """
 
     resume: Path
     tensorboard: bool = False
     wandb: str | None = None
     devices: int | None = None
+    task_chunk: int | None = None
 
 
 def train_command(arguments: Sequence[str]) -> int:
@@ -112,6 +115,11 @@ def sweep_command(arguments: Sequence[str]) -> int:
         )
     experiment = load_experiment(arguments[0])
     options = parse_sweep_options(experiment, arguments[1:])
+    if len(agents_of(options.settings, options.sweep)) == 1:
+        raise ConfigurationError(
+            "expected several values, or several seeds (--num-seeds), to compare, got one agent; "
+            "`metarl train` trains one."
+        )
     return _begin(experiment, options, ["sweep", *arguments])
 
 
@@ -137,6 +145,9 @@ def _resume(options: ResumeOptions) -> int:
     config = load_config(options.resume)
     _, tasks = load_tasks(config)
     imported = process_seconds()
+    if options.task_chunk is not None:  # the same gradient: for a machine with less memory
+        settings = dataclasses.replace(config.settings, task_chunk=options.task_chunk)
+        config = dataclasses.replace(config, settings=settings)
     program = make_program(tasks, config.settings, options.devices, config.sweep)
     memory = check_memory(config, program, options.devices)
     loggers = _loggers(options.resume, config, options)

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Points = Sequence[Mapping[str, Any]]
-COLOURS = (style.BLUE, style.VERMILION, style.GREEN, style.PURPLE, style.SKY, style.INK)
 TOTALS = "meta_test_total_return_members"
 
 
@@ -143,8 +142,13 @@ def _how(points: Points) -> str:
     return f"; means over {size} seeds with 95% intervals" if size > 1 else ""
 
 
-def _colours(count: int) -> Sequence[str]:
-    return [COLOURS[i % len(COLOURS)] for i in range(count)]
+def _colours(count: int) -> Sequence[Any]:
+    """One alone as any policy; several from dark to light, in the order of the swept values."""
+    if count == 1:
+        return [style.BLUE]
+    from matplotlib import colormaps
+
+    return [colormaps["viridis"](0.85 * i / (count - 1)) for i in range(count)]
 
 
 def _band(axes: "Axes", steps: np.ndarray, values: np.ndarray, colour: str) -> np.ndarray:

@@ -113,7 +113,7 @@ def measure_axis(sweeps: Iterable[Sweep], repetitions: int) -> list[Point]:
     runs = {name: variant.run for name, variant in variants.items()}
     seconds = compare(runs, repetitions, budget_s=BUDGET_S)
     work = {name: sweep.work(value) for name, (sweep, value) in places.items()}
-    price = min(seconds[name] / work[name] for name in seconds)
+    price = min((seconds[name] / work[name] for name in seconds), default=0.0)
 
     def point(name: str, sweep: Sweep, value: int) -> Point:
         taken, variant = seconds[name], variants[name]
@@ -199,7 +199,7 @@ def device_sweep(devices: Devices) -> Sweep:
     held = f"{batch:,} tasks, {NUM_PULLS} steps, GRU {HIDDEN_SIZE}"
 
     def make(count: int) -> Variant:
-        return _update(Devices(count), batch, NUM_PULLS)
+        return _update(Devices(count), batch, NUM_PULLS, task_chunk=chunk_size())
 
     def make_on_cores(count: int) -> Variant:
         variant = make(count)

@@ -1,11 +1,13 @@
 """Half-cheetahs (MuJoCo) with a hidden velocity or direction."""
 
+import dataclasses
+
 from metarl_envs.cheetah import cheetah_dir as cheetah_dir_family
 from metarl_envs.cheetah import cheetah_vel as cheetah_vel_family
 from metarl_jax.experiment import Experiment, Settings
 
 # Many steps of Adam from small batches: PPO takes 16 from 64 tasks, A2C one a window, of 32 tasks.
-_A2C = {"num_tasks": 32, "windows": 4, "total_steps": 16_000_000}
+_A2C = {"num_tasks": 32, "windows": 4, "total_steps": 16_000_000, "initial_log_std": -0.5}
 
 _SETTINGS = Settings(
     algorithm="ppo",
@@ -27,7 +29,10 @@ cheetah_vel = Experiment(
     name="cheetah_vel",
     summary="half-cheetah, hidden target velocity 0 to 3 m/s",
     family=cheetah_vel_family,
-    settings=_SETTINGS,
+    # -48 in episode 2 after 2.6 M steps instead of 5.1 M: twice the updates, and less noise.
+    settings=dataclasses.replace(
+        _SETTINGS, num_tasks=32, total_steps=8_000_000, initial_log_std=-1.0
+    ),
     variants={"a2c": _A2C},
 )
 
