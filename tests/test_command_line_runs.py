@@ -4,12 +4,14 @@ import json
 import pathlib
 import shutil
 import signal
+from typing import Any
 
 import jax
 import numpy as np
 import pytest
 
 from command_line import BROKEN, SMALL, assert_refused, metarl, signalled
+from metarl_experiments import train
 from metarl_experiments.runs import load_config, load_tasks
 from metarl_jax.checkpoint import restore
 from metarl_jax.fingerprint import host_leaves
@@ -148,6 +150,19 @@ def test_a_family_whose_package_is_gone(tmp_path: pathlib.Path) -> None:
     listed = metarl("list", cwd=tmp_path)
     assert listed.returncode == 0, listed.stderr
     assert "gone_package" in listed.stdout and "bandit_10_5" in listed.stdout
+
+
+def test_a_run_goes_on_in_parts_that_fit(
+    run: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where it was begun with none; its configuration stays what it was."""
+    prepared: list[Any] = []
+    monkeypatch.setattr(train, "_run", lambda run, resume: prepared.append((run, resume)) or 0)
+    assert train.train_command(["--resume", str(run), "--task-chunk", "2"]) == 0
+    (begun, resumes), before = prepared[0], load_config(run)
+    assert resumes
+    assert (begun.config.settings.task_chunk, before.settings.task_chunk) == (2, None)
+    assert begun.program.agents[0].task_chunk == 2
 
 
 def test_resume_refuses_what_is_no_run(tmp_path: pathlib.Path) -> None:

@@ -157,6 +157,21 @@ def test_an_option_reaches_the_evaluator_and_has_files_of_its_own(
     assert not np.array_equal(expected.episode_returns, plain), "nothing would be noticed here"
 
 
+def test_a_run_of_bfloat16_products_is_evaluated_on_a_cpu(
+    run: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Trained on an accelerator, its parameters are float32; a CPU has float32 products alone."""
+    place = run / "config.json"
+    config = json.loads(place.read_text())
+    config["settings"]["precision"] = "bf16"
+    place.write_text(json.dumps(config))
+    assert evaluate_command([str(run), "--seed", "5"]) == 0
+    assert "evaluated in f32" in capsys.readouterr().err
+    config["settings"]["precision"] = "f32"
+    place.write_text(json.dumps(config))
+    assert_answers(run, "evaluation_seed_5", directly(run, seed=5))
+
+
 def test_a_split_is_what_the_tasks_are_drawn_from(run: pathlib.Path) -> None:
     """Tasks alone are drawn from it: keys of the actions, params and files are as ever."""
     config = load_config(run)
