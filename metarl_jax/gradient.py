@@ -180,7 +180,12 @@ def observe(problem: Problem, learner: Learner, parts: dict[str, Moments]) -> Le
     every = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), gathered)
     before = learner.params.statistics
     statistics = before.replace(
-        **{name: merge(getattr(before, name), every[name]) for name in every.keys() - {"advantage"}}
+        # In one order always: another would be another program, and compiled anew.
+        **{
+            name: merge(getattr(before, name), x)
+            for name, x in every.items()
+            if name != "advantage"
+        }
     )
     return learner.replace(
         params=learner.params.replace(statistics=statistics),
