@@ -37,17 +37,19 @@ def cache_folder() -> Path:
     return Path(home) / "metarl_jax" / "compiled"
 
 
-def configure_jax(arguments: Sequence[str] = ()) -> None:
+def configure_jax(arguments: Sequence[str] = (), *, keep_compiled: bool = True) -> None:
     """Makes a CPU's cores devices, and turns the persistent compilation cache on.
 
     Args:
         arguments: of the command line, in which `--devices N` asks for so many devices.
+        keep_compiled: whether there is a cache; not where the seconds of compiling are measured.
     """
     import jax
 
     if HOST_DEVICES_FLAG not in os.environ.get("XLA_FLAGS", ""):
         jax.config.update("jax_num_cpu_devices", asked_devices(arguments) or usable_cores())
-    _keep_compiled_programs()
+    if keep_compiled:
+        _keep_compiled_programs()
 
 
 def asked_devices(arguments: Sequence[str]) -> int | None:

