@@ -74,9 +74,8 @@ class OneStep:
         if self.windows == 1:
             (learner, _), measured = self.window((learner, actors), h)
             return learner, measured
-        before = (learner, actors.replace(at_start=False))  # as the windows leave it
         (learner, _), of_windows = jax.lax.scan(
-            lambda carry, _: self.window(carry, h), before, None, self.windows
+            lambda carry, _: self.window(carry, h), (learner, actors), None, self.windows
         )
         summed = jax.tree.map(lambda x: jnp.sum(x, axis=0), of_windows)
         return learner, summed.replace(gradient_norm=summed.gradient_norm / self.windows)

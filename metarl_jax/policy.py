@@ -23,6 +23,7 @@ from flax import struct
 from metarl_jax.distributions import ActionDistribution, Categorical, DiagonalGaussian
 from metarl_jax.memory import Memory, MemoryInput, memoryless
 from metarl_jax.normalization import RunningStatistics, identity_statistics, normalize
+from metarl_jax.recomputation import recomputed
 from metarl_jax.tasks import Specification, TaskDistribution, specification
 from metarl_jax.types import (
     Array,
@@ -210,7 +211,7 @@ def _policy(
         contextual=contextual,
         init=partial(_initial_params, parts),
         initial_carry=memory.initial_carry,
-        step=partial(_act, parts, memory.step),
+        step=recomputed(partial(_act, parts, memory.step)),
         unroll=partial(_act, parts, memory.unroll),
     )
 

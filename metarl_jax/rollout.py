@@ -6,7 +6,6 @@ the forward pass of a loss.
 """
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import jax
@@ -35,7 +34,6 @@ class Actors(struct.PyTreeNode):
     states: MetaState  # [B]
     carry: PyTree  # [B, ...] the memory's
     keys: Key  # [B] for sampling actions
-    at_start: bool = struct.field(pytree_node=False, default=False)  # of their meta-episodes
 
 
 def task_keys(key: Key, num_tasks: int, first: int | Array = 0) -> Key:
@@ -66,7 +64,6 @@ def start(policy: Policy, meta_episode: MetaEpisode, tasks: Task, keys: Key) -> 
         states=jax.vmap(meta_episode.reset)(environment_keys, tasks),
         carry=jax.vmap(policy.initial_carry)(memory_keys),
         keys=action_keys,
-        at_start=True,
     )
 
 
@@ -81,9 +78,8 @@ def collect(
 ) -> tuple[Actors, Rollout, PolicyOutput]:
     """Acts for `num_steps` steps.
 
-    Where no episode can end early, all tasks are in step. From a meta-episode's start this is then
-    a scan over episodes around a scan over their steps, with one reset an episode; from elsewhere
-    one scan that resets all tasks or none.
+    Where no episode can end early, all tasks are in step, and a CPU resets all or none. Otherwise
+    every step makes a reset, taken by the tasks whose episode ended.
 
     Args:
         policy: the actor.
@@ -123,52 +119,30 @@ def _scan_steps(
     act: Callable[..., Any], meta_episode: MetaEpisode, actors: Actors, num_steps: int
 ) -> tuple[Actors, Any]:
     """Runs `act` num_steps times; stacks its records over [T]."""
-    episode_length = meta_episode.tasks.episode_length
-    whole_episodes = actors.at_start and num_steps % episode_length == 0
-    actors = actors.replace(at_start=False)
-    if meta_episode.tasks.ends_early or episode_length == 1:
+    tasks = meta_episode.tasks
+    # A reset that not every task needs, or that is next to nothing, is made in every step and
+    # chosen by a mask: an accelerator would wait for the host to tell whether it is due.
+    each_its_own = tasks.ends_early or tasks.episode_length == 1
+    if each_its_own or jax.default_backend() != "cpu":
         return jax.lax.scan(lambda a, _: act(a, meta_episode.step), actors, None, num_steps)
-    if whole_episodes:
-        return _scan_episodes(act, meta_episode, actors, num_steps // episode_length)
     return _scan_in_step(act, meta_episode, actors, num_steps)
-
-
-def _scan_episodes(
-    act: Callable[..., Any], meta_episode: MetaEpisode, actors: Actors, num_episodes: int
-) -> tuple[Actors, Any]:
-    """Whole episodes of equal length: one reset an episode."""
-
-    def through_episode(actors: Actors, _: None) -> tuple[Actors, Any]:
-        actors, records = jax.lax.scan(
-            lambda a, _: act(a, meta_episode.advance),
-            actors,
-            None,
-            meta_episode.tasks.episode_length,
-        )
-        return _next_episodes(meta_episode, actors), records
-
-    actors, records = jax.lax.scan(through_episode, actors, None, num_episodes)
-    return actors, jax.tree.map(
-        lambda x: x.reshape((x.shape[0] * x.shape[1], *x.shape[2:])), records
-    )
 
 
 def _scan_in_step(
     act: Callable[..., Any], meta_episode: MetaEpisode, actors: Actors, num_steps: int
 ) -> tuple[Actors, Any]:
-    """Tasks whose episodes end together, from wherever they are."""
+    """Tasks whose episodes end together: one reset an episode."""
 
     def advance(actors: Actors, _: None) -> tuple[Actors, Any]:
         actors, record = act(actors, meta_episode.advance)
-        ended = actors.states.step[0] >= meta_episode.tasks.episode_length
-        following = partial(_next_episodes, meta_episode)
-        return jax.lax.cond(ended, following, lambda actors: actors, actors), record
+        ended = actors.states.step[0] >= tasks.episode_length
+        return jax.lax.cond(ended, next_episodes, lambda actors: actors, actors), record
 
+    def next_episodes(actors: Actors) -> Actors:
+        return actors.replace(states=jax.vmap(meta_episode.next_episode)(actors.states))
+
+    tasks = meta_episode.tasks
     return jax.lax.scan(advance, actors, None, num_steps)
-
-
-def _next_episodes(meta_episode: MetaEpisode, actors: Actors) -> Actors:
-    return actors.replace(states=jax.vmap(meta_episode.next_episode)(actors.states))
 
 
 def _select_action(output: PolicyOutput, actors: Actors, greedy: bool) -> Array:

@@ -30,6 +30,7 @@ FLOORS = (
         "distributions",
         "returns",
         "normalization",
+        "recomputation",
         "schedules",
         "signals",
     ),

@@ -49,7 +49,7 @@ def test_the_estimate_is_near_what_it_comes_to(name: str, num_devices: int) -> N
         pytest.skip("one device")
     algorithm, key = make(name, num_devices=num_devices), jax.random.key(0)
     ratio = update_bytes(algorithm, key) / compiled_bytes(algorithm, key, num_devices)
-    assert 0.8 < ratio < 1.6
+    assert 0.75 < ratio < 1.6
 
 
 def test_the_estimate_of_chunks_and_of_agents() -> None:
@@ -58,16 +58,16 @@ def test_the_estimate_of_chunks_and_of_agents() -> None:
     assert update_bytes(chunks, key) < 0.4 * update_bytes(whole, key)
     keys = jax.vmap(jax.random.key)(jnp.arange(3))
     agents = population(whole)
-    assert 0.8 < update_bytes(agents, keys) / compiled_bytes(agents, keys, 1) < 1.6
+    assert 0.75 < update_bytes(agents, keys) / compiled_bytes(agents, keys, 1) < 1.6
 
 
 def test_what_does_not_fit_is_refused_with_what_would() -> None:
     def needed(task_chunk: int | None) -> int:
         return 10**9 * (task_chunk or 100)
 
-    assert check_fits(needed, 100, 126 * 10**9) == 100 * 10**9
+    assert check_fits(needed, 100, 136 * 10**9) == 100 * 10**9
     with pytest.raises(ConfigurationError):
-        check_fits(needed, 100, 124 * 10**9)
+        check_fits(needed, 100, 134 * 10**9)
     with pytest.raises(ConfigurationError, match="--task-chunk 12 would fit") as refusal:
         check_fits(needed, 100, 20 * 10**9)
     assert_well_put(str(refusal.value))

@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 
 from metarl_jax.memory.base import Memory, MemoryInput
+from metarl_jax.recomputation import keep
 from metarl_jax.types import Array, ConfigurationError, Key, PyTree
 
 
@@ -42,10 +43,10 @@ class _GRU(nn.Module):
         """One step of the recurrence: [..., M] -> [..., M]."""
         x_r, x_z, x_n = jnp.split(projected, 3, axis=-1)
         h_r, h_z, h_n = jnp.split(self.state_gates(h), 3, axis=-1)
-        reset = jax.nn.sigmoid(x_r + h_r)
-        update = jax.nn.sigmoid(x_z + h_z)
+        reset = jax.nn.sigmoid(keep(x_r + h_r))
+        update = jax.nn.sigmoid(keep(x_z + h_z))
         bias = self.candidate_bias.reshape((1,) * (h.ndim - 1) + (-1,))
-        candidate = jnp.tanh(x_n + reset * (h_n + bias))
+        candidate = jnp.tanh(keep(x_n) + reset * (keep(h_n) + bias))
         return (1 - update) * candidate + update * h
 
 

@@ -31,7 +31,7 @@ MAX_CONTACTS = 16
 """Two for each of the eight capsules."""
 MAX_CONSTRAINTS = 4 * MAX_CONTACTS + 6
 """Four faces of the friction pyramid for each contact, and six joint limits."""
-WARP_WORLDS = 4096
+WARP_WORLDS = 32_768
 """Simulations with all their contacts at once that warp has room for, over the whole batch."""
 
 

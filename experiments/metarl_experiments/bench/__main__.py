@@ -12,7 +12,24 @@ from metarl_jax.learner import require_positive
 from metarl_jax.types import ConfigurationError
 
 Name = Literal[
-    "bandit_gru128", "bandit_gru256", "goal_grid_5", "mouse_cheese", "cheetah_vel", "scaling"
+    "bandit_gru128",
+    "bandit_gru256",
+    "goal_grid_5",
+    "goal_grid_5_gru256",
+    "mouse_cheese",
+    "cheetah_vel",
+    "scaling",
+]
+VariantName = Literal[
+    "fast",
+    "usual",
+    "chunked",
+    "fast_bf16",
+    "torch",
+    "collect",
+    "bare_rollout",
+    "fast_warp",
+    "collect_warp",
 ]
 
 
@@ -22,6 +39,7 @@ class BenchOptions:
 
     Attributes:
         only: what to measure; everything by default.
+        variants: ways to do it; all that this machine has by default.
         repetitions: of each variant, taken in turn.
         out: where the figures go.
         quick: few repetitions of small batches, to see that everything runs: no figures to quote.
@@ -31,6 +49,7 @@ class BenchOptions:
     """
 
     only: tuple[Name, ...] = ()
+    variants: tuple[VariantName, ...] = ()
     repetitions: int = 7
     out: Path = Path("runs/bench.json")
     quick: bool = False

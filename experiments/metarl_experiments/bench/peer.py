@@ -185,6 +185,5 @@ def torch_update(hidden_size: int, num_tasks: int, flops: StepFlops) -> Variant:
     def run() -> None:
         float(learner.update())  # waits for it
 
-    run()
     steps = num_tasks * NUM_PULLS
     return Variant(run, steps, steps * flops.update)

@@ -62,7 +62,6 @@ def collection(workload: Workload, size: Size, **family: Any) -> Variant:
     def run() -> None:
         jax.block_until_ready(program.call(params, key))
 
-    run()
     steps = size.num_tasks * meta_episode.length
     flops = steps * count_flops(policy).forward
     return Variant(run, steps, flops, program.compile_s, program.peak_memory_bytes)
@@ -88,5 +87,4 @@ def bare_rollout(num_tasks: int, num_steps: int) -> Variant:
     def run() -> None:
         pool.rollout(model, data, initial, control)
 
-    run()
     return Variant(run, num_tasks * num_steps)

@@ -16,6 +16,7 @@ from metarl_experiments.bench.flops import count_flops
 from metarl_experiments.bench.timing import Variant, compare, make_variants
 from metarl_experiments.bench.workloads import NUM_ARMS, NUM_PULLS, chunk_size, update_variant
 from metarl_jax import Policy, UpdateConfig, a2c, gru, hyperparameters, recurrent_policy
+from metarl_jax.machine import usable_cores
 from metarl_jax.population import population
 from metarl_jax.sharding import Devices
 from metarl_jax.tasks import TaskDistribution
@@ -109,7 +110,7 @@ def measure_axis(sweeps: Iterable[Sweep], repetitions: int) -> list[Point]:
     places = {f"{s.line}, {value}": (s, value) for s in sweeps for value in s.values}
     axis = next(iter(places.values()))[0].axis
     makers = {name: _maker(sweep, value) for name, (sweep, value) in places.items()}
-    variants = make_variants(axis, makers)
+    variants = make_variants(axis, makers, at_once=usable_cores())
     runs = {name: variant.run for name, variant in variants.items()}
     seconds = compare(runs, repetitions, budget_s=BUDGET_S)
     work = {name: sweep.work(value) for name, (sweep, value) in places.items()}

@@ -26,6 +26,7 @@ from metarl_experiments.bench.workloads import (
     usual_update,
 )
 from metarl_experiments.runs import describe_machine
+from metarl_jax.machine import usable_cores
 from metarl_jax.report.style import save_figure
 from metarl_jax.sharding import Devices
 
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from metarl_experiments.bench.__main__ import BenchOptions
 
 QUICK_REPETITIONS, QUICK_PEAK_SIZE = 2, 512
+CORES_TO_COMPILE = 4
+"""Cores for each of the programs that are compiled beside each other: its seconds are reported."""
 
 
 def run_suite(options: "BenchOptions") -> None:
@@ -44,15 +47,15 @@ def run_suite(options: "BenchOptions") -> None:
     devices = Devices(options.devices or jax.local_device_count())
     peers = options.peers and _has_torch()
     measured: dict[str, Measured] = {}
+    record = _describe(devices, measured)
     for name, workload in WORKLOADS.items():
         if options.wants(name):
             _say(name)
             size = batch_size(workload, devices, options.quick)
             measured[name] = run_benchmark(name, workload, size, options, peers=peers)
-    record = _describe(devices, measured)
-    if measured:
-        Console().print(table([row for part in measured.values() for row in part.rows]))
-        write_record(options.out, record)
+            record = _describe(devices, measured)
+            write_record(options.out, record)  # what is measured is kept if the next takes too long
+            Console().print(table(measured[name].rows))
     if options.wants("scaling"):
         _say("scaling")
         points = measure_scaling(devices, quick=options.quick)
@@ -86,7 +89,8 @@ def run_benchmark(
         makers |= physics_variants(workload, size)
     if peers and name.startswith("bandit"):
         makers["torch"] = lambda: _torch_update(workload, size)
-    variants = make_variants(name, makers)
+    wanted = {n: make for n, make in makers.items() if n in (options.variants or makers)}
+    variants = make_variants(name, wanted, at_once=max(1, usable_cores() // CORES_TO_COMPILE))
     peak = peak_product(size.devices, **({"size": QUICK_PEAK_SIZE} if options.quick else {}))
     repetitions = QUICK_REPETITIONS if options.quick else options.repetitions
     return measure(name, variants, peak, size.num_tasks, repetitions)

@@ -6,6 +6,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import jax
@@ -31,7 +32,7 @@ class Program(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Variant:
-    """One way of doing what a benchmark measures, ready to be timed: it has run before.
+    """One way of doing what a benchmark measures, compiled but not run yet.
 
     Attributes:
         run: does it once, and returns when it is done.
@@ -118,18 +119,27 @@ def compare(
 
 
 def make_variants(
-    benchmark: str, makers: Mapping[str, Callable[[], Variant]]
+    benchmark: str, makers: Mapping[str, Callable[[], Variant]], *, at_once: int = 1
 ) -> dict[str, Variant]:
     """Makes the variants that this machine can run; of the others it says why it cannot.
 
     Args:
         benchmark: whose variants they are.
-        makers: name -> compiles the variant and runs it once.
+        makers: name -> compiles the variant.
+        at_once: so many are compiled beside each other. They run one after the other: programs
+            that meet on several devices would wait for each other.
+
+    Returns:
+        Those that were made and have run once.
     """
+    with ThreadPoolExecutor(at_once) as threads:
+        making = {name: threads.submit(make) for name, make in makers.items()}
     made = {}
-    for name, make in makers.items():
+    for name, done in making.items():
         try:
-            made[name] = make()
+            variant = done.result()
+            variant.run()
+            made[name] = variant
         except Exception as error:  # memory, engines and kernels fail each in a way of its own
             # XLA's messages go on for pages, the first line tells what happened.
             reason = str(error).partition("\n")[0][:300]

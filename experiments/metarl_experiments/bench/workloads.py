@@ -27,7 +27,7 @@ from metarl_jax.sharding import Devices
 from metarl_jax.tasks import TaskDistribution
 
 NUM_ARMS, NUM_PULLS = 10, 100
-CPU_CHUNK, ACCELERATOR_CHUNK = 128, 4096
+CPU_CHUNK, ACCELERATOR_CHUNK = 128, 16_384
 """Tasks of a part of a batch, for each device: a core takes them in its cache."""
 
 
@@ -49,19 +49,22 @@ class Workload:
     head_sizes: tuple[int, ...] = ()
     normalize_observations: bool = False
     cpu_batch: int = 256
-    accelerator_batch: int = 4096
+    accelerator_batch: int = 32_768
 
 
 def _hundred_pulls() -> TaskDistribution:
     return bandit(num_arms=NUM_ARMS, num_pulls=NUM_PULLS)
 
 
+def _goal_grid_5() -> TaskDistribution:
+    return goal_grid_5.family(**goal_grid_5.arguments)
+
+
 WORKLOADS = {
     "bandit_gru128": Workload(family=_hundred_pulls, hidden_size=128),
     "bandit_gru256": Workload(family=_hundred_pulls, hidden_size=256),
-    "goal_grid_5": Workload(
-        family=lambda: goal_grid_5.family(**goal_grid_5.arguments), hidden_size=64
-    ),
+    "goal_grid_5": Workload(family=_goal_grid_5, hidden_size=64),
+    "goal_grid_5_gru256": Workload(family=_goal_grid_5, hidden_size=256),
     "mouse_cheese": Workload(
         family=lambda: mouse_cheese.family(**mouse_cheese.arguments),
         hidden_size=64,
@@ -73,7 +76,7 @@ WORKLOADS = {
         head_sizes=(64,),
         normalize_observations=True,
         cpu_batch=128,
-        accelerator_batch=2048,
+        accelerator_batch=16_384,
     ),
 }
 
@@ -178,7 +181,6 @@ def update_variant(
         held[0], metrics = program.call(held[0])
         jax.block_until_ready((held[0], metrics))
 
-    run()
     steps = algorithm.steps_per_update
     flops = steps * count_flops(policy).update
     return Variant(run, steps, flops, program.compile_s, program.peak_memory_bytes)
