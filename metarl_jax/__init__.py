@@ -34,7 +34,20 @@ from metarl_jax.losses import (
     policy_gradient,
     value_error,
 )
-from metarl_jax.memory import Memory, MemoryInput, gru, memoryless, unroll_by_steps
+from metarl_jax.memory import (
+    Memory,
+    MemoryInput,
+    context_set,
+    gru,
+    kl_to_prior,
+    linear_recurrence,
+    lstm,
+    memoryless,
+    snail,
+    stacked,
+    transformer,
+    unroll_by_steps,
+)
 from metarl_jax.meta_episode import MetaEpisode
 from metarl_jax.policy import (
     Architecture,
@@ -77,12 +90,16 @@ __all__ = [
     "check_task_distribution",
     "clipped_policy_gradient",
     "collect",
+    "context_set",
     "contextual_policy",
     "entropy_bonus",
     "episode_returns",
     "evaluate",
     "gru",
     "hyperparameters",
+    "kl_to_prior",
+    "linear_recurrence",
+    "lstm",
     "make_evaluator",
     "memoryless",
     "memoryless_policy",
@@ -94,8 +111,11 @@ __all__ = [
     "recurrent_policy",
     "reinforce",
     "reinforce_objective",
+    "snail",
+    "stacked",
     "start",
     "task_keys",
+    "transformer",
     "unroll_by_steps",
     "value_error",
 ]

@@ -58,7 +58,7 @@ def a2c(
     *,
     objective: Objective = a2c_objective,
     windows: int = 1,
-    single_pass: bool = True,
+    single_pass: bool | None = None,
 ) -> Algorithm:
     """Advantage actor-critic on meta-episodes.
 
@@ -73,7 +73,8 @@ def a2c(
             1, the default, is unbiased. With more, what the memory stores in one window for the
             sake of a later one is credited only through the bootstrapped value of the window's
             end, and the carry was made by the slightly older weights of the windows before.
-        single_pass: the gradient through the rollout, else `collect_then_unroll`.
+        single_pass: the gradient through the rollout, else `collect_then_unroll`; None: the former
+            unless the policy unrolls in parallel.
 
     Raises:
         ConfigurationError: the windows do not divide the meta-episode.
@@ -83,6 +84,7 @@ def a2c(
         synchronous. On meta-episodes: Wang et al. 2016, "Learning to reinforcement learn".
     """
     problem = _problem(tasks, policy, config, objective)
+    single_pass = not policy.parallel if single_pass is None else single_pass
     return make_algorithm(problem, hyperparameters, OneStep(problem, windows, single_pass))
 
 
@@ -101,7 +103,7 @@ def reinforce(
         reinforcement learning".
     """
     problem = _problem(tasks, policy, config, objective)._replace(baseline=False)
-    return make_algorithm(problem, hyperparameters, OneStep(problem, 1, True))
+    return make_algorithm(problem, hyperparameters, OneStep(problem, 1, not policy.parallel))
 
 
 def ppo(

@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Literal, get_args
 
 from metarl_jax.learner import require_positive, require_seed
+from metarl_jax.memory.context_set import Aggregation
 from metarl_jax.policy import Precision
 from metarl_jax.returns import DiscountMode
 from metarl_jax.schedules import Hyperparameters, check_schedule, hyperparameters
@@ -14,12 +15,13 @@ from metarl_jax.tasks import TaskDistribution
 from metarl_jax.types import ConfigurationError
 
 PolicyName = Literal["recurrent", "memoryless", "contextual"]
-MemoryName = Literal["gru"]
+MemoryName = Literal["gru", "lstm", "linear-recurrence", "context-set", "snail", "transformer"]
 AlgorithmName = Literal["a2c", "ppo", "reinforce"]
 Knots = tuple[float, ...]
 _CHOICES = {
     "policy": get_args(PolicyName),
     "memory": get_args(MemoryName),
+    "aggregation": get_args(Aggregation),
     "precision": get_args(Precision),
     "algorithm": get_args(AlgorithmName),
     "discount_mode": get_args(DiscountMode),
@@ -37,7 +39,13 @@ class Settings:
         policy: recurrent; memoryless sees the current observation alone; contextual is the
             recurrent policy told the task.
         memory: the sequence model that reads every transition.
-        hidden_size: units of the memory.
+        hidden_size: units of the memory; a SNAIL has a quarter as many filters in each block.
+        num_layers: of the memory, with residuals; by default 2 of linear-recurrence, snail and
+            transformer, 1 of the others.
+        window: steps that a snail or a transformer looks back; by default a meta-episode.
+        num_heads: a transformer's heads of attention.
+        gated_residuals: a transformer's gates in place of residual sums.
+        aggregation: of a context-set: mean, attention or gaussians.
         embedding_size: units of the embeddings before it.
         head_sizes: units of the layers of each head after it.
         initial_log_std: log of the standard deviation of continuous actions before training, in the
@@ -75,6 +83,11 @@ class Settings:
     policy: PolicyName = "recurrent"
     memory: MemoryName = "gru"
     hidden_size: int = 128
+    num_layers: int | None = None
+    window: int | None = None
+    num_heads: int = 4
+    gated_residuals: bool = False
+    aggregation: Aggregation = "mean"
     embedding_size: int = 64
     head_sizes: tuple[int, ...] = ()
     initial_log_std: float = -0.5
@@ -111,9 +124,9 @@ class Settings:
                 )
         counts = ("hidden_size", "embedding_size", "num_tasks", "total_steps", "windows", "epochs")
         more = ("minibatches", "num_evaluations", "evaluation_tasks", "final_evaluation_tasks")
-        for name in (*counts, *more, "num_seeds"):
+        for name in (*counts, *more, "num_seeds", "num_heads"):
             require_positive(name, getattr(self, name))
-        for name in ("meta_episode_steps", "task_chunk"):
+        for name in ("meta_episode_steps", "task_chunk", "num_layers", "window"):
             if getattr(self, name) is not None:
                 require_positive(name, getattr(self, name))
         require_seed(self.seed)
@@ -194,7 +207,22 @@ _READ_ONLY_WITH = (
     ("algorithm", ("a2c",), ("windows",)),
     ("algorithm", ("ppo",), ("epochs", "minibatches", "clip_ratio")),
     ("algorithm", ("a2c", "ppo"), ("gae_lambda", "value_coefficient")),
-    ("policy", ("recurrent", "contextual"), ("hidden_size",)),
+    (
+        "policy",
+        ("recurrent", "contextual"),
+        (
+            "memory",
+            "hidden_size",
+            "num_layers",
+            "window",
+            "num_heads",
+            "gated_residuals",
+            "aggregation",
+        ),
+    ),
+    ("memory", ("snail", "transformer"), ("window",)),
+    ("memory", ("transformer",), ("num_heads", "gated_residuals")),
+    ("memory", ("context-set",), ("aggregation",)),
     ("discount_mode", ("dual",), ("boundary_discount",)),
 )
 """(setting, values of it, what is read with these alone)."""

@@ -73,7 +73,8 @@ def check_fits(needed_with: Callable[[int | None], int], num_tasks: int, availab
     advice = f"--task-chunk {fitting} would fit" if fitting else "fewer tasks: --num-tasks"
     raise ConfigurationError(
         f"expected an update that fits into the {gigabytes(available)} of memory available, got "
-        f"one of {num_tasks} tasks that needs about {gigabytes(needed)}; {advice}."
+        f"one of {num_tasks} tasks that needs {gigabytes(needed)} to "
+        f"{gigabytes(round(MARGIN * needed))}; {advice}."
     )
 
 

@@ -68,6 +68,9 @@ class Policy(NamedTuple):
         initial_carry: key -> carry of one task at a meta-episode's start.
         step: (params, carry, experience) -> (carry, output).
         unroll: the same over a leading time axis, from the carry before the first step.
+        parallel: whether `unroll` goes over time at once: a loss should then take that for its
+            forward pass.
+        window: steps that it looks back, at most; None: all.
     """
 
     name: str
@@ -76,6 +79,8 @@ class Policy(NamedTuple):
     initial_carry: Callable[[Key], PyTree]
     step: Callable[[Any, PyTree, Experience], tuple[PyTree, PolicyOutput]]
     unroll: Callable[[Any, PyTree, Experience], tuple[PyTree, PolicyOutput]]
+    parallel: bool = False
+    window: int | None = None
 
 
 Precision = Literal["f32", "bf16"]
@@ -213,6 +218,8 @@ def _policy(
         initial_carry=memory.initial_carry,
         step=recomputed(partial(_act, parts, memory.step)),
         unroll=partial(_act, parts, memory.unroll),
+        parallel=memory.parallel,
+        window=memory.window,
     )
 
 

@@ -9,7 +9,16 @@ import numpy as np
 from metarl_jax.algorithms import a2c, ppo, reinforce
 from metarl_jax.experiment import NO_SWEEP, Settings, Sweep, agents_of
 from metarl_jax.learner import Algorithm, UpdateConfig
-from metarl_jax.memory import Memory, gru
+from metarl_jax.memory import (
+    Memory,
+    context_set,
+    gru,
+    linear_recurrence,
+    lstm,
+    snail,
+    stacked,
+    transformer,
+)
 from metarl_jax.policy import (
     Architecture,
     Policy,
@@ -146,7 +155,7 @@ def make_policy(tasks: TaskDistribution, settings: Settings) -> Policy:
     if settings.policy == "memoryless":
         return memoryless_policy(tasks, architecture)
     make = {"recurrent": recurrent_policy, "contextual": contextual_policy}[settings.policy]
-    return make(tasks, _make_memory(settings), architecture)
+    return make(tasks, _make_memory(tasks, settings), architecture)
 
 
 def make_algorithm(
@@ -171,5 +180,21 @@ def make_algorithm(
     return ppo(tasks, policy, h, config, epochs=settings.epochs, minibatches=settings.minibatches)
 
 
-def _make_memory(settings: Settings) -> Memory:
-    return {"gru": gru}[settings.memory](settings.hidden_size)
+def _make_memory(tasks: TaskDistribution, settings: Settings) -> Memory:
+    size, layers = settings.hidden_size, settings.num_layers
+    window = settings.window or settings.meta_episode_steps or tasks.max_steps
+    if settings.memory == "linear-recurrence":
+        return linear_recurrence(size, layers or 2)
+    if settings.memory == "snail":
+        return snail(window, max(1, size // 4), num_layers=layers or 2)
+    if settings.memory == "transformer":
+        return transformer(
+            window,
+            size,
+            num_layers=layers or 2,
+            num_heads=settings.num_heads,
+            gated=settings.gated_residuals,
+        )
+    if settings.memory == "context-set":
+        return stacked(context_set(size, settings.aggregation), layers or 1)
+    return stacked({"gru": gru, "lstm": lstm}[settings.memory](size), layers or 1)

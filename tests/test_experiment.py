@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import inspect
-from typing import Any
+from typing import Any, get_args
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +12,7 @@ import optax
 import pytest
 
 from instruments import assert_same, noise_like, random_experience, random_params, random_state
-from metarl_jax.experiment import Experiment, Settings
+from metarl_jax.experiment import Experiment, MemoryName, Settings
 from metarl_jax.learner import TrainState
 from metarl_jax.program import LOGGED_PER_EVALUATION, Program, make_policy, make_program
 from metarl_jax.registry import experiment_names, load_experiment
@@ -24,6 +24,42 @@ PRESETS = experiment_names()
 
 
 # The policy.
+
+
+@pytest.mark.parametrize("name", get_args(MemoryName))
+def test_the_memory_is_the_one_asked_for(name: Any) -> None:
+    tasks = counter()
+    settings = dataclasses.replace(SMALL, memory=name, hidden_size=16, num_layers=2)
+    policy = make_policy(tasks, settings)
+    windowed = name in ("snail", "transformer")
+    assert policy.window == (tasks.max_steps if windowed else None)
+    assert policy.parallel == (name not in ("gru", "lstm"))
+    params, x = random_params(policy), random_experience(tasks, False, 4)
+    carry = policy.initial_carry(jax.random.key(0))
+    _, output = jax.jit(policy.unroll)(params, carry, x)
+    other = jax.tree.map(
+        lambda leaf: 1 - leaf[:1] if leaf.dtype != bool else leaf[:1], x.transition
+    )
+    past = jax.tree.map(lambda leaf, new: leaf.at[:1].set(new), x.transition, other)
+    _, changed = jax.jit(policy.unroll)(params, carry, x.replace(transition=past))
+    assert output.value[-1] != changed.value[-1]
+    if windowed:
+        assert make_policy(tasks, dataclasses.replace(settings, window=3)).window == 3
+
+
+@pytest.mark.parametrize(
+    ("memory", "idle"),
+    [
+        ("gru", {"window": 8, "num_heads": 2, "gated_residuals": True, "aggregation": "attention"}),
+        ("snail", {"num_heads": 2, "gated_residuals": True, "aggregation": "attention"}),
+        ("transformer", {"aggregation": "attention"}),
+        ("context-set", {"window": 8, "num_heads": 2, "gated_residuals": True}),
+    ],
+)
+def test_options_of_another_memory_are_idle(memory: Any, idle: dict[str, Any]) -> None:
+    preset = dataclasses.replace(SMALL, memory=memory)
+    changed = dataclasses.replace(preset, num_layers=3, **idle)
+    assert [text.split()[0] for text in changed.idle_changes(preset)] == list(idle)
 
 
 @pytest.mark.parametrize(

@@ -16,8 +16,7 @@ README = pathlib.Path(__file__).parents[1] / "README.md"
 
 def block_of(heading: str) -> str:
     section = README.read_text().split(f"## {heading}\n", 1)[1].split("\n## ", 1)[0]
-    (block,) = re.findall(r"```python\n(.*?)```", section, flags=re.DOTALL)
-    return block
+    return "\n".join(re.findall(r"```python\n(.*?)```", section, flags=re.DOTALL))
 
 
 def run_block(heading: str) -> dict:
@@ -39,6 +38,21 @@ def test_python_api_learns_the_bandit(capsys: pytest.CaptureFixture[str]) -> Non
 
 def test_many_agents_are_trained_together() -> None:
     assert run_block("Many agents at once")["metrics"]["return"].shape == (4,)
+
+
+@pytest.mark.parametrize("name", ["leaky_average", "nnx_gru"])
+def test_custom_memories_learn_from_what_they_read(name: str) -> None:
+    from metarl_jax import UpdateConfig, a2c, hyperparameters, recurrent_policy
+
+    names = run_block("Memories")
+    policy = recurrent_policy(names["tasks"], names[name]())
+    algorithm = a2c(names["tasks"], policy, hyperparameters(), UpdateConfig(num_tasks=8))
+    before = algorithm.init(jax.random.key(0))
+    after, metrics = jax.jit(algorithm.update)(before)
+    assert np.isfinite(metrics["gradient_norm"])
+    weights = lambda state: jax.tree.leaves(state.learner.params.weights["memory"])
+    for old, new in zip(weights(before), weights(after), strict=True):
+        assert np.all(np.isfinite(new)) and np.any(old != new)
 
 
 def test_custom_loss_is_trained_and_logged() -> None:

@@ -255,10 +255,17 @@ def _header(config: RunConfig, program: Program) -> dict[str, str]:
     episodes = settings.meta_episode_steps or f"{tasks.num_episodes} × {tasks.episode_length}"
     device = jax.devices()[0]
     agents = {"agents": _agents(config, program)} if program.is_population else {}
+    length, window = settings.meta_episode_steps or tasks.max_steps, program.policy.window
+    forgets = (
+        {"window": f"{window} of a meta-episode's {length} steps: what is older is forgotten"}
+        if window is not None and window < length
+        else {}
+    )
     return {
         "task family": config.experiment,
         **agents,
         "policy": f"{settings.policy}{memory}, {weights:,} parameters",
+        **forgets,
         "algorithm": settings.algorithm,
         "an update": f"{settings.num_tasks} tasks × {episodes} steps "
         f"= {program.algorithm.steps_per_update:,} steps",

@@ -8,8 +8,9 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 
-from metarl_jax.types import Array, Key, PyTree
+from metarl_jax.types import Array, ConfigurationError, Key, PyTree
 
 Carry = Any
 
@@ -34,6 +35,9 @@ class Memory(NamedTuple):
             draw at random (posterior sampling); most ignore it.
         step: (params, carry, x) -> (carry, y), y of shape [..., M].
         unroll: (params, carry, xs) -> (carry, ys), xs with a leading time axis [T, ..., D].
+        parallel: whether `unroll` goes over time at once, and so is the forward pass that a loss
+            should take: the policy is then rolled out first and unrolled again.
+        window: the steps that it looks back, at most; None: all.
     """
 
     name: str
@@ -41,6 +45,8 @@ class Memory(NamedTuple):
     initial_carry: Callable[[Key], Carry]
     step: Callable[[PyTree, Carry, MemoryInput], tuple[Carry, Array]]
     unroll: Callable[[PyTree, Carry, MemoryInput], tuple[Carry, Array]]
+    parallel: bool = False
+    window: int | None = None
 
 
 def unroll_by_steps(
@@ -52,3 +58,28 @@ def unroll_by_steps(
         return jax.lax.scan(lambda carry, x: step(params, carry, x), carry, xs)
 
     return unroll
+
+
+def wide(carry: Carry, leading: tuple[int, ...]) -> Carry:
+    """A carry of one task, with leading axes.
+
+    Args:
+        carry: of one task.
+        leading: sizes of the axes.
+    """
+    return jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, leading + leaf.shape), carry)
+
+
+def require_size(what: str, size: int, usual: str) -> None:
+    """Refuses a number of units, heads, layers or steps that is less than 1.
+
+    Args:
+        what: has so many of them, for people: "a GRU's hidden size".
+        size: as given.
+        usual: what it is most often, for people.
+
+    Raises:
+        ConfigurationError: it is less than 1.
+    """
+    if size < 1:
+        raise ConfigurationError(f"{what} must be at least 1, got {size}; {usual} is usual.")

@@ -9,15 +9,15 @@ Cho et al. 2014, "Learning phrase representations using RNN encoder-decoder", eq
 reset gate applied after the product (as cuDNN does), so that the three products with h are one.
 """
 
-from typing import Any
-
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from metarl_jax.memory.base import Memory, MemoryInput
+from metarl_jax.memory.base import Memory, MemoryInput, require_size
+from metarl_jax.memory.cell import joined, memory_of
 from metarl_jax.recomputation import keep
-from metarl_jax.types import Array, ConfigurationError, Key, PyTree
+from metarl_jax.types import Array
 
 
 class _GRU(nn.Module):
@@ -32,22 +32,23 @@ class _GRU(nn.Module):
             "candidate_bias", nn.initializers.zeros_init(), (self.hidden_size,)
         )
 
-    def __call__(self, h: Array, x: MemoryInput) -> Array:
+    def __call__(self, h: Array, x: MemoryInput) -> tuple[Array, Array]:
         return self.recur(h, self.project(x))
 
     def project(self, x: MemoryInput) -> Array:
-        """The input's share of the three gates: [..., 3 M], free of the recurrence."""
-        return self.input_gates(jnp.concatenate([x.transition, x.observation], axis=-1))
+        """W x + b of the three gates: [..., 3 M]."""
+        return self.input_gates(joined(x))
 
-    def recur(self, h: Array, projected: Array) -> Array:
-        """One step of the recurrence: [..., M] -> [..., M]."""
+    def recur(self, h: Array, projected: Array) -> tuple[Array, Array]:
+        """One step of the recurrence: h' twice, as carry and as y."""
         x_r, x_z, x_n = jnp.split(projected, 3, axis=-1)
         h_r, h_z, h_n = jnp.split(self.state_gates(h), 3, axis=-1)
         reset = jax.nn.sigmoid(keep(x_r + h_r))
         update = jax.nn.sigmoid(keep(x_z + h_z))
         bias = self.candidate_bias.reshape((1,) * (h.ndim - 1) + (-1,))
         candidate = jnp.tanh(keep(x_n) + reset * (keep(h_n) + bias))
-        return (1 - update) * candidate + update * h
+        h = (1 - update) * candidate + update * h
+        return h, h
 
 
 def gru(hidden_size: int = 128) -> Memory:
@@ -59,31 +60,5 @@ def gru(hidden_size: int = 128) -> Memory:
     Raises:
         ConfigurationError: hidden_size is less than 1.
     """
-    if hidden_size < 1:
-        raise ConfigurationError(
-            f"a GRU needs a hidden size of at least 1, got {hidden_size}; 64 to 256 are usual."
-        )
-    module = _GRU(hidden_size)
-
-    def initial_carry(key: Key) -> Array:
-        del key
-        return jnp.zeros((hidden_size,), jnp.float32)
-
-    def init(key: Key, x: MemoryInput) -> PyTree:
-        h = jnp.zeros((*x.transition.shape[:-1], hidden_size), jnp.float32)
-        return module.init(key, h, x)
-
-    def step(params: PyTree, carry: Array, x: MemoryInput) -> tuple[Array, Array]:
-        h: Any = module.apply(params, carry, x)
-        return h, h
-
-    def unroll(params: PyTree, carry: Array, xs: MemoryInput) -> tuple[Array, Array]:
-        def recur(h: Array, projected: Array) -> tuple[Array, Array]:
-            new_h: Any = module.apply(params, h, projected, method=_GRU.recur)
-            return new_h, new_h
-
-        # One large product for all steps; only the recurrence itself is sequential.
-        projected: Any = module.apply(params, xs, method=_GRU.project)
-        return jax.lax.scan(recur, carry, projected)
-
-    return Memory("gru", init, initial_carry, step, unroll)
+    require_size("a GRU's hidden size", hidden_size, "64 to 256")
+    return memory_of("gru", _GRU(hidden_size), np.zeros((hidden_size,), np.float32))

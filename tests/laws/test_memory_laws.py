@@ -8,10 +8,37 @@ import numpy as np
 import pytest
 
 from instruments import assert_same, noise_like, relative_error
-from metarl_jax.memory import Memory, MemoryInput, gru, memoryless, unroll_by_steps
+from metarl_jax.memory import (
+    Memory,
+    MemoryInput,
+    context_set,
+    gru,
+    linear_recurrence,
+    lstm,
+    memoryless,
+    snail,
+    stacked,
+    transformer,
+    unroll_by_steps,
+)
+from metarl_jax.memory.base import wide
 from metarl_jax.types import Array, PyTree
 
-MEMORIES = {"gru": gru(7), "memoryless": memoryless()}
+MEMORIES = {
+    "gru": gru(7),
+    "gru in layers": stacked(gru(7), 3),
+    "lstm": lstm(7),
+    "linear recurrence": linear_recurrence(7, 2),
+    "context set, mean": context_set(8),
+    "context set, attention": context_set(8, "attention"),
+    "context set, gaussians": context_set(8, "gaussians"),
+    "snail": snail(16, 4),
+    "snail, window shorter than what is read": snail(4, 4, num_layers=1),
+    "transformer": transformer(16, 8, num_heads=2),
+    "transformer, gated, in one layer": transformer(16, 8, num_layers=1, gated=True),
+    "transformer, window shorter than what is read": transformer(4, 8, num_heads=2),
+    "memoryless": memoryless(),
+}
 NUM_STEPS, NUM_TASKS = 6, 3
 
 pytestmark = pytest.mark.parametrize("memory", MEMORIES.values(), ids=MEMORIES.keys())
@@ -33,10 +60,10 @@ def params_of(memory: Memory) -> PyTree:
 
 
 def carry_of(memory: Memory, *leading: int) -> PyTree:
-    """A carry away from the initial one, with leading axes."""
-    shapes = jax.eval_shape(memory.initial_carry, jax.random.key(0))
-    wide = jax.tree.map(lambda x: jax.ShapeDtypeStruct((*leading, *x.shape), x.dtype), shapes)
-    return noise_like(wide, 2)
+    """A carry that was reached in three steps from the initial one, with leading axes."""
+    carry, params = wide(memory.initial_carry(jax.random.key(0)), leading), params_of(memory)
+    before = jax.tree.map(lambda x: 1 - x, inputs(3, *leading))
+    return jax.jit(unroll_by_steps(memory.step))(params, carry, before)[0]
 
 
 def squares(tree: PyTree) -> Array:
@@ -58,7 +85,10 @@ def test_unroll_equals_steps_in_outputs_carry_and_gradients(memory: Memory) -> N
                 result = unroll(*given)
                 return squares(result), result
 
-            return jax.value_and_grad(scalar, argnums=(0, 1, 2), has_aux=True)(*given)
+            value_and_gradient = jax.value_and_grad(scalar, (0, 1, 2), has_aux=True, allow_int=True)
+            value, gradients = value_and_gradient(*given)
+            real = lambda leaf: jnp.zeros(()) if leaf.dtype == jax.dtypes.float0 else leaf
+            return value, jax.tree.map(real, gradients)
 
         return run(memory.unroll), run(unroll_by_steps(memory.step))
 
@@ -69,17 +99,21 @@ def test_unroll_equals_steps_in_outputs_carry_and_gradients(memory: Memory) -> N
     ):
         assert relative_error(ours, theirs) < 1e-5, name
     if jax.tree.leaves(given[0]):
-        assert all(np.any(leaf) for leaf in jax.tree.leaves(gradients)), "a gradient that is 0"
+        of_params, _, of_inputs = gradients
+        assert all(np.any(leaf) for leaf in jax.tree.leaves(of_params)), "a gradient that is 0"
+        assert np.any(of_inputs.transition), "the transitions are not read"
 
 
 def test_outputs_depend_on_no_later_input_exactly(memory: Memory) -> None:
     params, xs, carry = params_of(memory), inputs(NUM_STEPS), carry_of(memory)
     jacobian = jax.jit(jax.jacrev(lambda xs: memory.unroll(params, carry, xs)[1]))(xs)
-    for part in jacobian:  # [T, M, T', D]
-        size = np.abs(np.asarray(part)).sum(axis=(1, 3))
-        np.testing.assert_array_equal(np.triu(size, 1), 0.0)
-        if part.size:
-            assert np.all(size[np.tril_indices(NUM_STEPS)] > 0), "the past is not remembered"
+    sizes = [np.abs(np.asarray(part)).sum(axis=(1, 3)) for part in jacobian]  # [T, M, T', D]
+    reads = sum(sizes, np.zeros((NUM_STEPS, NUM_STEPS)))
+    np.testing.assert_array_equal(np.triu(reads, 1), 0.0)
+    if jax.tree.leaves(params):
+        ago = np.subtract.outer(np.arange(NUM_STEPS), np.arange(NUM_STEPS))
+        seen = (ago >= 0) & (ago < (memory.window or NUM_STEPS))
+        assert np.all(reads[seen] > 0), "the past is not remembered"
 
 
 def test_unrolling_in_two_parts_is_unrolling_at_once(memory: Memory) -> None:
@@ -129,3 +163,24 @@ def test_the_initial_carry_is_that_of_one_task_and_the_same_for_the_same_key(
     batch = jax.eval_shape(memory.step, params_of(memory), carry_of(memory, 5), inputs(5))[0]
     shapes = lambda tree, skip: [x.shape[skip:] for x in jax.tree.leaves(tree)]
     assert shapes(batch, 1) == shapes(first, 0)
+
+
+@pytest.mark.parametrize(("num_steps", "tolerance"), [(100, 5e-6), (1000, 5e-5)])
+def test_a_long_unroll_is_its_steps_and_its_gradient_is_finite(
+    memory: Memory, num_steps: int, tolerance: float
+) -> None:
+    params, xs = params_of(memory), inputs(num_steps, 1)
+    carry = wide(memory.initial_carry(jax.random.key(0)), (1,))
+
+    @jax.jit
+    def both(params: PyTree) -> Any:
+        def scalar(params: PyTree) -> tuple[Array, Any]:
+            result = memory.unroll(params, carry, xs)
+            return squares(result[1]), result
+
+        stepped = unroll_by_steps(memory.step)(params, carry, xs)
+        return stepped, jax.value_and_grad(scalar, has_aux=True)(params)
+
+    stepped, ((_, unrolled), gradient) = both(params)
+    assert relative_error(unrolled, stepped) < tolerance
+    assert all(np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves(gradient))

@@ -1,0 +1,141 @@
+"""A set of transitions, each encoded alone and summed: their order is nothing to it.
+
+    e_i = φ(τ_i)                             each transition
+    m_t = Σ_{i≤t} w_i ⊙ v_i / W_t            W_t = w_0 + Σ_{i≤t} w_i
+    y_t = [m_t, log W_t, ρ(m_t, log W_t)]
+
+- `mean`: w_i = 1, w_0 = 0.
+- `attention`: w_i = exp s_i, a score of each head's; softmax pooling by a learned query.
+- `gaussians`: v_i, 1/w_i mean and variance of a Gaussian, and w_0 = 1 the prior's: m_t and 1/W_t
+  are those of the product of all of them with N(0, 1), the posterior of a task variable z.
+
+The carry is the two sums: O(1) to act, however long. The observation is left to the heads.
+
+Reference:
+    Rakelly, Zhou, Quillen, Finn, Levine (2019), "Efficient off-policy meta-reinforcement learning
+    via probabilistic context variables", eq. 2 (the Gaussians). Zaheer et al. 2017, "Deep sets",
+    theorem 2 (the mean). Lee et al. 2019, "Set transformer", eq. 11 (pooling by attention).
+"""
+
+from typing import Any, Literal, get_args
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from flax import struct
+
+from metarl_jax.memory.base import Memory, MemoryInput, require_size, wide
+from metarl_jax.types import Array, ConfigurationError, Key, PyTree
+
+Aggregation = Literal["mean", "attention", "gaussians"]
+NUM_HEADS = 4
+LARGEST_SCORE = 8.0
+"""Of attention: a thousand weights of e⁸ still add up exactly enough, without a running maximum."""
+LEAST_VARIANCE = 1e-3
+
+
+class SetSums(struct.PyTreeNode):
+    """All that a set knows of its transitions."""
+
+    weight: Array  # [..., M] float32, W_t
+    weighted: Array  # [..., M] float32, Σ w_i ⊙ v_i
+
+
+class _ContextSet(nn.Module):
+    hidden_size: int
+    aggregation: Aggregation
+
+    def setup(self) -> None:
+        self.encoder = nn.Dense(self.hidden_size)
+        self.values = nn.Dense(self.hidden_size)
+        self.scores = nn.Dense(NUM_HEADS if self.aggregation == "attention" else self.hidden_size)
+        self.decoder = nn.Dense(self.hidden_size)
+
+    def __call__(self, sums: SetSums, x: MemoryInput) -> tuple[SetSums, Array]:
+        sums = jax.tree.map(jnp.add, sums, self.encode(x))
+        return sums, self.decode(sums)
+
+    def encode(self, x: MemoryInput) -> SetSums:
+        """w_i and w_i ⊙ v_i of each transition."""
+        e = jnp.tanh(self.encoder(x.transition))
+        v = self.values(e)
+        w = self._weights(e)
+        return SetSums(w, w * v)
+
+    def decode(self, sums: SetSums) -> Array:
+        """Y of the transitions so far."""
+        pooled = jnp.concatenate([sums.weighted / sums.weight, jnp.log(sums.weight)], axis=-1)
+        return jnp.concatenate([pooled, jnp.tanh(self.decoder(pooled))], axis=-1)
+
+    def _weights(self, e: Array) -> Array:
+        if self.aggregation == "mean":
+            return jnp.ones_like(e)
+        scores = self.scores(e)
+        if self.aggregation == "gaussians":
+            return 1 / (LEAST_VARIANCE + jax.nn.softplus(scores))
+        bounded = LARGEST_SCORE * jnp.tanh(scores / LARGEST_SCORE)
+        return jnp.repeat(jnp.exp(bounded), self.hidden_size // NUM_HEADS, axis=-1)
+
+
+def context_set(hidden_size: int = 128, aggregation: Aggregation = "mean") -> Memory:
+    """A permutation-invariant memory; y is [..., 3 M].
+
+    Args:
+        hidden_size: M, units of the encoding, at least 1.
+        aggregation: "mean", "attention" (of four heads) or "gaussians".
+
+    Raises:
+        ConfigurationError: a size below 1, an unknown aggregation, or heads that do not divide M.
+    """
+    require_size("a context set's hidden size", hidden_size, "64 to 256")
+    if aggregation not in get_args(Aggregation):
+        raise ConfigurationError(
+            f"aggregation must be one of {', '.join(get_args(Aggregation))}, got {aggregation!r}."
+        )
+    if aggregation == "attention" and hidden_size % NUM_HEADS:
+        raise ConfigurationError(
+            f"attention expects a hidden size that its {NUM_HEADS} heads divide, got "
+            f"{hidden_size}; {hidden_size + -hidden_size % NUM_HEADS} would do."
+        )
+    module = _ContextSet(hidden_size, aggregation)
+    prior = 1.0 if aggregation == "gaussians" else 0.0
+
+    def initial_carry(key: Key) -> SetSums:
+        del key
+        zero = jnp.zeros((hidden_size,), jnp.float32)
+        return SetSums(zero + prior, zero)
+
+    def init(key: Key, x: MemoryInput) -> PyTree:
+        return module.init(key, wide(initial_carry(key), x.transition.shape[:-1]), x)
+
+    def step(params: PyTree, carry: SetSums, x: MemoryInput) -> tuple[SetSums, Array]:
+        result: Any = module.apply(params, carry, x)
+        return result
+
+    def unroll(params: PyTree, carry: SetSums, xs: MemoryInput) -> tuple[SetSums, Array]:
+        encoded: Any = module.apply(params, xs, method=_ContextSet.encode)
+        sums = jax.tree.map(lambda c, e: c[None] + jnp.cumsum(e, axis=0), carry, encoded)
+        ys: Any = module.apply(params, sums, method=_ContextSet.decode)
+        return jax.tree.map(lambda s: s[-1], sums), ys
+
+    return Memory("context-set", init, initial_carry, step, unroll, parallel=True)
+
+
+def kl_to_prior(features: Array) -> Array:
+    """KL(q ‖ N(0, 1)) of the posterior that `context_set(aggregation="gaussians")` holds.
+
+        ½ Σ (μ² + σ² - 1 - log σ²)
+
+    Args:
+        features: [..., 3 M], the memory's output, as a loss finds it in `outputs.features`.
+
+    Returns:
+        [...] float32, in nats, at least 0. As a loss:
+        `as_loss(lambda outputs, rollout, targets: kl_to_prior(outputs.features))`.
+
+    Reference:
+        Rakelly et al. 2019, eq. 1.
+    """
+    mean, log_precision, _ = jnp.split(features, 3, axis=-1)
+    per_unit = mean**2 + jnp.exp(-log_precision) - 1 + log_precision
+    return 0.5 * jnp.sum(per_unit, axis=-1)

@@ -1,0 +1,153 @@
+"""A diagonal linear recurrence: complex, stable by construction, over all steps at once.
+
+    h_t = λ ⊙ h_{t-1} + γ ⊙ B u_t        λ = exp(-exp ν + i exp θ),   γ = √(1 - |λ|²)
+    z_t = Re(C h_t) + D ⊙ u_t
+    y_t = x_t + (W z'_t) ⊙ σ(V z'_t)     z'_t = gelu(z_t),   u_t = norm(x_t)
+
+|λ| < 1 whatever the parameters. The recurrence is associative: T steps take log T parallel ones.
+It is to be read in several layers, each with its gate, its norm and its residual.
+
+Reference:
+    Orvieto, Smith, Gu, Fernando, Gulcehre, Pascanu, De (2023), "Resurrecting recurrent neural
+    networks for long sequences", eqs. 5-7, lemma 3.2. Smith, Warrington, Linderman (2023),
+    "Simplified state space layers for sequence modeling" (the scan, the gate). In meta-RL: Lu et
+    al. 2023, "Structured state space models for in-context reinforcement learning".
+"""
+
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from metarl_jax.memory.base import Memory, MemoryInput, require_size
+from metarl_jax.memory.cell import joined
+from metarl_jax.types import Array, Key, PyTree
+
+LEAST_RADIUS, LARGEST_RADIUS = 0.5, 0.999
+"""Of λ before training, uniform over the ring: memories of 1 to 1,000 steps."""
+LARGEST_PHASE = np.pi / 10
+"""Of λ before training, in radians a step: slow oscillations."""
+
+
+def _ring(key: Key, size: int) -> Array:
+    """[2, N]: ν and θ of eigenvalues spread evenly over the ring (lemma 3.2)."""
+    radius, phase = jax.random.uniform(key, (2, size), minval=1e-4)
+    square = LEAST_RADIUS**2 + radius * (LARGEST_RADIUS**2 - LEAST_RADIUS**2)
+    return jnp.log(jnp.stack([-0.5 * jnp.log(square), LARGEST_PHASE * phase]))
+
+
+class _Layer(nn.Module):
+    """Its state is [..., 2 N]: real parts, then imaginary ones."""
+
+    size: int
+
+    def setup(self) -> None:
+        self.exponents = self.param("exponents", _ring, self.size)
+        self.norm = nn.LayerNorm()
+        self.enter = nn.Dense(2 * self.size, use_bias=False)  # B
+        self.leave = nn.Dense(self.size, use_bias=False)  # C
+        self.skip = self.param("skip", nn.initializers.normal(1.0), (self.size,))  # D
+        self.gate = nn.Dense(2 * self.size)
+
+    def eigenvalues(self) -> Array:
+        """λ: [N] complex64, inside the unit circle."""
+        decay, phase = jnp.exp(self.exponents)
+        return jnp.exp(jax.lax.complex(-decay, phase))
+
+    def drive(self, x: Array) -> Array:
+        """γ ⊙ B u of each step: [..., 2 N]."""
+        decay, _ = jnp.exp(self.exponents)
+        scale = jnp.sqrt(-jnp.expm1(-2 * decay))  # √(1 - |λ|²)
+        return self.enter(self.norm(x)) * _row(jnp.tile(scale, 2), x)
+
+    def read(self, h: Array, x: Array) -> Array:
+        """Y of each step, from the state after it."""
+        z = nn.gelu(self.leave(h) + _row(self.skip, x) * self.norm(x))
+        value, gate = jnp.split(self.gate(z), 2, axis=-1)
+        return x + value * jax.nn.sigmoid(gate)
+
+    def __call__(self, h: Array, x: Array) -> tuple[Array, Array]:
+        h = _pair(_row(self.eigenvalues(), x) * _complex(h)) + self.drive(x)
+        return h, self.read(h, x)
+
+    def unroll(self, h: Array, xs: Array) -> tuple[Array, Array]:
+        """All steps at once, over the leading axis."""
+        drives = _complex(self.drive(xs))
+        factor = _row(self.eigenvalues(), drives)
+        drives = drives.at[0].add(factor[0] * _complex(h))
+        _, states = jax.lax.associative_scan(
+            _compose, (jnp.broadcast_to(factor, drives.shape), drives)
+        )
+        hs = _pair(states)
+        return hs[-1], self.read(hs, xs)
+
+
+def _compose(first: tuple[Array, Array], then: tuple[Array, Array]) -> tuple[Array, Array]:
+    """Two affine maps of the state, h ↦ a h + b, as one."""
+    return then[0] * first[0], then[0] * first[1] + then[1]
+
+
+def _row(x: Array, like: Array) -> Array:
+    """[N] with as many axes as `like`."""
+    return x.reshape((1,) * (like.ndim - 1) + (-1,))
+
+
+def _complex(pair: Array) -> Array:
+    return jax.lax.complex(*jnp.split(pair, 2, axis=-1))
+
+
+def _pair(x: Array) -> Array:
+    return jnp.concatenate([x.real, x.imag], axis=-1)
+
+
+class _LinearRecurrence(nn.Module):
+    size: int
+    num_layers: int
+
+    def setup(self) -> None:
+        self.enter = nn.Dense(self.size)
+        self.layers = [_Layer(self.size) for _ in range(self.num_layers)]
+
+    def __call__(self, h: Array, x: MemoryInput, *, over_time: bool = False) -> tuple[Array, Array]:
+        y = self.enter(joined(x))
+        states = []
+        for i, layer in enumerate(self.layers):
+            advance = layer.unroll if over_time else layer
+            state, y = advance(h[..., i, :], y)
+            states.append(state)
+        return jnp.stack(states, axis=-2), y
+
+
+def linear_recurrence(hidden_size: int = 128, num_layers: int = 2) -> Memory:
+    """A stack of diagonal linear recurrences; y is the last layer's output, [..., M].
+
+    Args:
+        hidden_size: M, units of each layer, and N = M complex numbers of its state, at least 1.
+        num_layers: at least 1.
+
+    Raises:
+        ConfigurationError: a size is less than 1.
+    """
+    require_size("a linear recurrence's hidden size", hidden_size, "64 to 256")
+    require_size("a linear recurrence's number of layers", num_layers, "2 to 4")
+    module = _LinearRecurrence(hidden_size, num_layers)
+
+    def initial_carry(key: Key) -> Array:
+        del key
+        return jnp.zeros((num_layers, 2 * hidden_size), jnp.float32)
+
+    def init(key: Key, x: MemoryInput) -> PyTree:
+        leading = x.transition.shape[:-1]
+        return module.init(key, jnp.zeros((*leading, num_layers, 2 * hidden_size)), x)
+
+    def step(params: PyTree, carry: Array, x: MemoryInput) -> tuple[Array, Array]:
+        result: Any = module.apply(params, carry, x)
+        return result
+
+    def unroll(params: PyTree, carry: Array, xs: MemoryInput) -> tuple[Array, Array]:
+        result: Any = module.apply(params, carry, xs, over_time=True)
+        return result
+
+    return Memory("linear-recurrence", init, initial_carry, step, unroll, parallel=True)

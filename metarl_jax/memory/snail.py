@@ -1,0 +1,147 @@
+"""SNAIL: temporal convolutions that gather, and attention that finds again.
+
+    dense block, dilation d:   x_t ↦ [x_t, tanh(W_f [x_{t-d}, x_t]) ⊙ σ(W_g [x_{t-d}, x_t])]
+    convolutions:              dense blocks of d = 1, 2, 4, … < W, one after the other
+    attention:                 x_t ↦ [x_t, Σ_{t-W < s ≤ t} softmax_s(q_t · k_s / √d) v_s]
+    y_t:                       L times convolutions, then attention
+
+To act takes a ring of the last d rows for each dense block, and one of W keys and values for each
+attention.
+
+Reference:
+    Mishra, Rohaninejad, Chen, Abbeel (2018), "A simple neural attentive meta-learner", section 3,
+    figure 2 and appendix C.
+"""
+
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from metarl_jax.memory.base import Memory, MemoryInput, require_size
+from metarl_jax.memory.cell import joined
+from metarl_jax.memory.ring import ages, extended, oldest, over_leading_axes, push
+from metarl_jax.types import Array, Key, PyTree
+
+
+class _DenseBlock(nn.Module):
+    """Its carry is a ring [d, D]."""
+
+    dilation: int
+    filters: int
+
+    @nn.compact
+    def convolve(self, past: Array, x: Array) -> Array:
+        gates = nn.Dense(2 * self.filters)(jnp.concatenate([past, x], axis=-1))
+        f, g = jnp.split(gates, 2, axis=-1)
+        return jnp.concatenate([x, jnp.tanh(f) * jax.nn.sigmoid(g)], axis=-1)
+
+    def step(self, ring: Array, time: Array, x: Array) -> tuple[Array, Array]:
+        return push(ring, time, x[0]), self.convolve(oldest(ring, time)[None], x)
+
+    def unroll(self, ring: Array, time: Array, xs: Array) -> tuple[Array, Array]:
+        sequence, ring = extended(ring, time, xs)
+        return ring, self.convolve(sequence[: len(xs)], xs)
+
+
+class _Attention(nn.Module):
+    """Its carry is a ring [W, K + V] of keys and values."""
+
+    key_size: int
+    value_size: int
+
+    def setup(self) -> None:
+        self.queries = nn.Dense(self.key_size)
+        self.memories = nn.Dense(self.key_size + self.value_size)
+
+    def read(self, x: Array, memories: Array, mask: Array) -> Array:
+        k, v = jnp.split(memories, [self.key_size], axis=-1)
+        scores = self.queries(x) @ k.T / jnp.sqrt(jnp.float32(self.key_size))
+        weights = jax.nn.softmax(scores, where=mask, axis=-1)
+        return jnp.concatenate([x, weights @ v], axis=-1)
+
+    def step(self, ring: Array, time: Array, x: Array) -> tuple[Array, Array]:
+        ring = push(ring, time, self.memories(x)[0])
+        written = ages(len(ring), time) <= time
+        return ring, self.read(x, ring, written[None])
+
+    def unroll(self, ring: Array, time: Array, xs: Array) -> tuple[Array, Array]:
+        window, length = len(ring), len(xs)
+        sequence, ring = extended(ring, time, self.memories(xs))
+        row = jnp.arange(window + length)[None]
+        ago = (window + jnp.arange(length))[:, None] - row
+        return ring, self.read(xs, sequence, (ago >= 0) & (ago < window) & (row >= window - time))
+
+
+class _SNAIL(nn.Module):
+    window: int
+    filters: int
+    num_layers: int
+
+    def setup(self) -> None:
+        self.enter = nn.Dense(self.filters)
+        self.blocks = [block for _ in range(self.num_layers) for block in self._layer()]
+
+    def _layer(self) -> list[Any]:
+        convolutions = [_DenseBlock(d, self.filters) for d in dilations(self.window)]
+        return [*convolutions, _Attention(self.filters, self.filters)]
+
+    def __call__(self, carry: Any, xs: MemoryInput, *, over_time: bool) -> tuple[Any, Array]:
+        """Of one task: a step [D], or T of them [T, D]."""
+        rings, time = carry
+        y = self.enter(joined(xs))
+        y = y if over_time else y[None]
+        after = []
+        for block, ring in zip(self.blocks, rings, strict=True):
+            ring, y = (block.unroll if over_time else block.step)(ring, time, y)
+            after.append(ring)
+        return (tuple(after), time + len(y)), y if over_time else y[0]
+
+
+def dilations(window: int) -> tuple[int, ...]:
+    """1, 2, 4, … below the window: together they see all of it."""
+    return tuple(2**i for i in range(max(1, (window - 1).bit_length())))
+
+
+def snail(window: int, filters: int = 32, *, num_layers: int = 2) -> Memory:
+    """A SNAIL memory; y is all channels, [..., F (1 + L (C + 1))] for C dilations.
+
+    Args:
+        window: W, the steps that its attention sees, and that its dilations span: a meta-episode's
+            length sees all.
+        filters: F, of each dense block; keys and values have as many.
+        num_layers: L, of convolutions followed by attention.
+
+    Raises:
+        ConfigurationError: a size is less than 1.
+    """
+    require_size("SNAIL's window", window, "a meta-episode's length")
+    require_size("SNAIL's number of filters", filters, "16 to 32")
+    require_size("SNAIL's number of layers", num_layers, "2")
+    module = _SNAIL(window, filters, num_layers)
+
+    def initial_carry(key: Key) -> Any:
+        del key
+        rings, channels = [], filters
+        for _ in range(num_layers):
+            for dilation in dilations(window):
+                rings.append(jnp.zeros((dilation, channels)))
+                channels += filters
+            rings.append(jnp.zeros((window, 2 * filters)))
+            channels += filters
+        return tuple(rings), jnp.zeros((), jnp.int32)
+
+    def init(key: Key, x: MemoryInput) -> PyTree:
+        one = jax.tree.map(lambda leaf: leaf.reshape(-1, leaf.shape[-1])[0], x)
+        return module.init(key, initial_carry(key), one, over_time=False)
+
+    def step(params: PyTree, carry: Any, x: MemoryInput) -> tuple[Any, Array]:
+        act = lambda params, carry, x: module.apply(params, carry, x, over_time=False)
+        return over_leading_axes(act, params, carry, x, time_axes=0)
+
+    def unroll(params: PyTree, carry: Any, xs: MemoryInput) -> tuple[Any, Array]:
+        read = lambda params, carry, xs: module.apply(params, carry, xs, over_time=True)
+        return over_leading_axes(read, params, carry, xs, time_axes=1)
+
+    return Memory("snail", init, initial_carry, step, unroll, parallel=True, window=window)

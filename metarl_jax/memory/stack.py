@@ -1,0 +1,55 @@
+"""Memories in layers, each reading what the one below it has made of the transitions.
+
+x^1 = τ,   y^1 = f^1(x^1, o)
+y^l = y^{l-1} + f^l(y^{l-1}, o)        l = 2 … L
+"""
+
+from typing import Any
+
+import jax
+
+from metarl_jax.memory.base import Memory, MemoryInput, require_size, wide
+from metarl_jax.types import Array, Key, PyTree
+
+
+def stacked(memory: Memory, num_layers: int) -> Memory:
+    """The memory in layers with residuals; y is that of the last.
+
+    Args:
+        memory: of each layer; its parameters and carry are each layer's own.
+        num_layers: L; 1 is the memory itself.
+
+    Raises:
+        ConfigurationError: num_layers is less than 1.
+    """
+    require_size("the number of a memory's layers", num_layers, "1 to 4")
+    if num_layers == 1:
+        return memory
+
+    def init(key: Key, x: MemoryInput) -> PyTree:
+        params = []
+        for layer_key in jax.random.split(key, num_layers):
+            init_key, carry_key = jax.random.split(layer_key)
+            params.append(memory.init(init_key, x))
+            carry = wide(memory.initial_carry(carry_key), x.transition.shape[:-1])
+            x = x._replace(transition=memory.step(params[-1], carry, x)[1])
+        return tuple(params)
+
+    def initial_carry(key: Key) -> PyTree:
+        return tuple(memory.initial_carry(k) for k in jax.random.split(key, num_layers))
+
+    def through(run: Any, params: PyTree, carries: PyTree, x: MemoryInput) -> tuple[PyTree, Array]:
+        after = []
+        for i, (layer, carry) in enumerate(zip(params, carries, strict=True)):
+            carry, y = run(layer, carry, x)
+            x = x._replace(transition=y if i == 0 else x.transition + y)
+            after.append(carry)
+        return tuple(after), x.transition
+
+    return memory._replace(
+        name=f"{memory.name} × {num_layers}",
+        init=init,
+        initial_carry=initial_carry,
+        step=lambda *given: through(memory.step, *given),
+        unroll=lambda *given: through(memory.unroll, *given),
+    )

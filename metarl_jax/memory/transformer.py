@@ -1,0 +1,192 @@
+"""A causal transformer over the last W steps, with a ring cache of keys and values.
+
+    a_t = x_t + W_o Σ_{t-W < s ≤ t} softmax_s(q_t · k_s / √d) v_s        q, k, v of norm(x)
+    y_t = a_t + W_2 gelu(W_1 norm(a_t))
+
+Queries and keys are turned by their step's angle (rotary positions): what counts is how long ago a
+step was. `gated` puts a gate on each residual instead of a sum, which begins nearly closed:
+
+    g(x, y) = (1 - z) ⊙ x + z ⊙ tanh(W y + U (r ⊙ x))
+    z = σ(W_z y + U_z x - b),   r = σ(W_r y + U_r x)
+
+Reference:
+    Vaswani et al. 2017, "Attention is all you need", eq. 1; pre-norm, Xiong et al. 2020; rotary
+    positions, Su et al. 2021, "RoFormer", eq. 34; the gate, Parisotto et al. 2020, "Stabilizing
+    transformers for reinforcement learning", section 3.2 (GTrXL).
+"""
+
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from flax import struct
+
+from metarl_jax.memory.base import Memory, MemoryInput, require_size
+from metarl_jax.memory.cell import joined
+from metarl_jax.memory.ring import ages, extended, over_leading_axes, push
+from metarl_jax.types import Array, ConfigurationError, Key, PyTree
+
+GATE_BIAS = 2.0
+"""b of the gates: σ(-2) = 0.12 of the new at the beginning (section 3.2: "2 is good")."""
+LONGEST_PERIOD = 10_000.0
+
+
+class Cache(struct.PyTreeNode):
+    """What a transformer carries."""
+
+    keys: Array  # [..., L, W, H, d] float32, turned
+    values: Array  # [..., L, W, H, d] float32
+    time: Array  # [...] int32, steps so far
+
+
+def turned(x: Array, time: Array) -> Array:
+    """Rotary positions: each pair (x_i, x_{i+d/2}) turned by time / period_i radians.
+
+    Args:
+        x: [T, H, d].
+        time: [T] int32.
+    """
+    half = x.shape[-1] // 2
+    frequency = LONGEST_PERIOD ** (-jnp.arange(half) / half)
+    angle = (time[:, None] * frequency[None])[:, None, :]
+    first, second = x[..., :half], x[..., half:]
+    cos, sin = jnp.cos(angle), jnp.sin(angle)
+    return jnp.concatenate([first * cos - second * sin, first * sin + second * cos], axis=-1)
+
+
+class _Gate(nn.Module):
+    @nn.compact
+    def __call__(self, x: Array, y: Array) -> Array:
+        size = x.shape[-1]
+        y_z, y_r, y_h = jnp.split(nn.Dense(3 * size)(y), 3, axis=-1)
+        x_z, x_r = jnp.split(nn.Dense(2 * size, use_bias=False)(x), 2, axis=-1)
+        z, r = jax.nn.sigmoid(y_z + x_z - GATE_BIAS), jax.nn.sigmoid(y_r + x_r)
+        candidate = jnp.tanh(y_h + nn.Dense(size, use_bias=False)(r * x))
+        return (1 - z) * x + z * candidate
+
+
+class _Block(nn.Module):
+    size: int
+    num_heads: int
+    gated: bool
+
+    def setup(self) -> None:
+        self.attention_norm, self.layer_norm = nn.LayerNorm(), nn.LayerNorm()
+        self.heads = nn.DenseGeneral((3, self.num_heads, self.size // self.num_heads))
+        self.mix = nn.DenseGeneral(self.size, axis=(-2, -1))
+        self.widen, self.narrow = nn.Dense(4 * self.size), nn.Dense(self.size)
+        if self.gated:
+            self.gates = (_Gate(), _Gate())
+
+    def attend(self, x: Array, q: Array, k: Array, v: Array, mask: Array) -> Array:
+        """[T, M]: y of T steps, from the keys and values that the mask [T, S] lets them see."""
+        seen = jax.nn.dot_product_attention(q[None], k[None], v[None], mask=mask[None, None])[0]
+        a = self._add(0, x, self.mix(seen))
+        return self._add(1, a, self.narrow(nn.gelu(self.widen(self.layer_norm(a)))))
+
+    def project(self, x: Array, time: Array) -> tuple[Array, Array, Array]:
+        """Queries, keys and values [T, H, d] of T steps."""
+        q, k, v = jnp.moveaxis(self.heads(self.attention_norm(x)), -3, 0)
+        return turned(q, time), turned(k, time), v
+
+    def _add(self, i: int, x: Array, y: Array) -> Array:
+        return self.gates[i](x, nn.relu(y)) if self.gated else x + y
+
+    def step(self, cache: tuple[Array, Array], time: Array, x: Array) -> tuple[Any, Array]:
+        """One step [1, M]; the ring's slots need no order."""
+        q, k, v = self.project(x, time[None])
+        keys, values = push(cache[0], time, k[0]), push(cache[1], time, v[0])
+        written = ages(len(keys), time) <= time
+        return (keys, values), self.attend(x, q, keys, values, written[None])
+
+    def unroll(self, cache: tuple[Array, Array], time: Array, xs: Array) -> tuple[Any, Array]:
+        """T steps at once: [T, M]."""
+        length, window = len(xs), len(cache[0])
+        q, k, v = self.project(xs, time + jnp.arange(length))
+        keys, new_keys = extended(cache[0], time, k)
+        values, new_values = extended(cache[1], time, v)
+        row = jnp.arange(window + length)[None]
+        ago = (window + jnp.arange(length))[:, None] - row
+        written = row >= window - time
+        mask = (ago >= 0) & (ago < window) & written
+        return (new_keys, new_values), self.attend(xs, q, keys, values, mask)
+
+
+class _Transformer(nn.Module):
+    size: int
+    num_layers: int
+    num_heads: int
+    gated: bool
+
+    def setup(self) -> None:
+        self.enter = nn.Dense(self.size)
+        self.blocks = [
+            _Block(self.size, self.num_heads, self.gated) for _ in range(self.num_layers)
+        ]
+        self.norm = nn.LayerNorm()
+
+    def __call__(self, cache: Cache, xs: MemoryInput, *, over_time: bool) -> tuple[Cache, Array]:
+        """Of one task: a step [D], or T of them [T, D]."""
+        y = self.enter(joined(xs))
+        y = y if over_time else y[None]
+        kept = []
+        for i, block in enumerate(self.blocks):
+            advance = block.unroll if over_time else block.step
+            of_block, y = advance((cache.keys[i], cache.values[i]), cache.time, y)
+            kept.append(of_block)
+        keys, values = (jnp.stack(x) for x in zip(*kept, strict=True))
+        after = Cache(keys, values, cache.time + len(y))
+        y = self.norm(y)
+        return after, y if over_time else y[0]
+
+
+def transformer(
+    window: int,
+    hidden_size: int = 64,
+    *,
+    num_layers: int = 2,
+    num_heads: int = 4,
+    gated: bool = False,
+) -> Memory:
+    """A transformer memory; y is [..., M].
+
+    Args:
+        window: W, steps that each layer sees, its own among them; a meta-episode's length sees all.
+        hidden_size: M, units of each layer.
+        num_layers: L.
+        num_heads: H, which divide M into even parts.
+        gated: gates in place of the residual sums.
+
+    Raises:
+        ConfigurationError: a size is less than 1, or the heads do not divide the units so.
+    """
+    sizes = {"window": window, "number of layers": num_layers, "number of heads": num_heads}
+    for what, size in sizes.items():
+        require_size(f"a transformer's {what}", size, "2 to 4")
+    if hidden_size < 1 or hidden_size % (2 * num_heads):
+        raise ConfigurationError(
+            f"a transformer of {num_heads} heads expects a hidden size that {2 * num_heads} "
+            f"divides, got {hidden_size}; "
+            f"{max(1, round(hidden_size / (2 * num_heads))) * 2 * num_heads} would do."
+        )
+    module = _Transformer(hidden_size, num_layers, num_heads, gated)
+
+    def initial_carry(key: Key) -> Cache:
+        del key
+        shape = (num_layers, window, num_heads, hidden_size // num_heads)
+        return Cache(jnp.zeros(shape), jnp.zeros(shape), jnp.zeros((), jnp.int32))
+
+    def init(key: Key, x: MemoryInput) -> PyTree:
+        one = jax.tree.map(lambda leaf: leaf.reshape(-1, leaf.shape[-1])[0], x)
+        return module.init(key, initial_carry(key), one, over_time=False)
+
+    def step(params: PyTree, carry: Cache, x: MemoryInput) -> tuple[Cache, Array]:
+        act = lambda params, carry, x: module.apply(params, carry, x, over_time=False)
+        return over_leading_axes(act, params, carry, x, time_axes=0)
+
+    def unroll(params: PyTree, carry: Cache, xs: MemoryInput) -> tuple[Cache, Array]:
+        read = lambda params, carry, xs: module.apply(params, carry, xs, over_time=True)
+        return over_leading_axes(read, params, carry, xs, time_axes=1)
+
+    return Memory("transformer", init, initial_carry, step, unroll, parallel=True, window=window)
