@@ -3,7 +3,8 @@
 An update samples B tasks, runs one whole meta-episode in each from an initial carry, and takes
 
 - A2C: one gradient step through the rollout itself. On-policy with one step a batch, the forward
-  pass of the rollout is the forward pass of the loss; no step of the policy is computed twice.
+  pass of the rollout is the forward pass of the loss. A memory that unrolls in parallel is rolled
+  out and unrolled again.
 - REINFORCE: the same with values of 0 and λ = 1: the return of the rest of the meta-episode.
 - PPO: several epochs of minibatches of tasks, unrolling the memory over whole meta-episodes.
 """

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Literal, get_args
 
+from metarl_jax.heads import HeadName
 from metarl_jax.learner import require_positive, require_seed
 from metarl_jax.memory.context_set import Aggregation
 from metarl_jax.policy import Precision
@@ -22,6 +23,7 @@ _CHOICES = {
     "policy": get_args(PolicyName),
     "memory": get_args(MemoryName),
     "aggregation": get_args(Aggregation),
+    "head": get_args(HeadName),
     "precision": get_args(Precision),
     "algorithm": get_args(AlgorithmName),
     "discount_mode": get_args(DiscountMode),
@@ -41,13 +43,16 @@ class Settings:
         memory: the sequence model that reads every transition.
         hidden_size: units of the memory; a SNAIL has a quarter as many filters in each block.
         num_layers: of the memory, with residuals; by default 2 of linear-recurrence, snail and
-            transformer, 1 of the others.
-        window: steps that a snail or a transformer looks back; by default a meta-episode.
+            transformer, 1 of gru and lstm. A context-set has none.
+        window: steps that each layer of a snail or a transformer looks back; by default a
+            meta-episode.
         num_heads: a transformer's heads of attention.
         gated_residuals: a transformer's gates in place of residual sums.
         aggregation: of a context-set: mean, attention or gaussians.
-        embedding_size: units of the embeddings before it.
-        head_sizes: units of the layers of each head after it.
+        embedding_size: units of the embeddings before the memory.
+        head: plain, or hypernetwork: the memory's output gives the weights of a network that reads
+            the observation alone.
+        head_sizes: units of the layers of each head, or of that network.
         initial_log_std: log of the standard deviation of continuous actions before training, in the
             action's units.
         precision: of the policy's products: f32, or on an accelerator bf16 with sums in f32.
@@ -89,6 +94,7 @@ class Settings:
     gated_residuals: bool = False
     aggregation: Aggregation = "mean"
     embedding_size: int = 64
+    head: HeadName = "plain"
     head_sizes: tuple[int, ...] = ()
     initial_log_std: float = -0.5
     precision: Precision = "f32"
@@ -218,8 +224,10 @@ _READ_ONLY_WITH = (
             "num_heads",
             "gated_residuals",
             "aggregation",
+            "head",
         ),
     ),
+    ("memory", tuple(m for m in get_args(MemoryName) if m != "context-set"), ("num_layers",)),
     ("memory", ("snail", "transformer"), ("window",)),
     ("memory", ("transformer",), ("num_heads", "gated_residuals")),
     ("memory", ("context-set",), ("aggregation",)),

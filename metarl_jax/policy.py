@@ -13,14 +13,15 @@ memory and the task told, and with neither. The tanh embedding before the memory
 import dataclasses
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from flax import struct
 
-from metarl_jax.distributions import ActionDistribution, Categorical, DiagonalGaussian
+from metarl_jax.distributions import ActionDistribution
+from metarl_jax.heads import HeadName, Heads, dense
 from metarl_jax.memory import Memory, MemoryInput, memoryless
 from metarl_jax.normalization import RunningStatistics, identity_statistics, normalize
 from metarl_jax.recomputation import recomputed
@@ -70,7 +71,7 @@ class Policy(NamedTuple):
         unroll: the same over a leading time axis, from the carry before the first step.
         parallel: whether `unroll` goes over time at once: a loss should then take that for its
             forward pass.
-        window: steps that it looks back, at most; None: all.
+        window: steps that each layer of its memory looks back; None: all.
     """
 
     name: str
@@ -93,7 +94,9 @@ class Architecture:
 
     Attributes:
         embedding_size: units of the tanh embeddings of transition and observation, at least 1.
-        head_sizes: units of the tanh layers of each head; none by default.
+        head: "plain", or "hypernetwork": the memory's output gives the weights of a network that
+            reads the observation alone.
+        head_sizes: units of the tanh layers of each head, or of that network; none by default.
         initial_log_std: log σ of continuous actions before training.
         precision: of the policy's products, forward and backward: "f32", or "bf16", whose factors
             are rounded to bfloat16 and whose sums are kept in float32. State and parameters are
@@ -101,6 +104,7 @@ class Architecture:
     """
 
     embedding_size: int = 64
+    head: HeadName = "plain"
     head_sizes: tuple[int, ...] = ()
     initial_log_std: float = -0.5
     precision: Precision = "f32"
@@ -110,15 +114,15 @@ class Architecture:
             raise ConfigurationError(
                 f"precision must be one of {', '.join(_MATMUL_PRECISION)}, got {self.precision!r}."
             )
+        if self.head not in get_args(HeadName):
+            raise ConfigurationError(
+                f"head must be one of {', '.join(get_args(HeadName))}, got {self.head!r}."
+            )
         if min(self.embedding_size, *self.head_sizes, 1) < 1:
             raise ConfigurationError(
                 "layers need at least 1 unit, got embedding_size="
                 f"{self.embedding_size} and head_sizes={self.head_sizes}; 32 to 256 are usual."
             )
-
-
-def _dense(size: int, scale: float) -> nn.Dense:
-    return nn.Dense(size, kernel_init=nn.initializers.orthogonal(scale))
 
 
 class _Embedding(nn.Module):
@@ -133,8 +137,8 @@ class _Embedding(nn.Module):
         observation = jnp.concatenate([observation, experience.context], axis=-1)
         vector = self._vector(experience.transition, statistics)
         return MemoryInput(
-            transition=jnp.tanh(_dense(self.size, 2**0.5)(vector)),
-            observation=jnp.tanh(_dense(self.size, 2**0.5)(observation)),
+            transition=jnp.tanh(dense(self.size, 2**0.5)(vector)),
+            observation=jnp.tanh(dense(self.size, 2**0.5)(observation)),
         )
 
     def _vector(self, transition: Transition, statistics: Statistics) -> Array:
@@ -157,32 +161,6 @@ class _Embedding(nn.Module):
         )
 
 
-class _Heads(nn.Module):
-    """Action distribution and value, each through its own tanh layers."""
-
-    specification: Specification
-    hidden_sizes: tuple[int, ...]
-    initial_log_std: float
-
-    @nn.compact
-    def __call__(self, features: Array) -> tuple[ActionDistribution, Array]:
-        value = _dense(1, 1.0)(self._hidden(features))[..., 0]
-        actor = self._hidden(features)
-        if self.specification.num_actions is not None:
-            return Categorical(_dense(self.specification.num_actions, 0.01)(actor)), value
-        size = self.specification.action_size
-        assert size is not None
-        mean = _dense(size, 0.01)(actor)
-        log_std = self.param("log_std", nn.initializers.constant(self.initial_log_std), (size,))
-        log_std = log_std.reshape((1,) * (mean.ndim - 1) + (size,))
-        return DiagonalGaussian(mean, jnp.broadcast_to(log_std, mean.shape)), value
-
-    def _hidden(self, x: Array) -> Array:
-        for size in self.hidden_sizes:
-            x = jnp.tanh(_dense(size, 2**0.5)(x))
-        return x
-
-
 class _Parts(NamedTuple):
     """What a policy is put together from."""
 
@@ -190,7 +168,7 @@ class _Parts(NamedTuple):
     contextual: bool
     embedding: _Embedding
     memory: Memory
-    heads: _Heads
+    heads: Heads
     precision: Precision
 
 
@@ -209,7 +187,8 @@ def _policy(
         )
     spec = specification(tasks)
     embedding = _Embedding(architecture.embedding_size, spec.num_actions)
-    heads = _Heads(spec, tuple(architecture.head_sizes), architecture.initial_log_std)
+    sizes, log_std = tuple(architecture.head_sizes), architecture.initial_log_std
+    heads = Heads(spec, sizes, log_std, generated=architecture.head == "hypernetwork")
     parts = _Parts(spec, contextual, embedding, memory, heads, architecture.precision)
     return Policy(
         name=name,
@@ -235,7 +214,7 @@ def _initial_params(parts: _Parts, key: Key) -> PolicyParams:
     x: Any = parts.embedding.apply(embedding, experience, statistics)
     memory = parts.memory.init(memory_key, x)
     _, y = parts.memory.step(memory, parts.memory.initial_carry(carry_key), x)
-    heads = parts.heads.init(heads_key, jnp.concatenate([y, x.observation], axis=-1))
+    heads = parts.heads.init(heads_key, y, x.observation)
     return PolicyParams({"embedding": embedding, "memory": memory, "heads": heads}, statistics)
 
 
@@ -251,8 +230,7 @@ def _act(
     with jax.default_matmul_precision(_MATMUL_PRECISION[parts.precision]):
         x: Any = parts.embedding.apply(params.weights["embedding"], experience, statistics)
         carry, y = remember(params.weights["memory"], carry, x)
-        features = jnp.concatenate([y, x.observation], axis=-1)
-        heads_output: Any = parts.heads.apply(params.weights["heads"], features)
+        heads_output: Any = parts.heads.apply(params.weights["heads"], y, x.observation)
     distribution, value = heads_output
     target = statistics.value_target
     return carry, PolicyOutput(distribution, value * target.scale + target.mean, y)
@@ -297,5 +275,14 @@ def contextual_policy(
 def memoryless_policy(
     tasks: TaskDistribution, architecture: Architecture = Architecture()
 ) -> Policy:
-    """Sees the current observation alone: the lower line. Arguments as `recurrent_policy`'s."""
+    """Sees the current observation alone: the lower line. Arguments as `recurrent_policy`'s.
+
+    Raises:
+        ConfigurationError: the head is a hypernetwork, which has nothing to read.
+    """
+    if architecture.head == "hypernetwork":
+        raise ConfigurationError(
+            "a hypernetwork expects the output of a memory, got a policy without one: leave head "
+            "at plain."
+        )
     return _policy("memoryless", tasks, memoryless(), architecture, contextual=False)

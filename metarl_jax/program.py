@@ -141,16 +141,19 @@ def make_policy(tasks: TaskDistribution, settings: Settings) -> Policy:
 
     Args:
         tasks: read for shapes alone.
-        settings: of which policy, memory, sizes, initial_log_std and precision are read.
+        settings: of which policy, memory and its options, head, sizes, initial_log_std and
+            precision are read.
 
     Raises:
-        ConfigurationError: a size is less than 1, or the precision is not this machine's.
+        ConfigurationError: a size is less than 1, heads of attention do not divide the units, or
+            the precision is not this machine's.
     """
     architecture = Architecture(
-        settings.embedding_size,
-        settings.head_sizes,
-        settings.initial_log_std,
-        settings.precision,
+        embedding_size=settings.embedding_size,
+        head=settings.head,
+        head_sizes=settings.head_sizes,
+        initial_log_std=settings.initial_log_std,
+        precision=settings.precision,
     )
     if settings.policy == "memoryless":
         return memoryless_policy(tasks, architecture)
@@ -180,9 +183,14 @@ def make_algorithm(
     return ppo(tasks, policy, h, config, epochs=settings.epochs, minibatches=settings.minibatches)
 
 
+def longest_meta_episode(tasks: TaskDistribution, settings: Settings) -> int:
+    """Steps of the longer one: that of training, or that of evaluation."""
+    return max(settings.meta_episode_steps or 0, tasks.max_steps)
+
+
 def _make_memory(tasks: TaskDistribution, settings: Settings) -> Memory:
     size, layers = settings.hidden_size, settings.num_layers
-    window = settings.window or settings.meta_episode_steps or tasks.max_steps
+    window = settings.window or longest_meta_episode(tasks, settings)
     if settings.memory == "linear-recurrence":
         return linear_recurrence(size, layers or 2)
     if settings.memory == "snail":
@@ -196,5 +204,5 @@ def _make_memory(tasks: TaskDistribution, settings: Settings) -> Memory:
             gated=settings.gated_residuals,
         )
     if settings.memory == "context-set":
-        return stacked(context_set(size, settings.aggregation), layers or 1)
+        return context_set(size, settings.aggregation)
     return stacked({"gru": gru, "lstm": lstm}[settings.memory](size), layers or 1)

@@ -2,8 +2,9 @@
 
 The backward pass of a scan reads what each step of it left behind. Of a GRU autodiff leaves a dozen
 arrays of the size of its state, and to write and read them takes longer than to work most of them
-out anew, a sigmoid away from each other as they are. So a step keeps its arguments and the results
-of its large products, and the rest is computed twice.
+out anew, a sigmoid away from each other as they are. So a step keeps its arguments and what it
+marks, the products of the memory, and the rest is computed twice: the small layers before and after
+it too, which are as quick to compute as to keep.
 
 Reference:
     Chen, Xu, Zhang, Guestrin 2016, "Training deep nets with sublinear memory cost", section 3.

@@ -35,7 +35,7 @@ FLOORS = (
         "signals",
     ),
     ("tasks", "meta_episode", "memory"),
-    ("policy",),
+    ("heads", "policy"),
     ("rollout", "losses"),
     (
         "sharding",
@@ -69,7 +69,7 @@ TASK_FAMILY_FLOORS = 3  # metarl_envs sees floors 0 to 2
 
 # What may be imported in one place only, and that place.
 CONFINED = {
-    "flax.linen": ("metarl_jax.memory", "metarl_jax.policy"),
+    "flax.linen": ("metarl_jax.memory", "metarl_jax.heads", "metarl_jax.policy"),
     "matplotlib": ("metarl_jax.report", "metarl_jax.training", "metarl_experiments"),
     "optax": ("metarl_jax.gradient",),
     "orbax": ("metarl_jax.checkpoint",),

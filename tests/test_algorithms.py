@@ -21,7 +21,7 @@ from instruments import (
 from metarl_jax.algorithms import a2c, a2c_objective, ppo, ppo_objective, reinforce
 from metarl_jax.learner import Algorithm, Objective, TrainState, UpdateConfig
 from metarl_jax.losses import Loss, Targets, as_loss
-from metarl_jax.memory import gru
+from metarl_jax.memory import gru, linear_recurrence, transformer
 from metarl_jax.policy import (
     Architecture,
     Policy,
@@ -105,6 +105,28 @@ def test_the_gradient_of_the_single_pass_is_that_of_an_unroll(
     if algorithm == "ppo":
         assert float(other_metrics["clip_fraction"]) == 0
         assert abs(float(other_metrics["kl_divergence"])) < 1e-6
+
+
+PARALLEL = {
+    "linear recurrence": linear_recurrence(8),
+    "transformer": transformer(3, 8, num_layers=1, num_heads=2),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "windows"), [("linear recurrence", 1), ("transformer", 1), ("transformer", 2)]
+)
+def test_the_gradient_of_a_parallel_memory_is_that_of_its_steps(name: str, windows: int) -> None:
+    """By default it is unrolled, in each window from where it stands."""
+    tasks = counter(ends_early=True, episode_length=2, num_episodes=2)
+    policy = small_policy(tasks, PARALLEL[name])
+    unrolled, stepped = (
+        first_update(
+            a2c(tasks, policy, UNCLIPPED, CONFIG, windows=windows, single_pass=single_pass)
+        )
+        for single_pass in (None, True)
+    )
+    assert relative_error(unrolled, stepped) < 1e-5
 
 
 def by_hand(values: bool) -> Objective:

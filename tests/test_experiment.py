@@ -29,7 +29,7 @@ PRESETS = experiment_names()
 @pytest.mark.parametrize("name", get_args(MemoryName))
 def test_the_memory_is_the_one_asked_for(name: Any) -> None:
     tasks = counter()
-    settings = dataclasses.replace(SMALL, memory=name, hidden_size=16, num_layers=2)
+    settings = dataclasses.replace(SMALL, memory=name, hidden_size=16)
     policy = make_policy(tasks, settings)
     windowed = name in ("snail", "transformer")
     assert policy.window == (tasks.max_steps if windowed else None)
@@ -45,6 +45,10 @@ def test_the_memory_is_the_one_asked_for(name: Any) -> None:
     assert output.value[-1] != changed.value[-1]
     if windowed:
         assert make_policy(tasks, dataclasses.replace(settings, window=3)).window == 3
+        longer = dataclasses.replace(settings, meta_episode_steps=50)
+        assert make_policy(tasks, longer).window == 50
+        shorter = dataclasses.replace(settings, meta_episode_steps=2)
+        assert make_policy(tasks, shorter).window == tasks.max_steps
 
 
 @pytest.mark.parametrize(
@@ -53,12 +57,12 @@ def test_the_memory_is_the_one_asked_for(name: Any) -> None:
         ("gru", {"window": 8, "num_heads": 2, "gated_residuals": True, "aggregation": "attention"}),
         ("snail", {"num_heads": 2, "gated_residuals": True, "aggregation": "attention"}),
         ("transformer", {"aggregation": "attention"}),
-        ("context-set", {"window": 8, "num_heads": 2, "gated_residuals": True}),
+        ("context-set", {"num_layers": 2, "window": 8, "num_heads": 2, "gated_residuals": True}),
     ],
 )
 def test_options_of_another_memory_are_idle(memory: Any, idle: dict[str, Any]) -> None:
     preset = dataclasses.replace(SMALL, memory=memory)
-    changed = dataclasses.replace(preset, num_layers=3, **idle)
+    changed = dataclasses.replace(preset, **idle)
     assert [text.split()[0] for text in changed.idle_changes(preset)] == list(idle)
 
 

@@ -123,9 +123,13 @@ def test_eigenvalues_lie_inside_the_unit_circle_whatever_the_parameters() -> Non
     fresh = layer.init(jax.random.key(0), jnp.zeros((128,)), x)
     radius = np.abs(layer.apply(fresh, method=_Layer.eigenvalues))
     assert 0.5 <= radius.min() < 0.7 and 0.95 < radius.max() <= 0.999
-    for scale in (1.0, 5.0):
-        wild = noise_like(jax.eval_shape(lambda: fresh), 1, scale)
+    total = lambda params: jnp.sum(layer.apply(params, jnp.ones((128,)), x + 1)[0])
+    for exponent in (-100.0, -16.0, 5.0, 100.0):
+        wild = jax.tree.map(lambda leaf: leaf, fresh)
+        wild["params"]["exponents"] = fresh["params"]["exponents"].at[0].set(exponent)
         assert np.all(np.abs(layer.apply(wild, method=_Layer.eigenvalues)) < 1)
+        gradient = jax.grad(total)(wild)
+        assert all(np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves(gradient))
 
 
 def encoded(weights: Any, aggregation: str, row: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -178,6 +182,8 @@ def test_the_divergence_from_the_prior_is_that_of_two_gaussians() -> None:
     prior = memory.initial_carry(jax.random.key(0))
     features = jnp.concatenate([prior.weighted / prior.weight, jnp.log(prior.weight), prior.weight])
     assert float(kl_to_prior(features)) == 0.0
+    near = jnp.asarray([[0.0, x, 0.0] for x in np.logspace(-6, -2, 50)], jnp.float32)
+    assert np.all(np.asarray(kl_to_prior(near)) >= 0)
 
 
 @pytest.mark.parametrize("window", [4, NUM_STEPS])
@@ -284,7 +290,7 @@ def test_a_carry_is_of_one_size_however_long_it_has_run(num_steps: int) -> None:
         (lambda: context_set(10, "attention"), "got 10; 12 would do"),
         (lambda: snail(0), "window must be at least 1, got 0"),
         (lambda: transformer(8, 20), "got 20; 16 would do"),
-        (lambda: transformer(0, 16), "window must be at least 1, got 0"),
+        (lambda: transformer(0, 16), "window must be at least 1, got 0; a meta-episode's length"),
         (lambda: stacked(lstm(4), 0), "layers must be at least 1, got 0"),
     ],
 )

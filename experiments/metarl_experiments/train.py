@@ -34,7 +34,7 @@ from metarl_jax.learner import TrainState
 from metarl_jax.machine import process_seconds
 from metarl_jax.policy import PolicyParams
 from metarl_jax.population import member
-from metarl_jax.program import Program, make_program
+from metarl_jax.program import Program, longest_meta_episode, make_program
 from metarl_jax.registry import load_experiment
 from metarl_jax.report.console import Console
 from metarl_jax.signals import Stopped, stops_raise
@@ -255,9 +255,9 @@ def _header(config: RunConfig, program: Program) -> dict[str, str]:
     episodes = settings.meta_episode_steps or f"{tasks.num_episodes} × {tasks.episode_length}"
     device = jax.devices()[0]
     agents = {"agents": _agents(config, program)} if program.is_population else {}
-    length, window = settings.meta_episode_steps or tasks.max_steps, program.policy.window
+    length, window = longest_meta_episode(tasks, settings), program.policy.window
     forgets = (
-        {"window": f"{window} of a meta-episode's {length} steps: what is older is forgotten"}
+        {"window": f"each layer looks back {window} of a meta-episode's {length} steps"}
         if window is not None and window < length
         else {}
     )

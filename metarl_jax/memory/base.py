@@ -37,7 +37,7 @@ class Memory(NamedTuple):
         unroll: (params, carry, xs) -> (carry, ys), xs with a leading time axis [T, ..., D].
         parallel: whether `unroll` goes over time at once, and so is the forward pass that a loss
             should take: the policy is then rolled out first and unrolled again.
-        window: the steps that it looks back, at most; None: all.
+        window: steps that each of its layers looks back, its own among them; None: all.
     """
 
     name: str

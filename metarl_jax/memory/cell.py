@@ -56,6 +56,7 @@ def memory_of(name: str, cell: nn.Module, zero: PyTree) -> Memory:
             result: Any = cell.apply(params, carry, projected, method=kind.recur)
             return result
 
+        # Not recomputed: an unroll is of small batches, of PPO, for which that was a loss.
         projected: Any = cell.apply(params, xs, method=kind.project)
         return jax.lax.scan(recur, carry, projected)
 

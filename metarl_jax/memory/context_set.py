@@ -5,16 +5,18 @@
     y_t = [m_t, log W_t, ρ(m_t, log W_t)]
 
 - `mean`: w_i = 1, w_0 = 0.
-- `attention`: w_i = exp s_i, a score of each head's; softmax pooling by a learned query.
+- `attention`: w_i = exp(8 tanh(s_i / 8)), s_i a score of each head's; pooling by a learned query.
 - `gaussians`: v_i, 1/w_i mean and variance of a Gaussian, and w_0 = 1 the prior's: m_t and 1/W_t
   are those of the product of all of them with N(0, 1), the posterior of a task variable z.
 
-The carry is the two sums: O(1) to act, however long. The observation is left to the heads.
+The carry is the two sums: O(1) to act, however long. The observation is left to the heads. The
+blank transition of a meta-episode's first step is in the set too. Nothing is sampled.
 
 Reference:
     Rakelly, Zhou, Quillen, Finn, Levine (2019), "Efficient off-policy meta-reinforcement learning
-    via probabilistic context variables", eq. 2 (the Gaussians). Zaheer et al. 2017, "Deep sets",
-    theorem 2 (the mean). Lee et al. 2019, "Set transformer", eq. 11 (pooling by attention).
+    via probabilistic context variables", eq. 2 (the Gaussians, there without the prior's factor).
+    Zaheer et al. 2017, "Deep sets", theorem 2 (the mean). Lee et al. 2019, "Set transformer",
+    eq. 11 (pooling by attention).
 """
 
 from typing import Any, Literal, get_args
@@ -130,12 +132,12 @@ def kl_to_prior(features: Array) -> Array:
         features: [..., 3 M], the memory's output, as a loss finds it in `outputs.features`.
 
     Returns:
-        [...] float32, in nats, at least 0. As a loss:
-        `as_loss(lambda outputs, rollout, targets: kl_to_prior(outputs.features))`.
+        [...] float32, in nats, at least 0. A function of (outputs, rollout, targets) that returns
+        `kl_to_prior(outputs.features)` is a loss, `as_loss`.
 
     Reference:
         Rakelly et al. 2019, eq. 1.
     """
     mean, log_precision, _ = jnp.split(features, 3, axis=-1)
-    per_unit = mean**2 + jnp.exp(-log_precision) - 1 + log_precision
+    per_unit = mean**2 + (jnp.expm1(-log_precision) + log_precision)
     return 0.5 * jnp.sum(per_unit, axis=-1)

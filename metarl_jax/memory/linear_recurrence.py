@@ -4,8 +4,9 @@
     z_t = Re(C h_t) + D ⊙ u_t
     y_t = x_t + (W z'_t) ⊙ σ(V z'_t)     z'_t = gelu(z_t),   u_t = norm(x_t)
 
-|λ| < 1 whatever the parameters. The recurrence is associative: T steps take log T parallel ones.
-It is to be read in several layers, each with its gate, its norm and its residual.
+|λ| < 1 whatever the parameters; γ is tied to it (in the paper it is a parameter of its own). The
+recurrence is associative: T steps take log T parallel ones. It is to be read in several layers,
+each with its gate, its norm and its residual.
 
 Reference:
     Orvieto, Smith, Gu, Fernando, Gulcehre, Pascanu, De (2023), "Resurrecting recurrent neural
@@ -31,6 +32,10 @@ LARGEST_PHASE = np.pi / 10
 """Of λ before training, in radians a step: slow oscillations."""
 
 
+DECAY_EXPONENTS = (-14.0, 4.0)
+"""The range of ν: memories of a million steps, and of none."""
+
+
 def _ring(key: Key, size: int) -> Array:
     """[2, N]: ν and θ of eigenvalues spread evenly over the ring (lemma 3.2)."""
     radius, phase = jax.random.uniform(key, (2, size), minval=1e-4)
@@ -53,14 +58,17 @@ class _Layer(nn.Module):
 
     def eigenvalues(self) -> Array:
         """λ: [N] complex64, inside the unit circle."""
-        decay, phase = jnp.exp(self.exponents)
+        decay, phase = self._decay(), jnp.exp(self.exponents[1])
         return jnp.exp(jax.lax.complex(-decay, phase))
 
     def drive(self, x: Array) -> Array:
         """γ ⊙ B u of each step: [..., 2 N]."""
-        decay, _ = jnp.exp(self.exponents)
-        scale = jnp.sqrt(-jnp.expm1(-2 * decay))  # √(1 - |λ|²)
+        scale = jnp.sqrt(-jnp.expm1(-2 * self._decay()))  # √(1 - |λ|²)
         return self.enter(self.norm(x)) * _row(jnp.tile(scale, 2), x)
+
+    def _decay(self) -> Array:
+        """-log |λ|: exp ν, where float32 tells |λ| from 1 and from 0."""
+        return jnp.exp(jnp.clip(self.exponents[0], *DECAY_EXPONENTS))
 
     def read(self, h: Array, x: Array) -> Array:
         """Y of each step, from the state after it."""

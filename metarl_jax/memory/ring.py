@@ -1,15 +1,18 @@
-"""A ring of the last W rows, and functions of one task over any leading axes.
+"""A ring of the last W rows, and memories that look back as far as it goes.
 
 Row p of a sequence lies in slot p mod W: to act is to overwrite one slot, whatever W.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from metarl_jax.types import Array
+from metarl_jax.memory.base import Memory, MemoryInput
+from metarl_jax.types import Array, Key, PyTree
 
 
 def push(ring: Array, time: Array, row: Array) -> Array:
@@ -44,19 +47,50 @@ def extended(ring: Array, time: Array, rows: Array) -> tuple[Array, Array]:
     return sequence, jnp.roll(sequence[-window:], after % window, axis=0)
 
 
-def over_leading_axes(
-    function: Callable[..., Any], params: Any, carry: Any, xs: Any, *, time_axes: int
-) -> Any:
-    """A function of one task, over however many axes there are before the last of `xs`.
+def may_see(window: int, length: int, time: Array) -> Array:
+    """[T, W + T] bool: which rows of an `extended` sequence each of its last T steps may see.
+
+    Those of the last W steps, its own among them, that there have been.
+    """
+    row = jnp.arange(window + length)[None]
+    ago = (window + jnp.arange(length))[:, None] - row
+    return (ago >= 0) & (ago < window) & (row >= window - time)
+
+
+def written(window: int, time: Array) -> Array:
+    """[1, W] bool: which slots hold a row, once row number `time` is in."""
+    return (ages(window, time) <= time)[None]
+
+
+def windowed_memory(
+    name: str, module: nn.Module, initial_carry: Callable[[], PyTree], window: int
+) -> Memory:
+    """The memory of a module of one task, over however many axes there are before the last.
 
     Args:
-        function: (params, carry, x) -> (carry, y).
-        params: the same for all.
-        carry: [..., ...].
-        xs: its leaves are [..., D], with a time axis first or not.
-        time_axes: 1 where they have one, else 0; of y likewise.
+        name: of the memory.
+        module: called with (carry, x, over_time=...): a step [D], or T of them [T, D].
+        initial_carry: makes that of one task.
+        window: steps that each of its layers looks back.
     """
-    mapped = lambda carry, xs: function(params, carry, xs)
-    for _ in range(jax.tree.leaves(xs)[0].ndim - 1 - time_axes):
-        mapped = jax.vmap(mapped, in_axes=(0, time_axes), out_axes=(0, time_axes))
-    return mapped(carry, xs)
+
+    def init(key: Key, x: MemoryInput) -> PyTree:
+        one = jax.tree.map(lambda leaf: leaf.reshape(-1, leaf.shape[-1])[0], x)
+        return module.init(key, initial_carry(), one, over_time=False)
+
+    def run(params: PyTree, carry: PyTree, xs: MemoryInput, *, over_time: bool) -> Any:
+        mapped: Any = partial(module.apply, params, over_time=over_time)
+        for _ in range(xs.transition.ndim - 1 - over_time):
+            axes = int(over_time)
+            mapped = jax.vmap(mapped, in_axes=(0, axes), out_axes=(0, axes))
+        return mapped(carry, xs)
+
+    return Memory(
+        name,
+        init,
+        initial_carry=lambda key: initial_carry(),
+        step=partial(run, over_time=False),
+        unroll=partial(run, over_time=True),
+        parallel=True,
+        window=window,
+    )

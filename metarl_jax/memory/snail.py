@@ -1,7 +1,7 @@
 """SNAIL: temporal convolutions that gather, and attention that finds again.
 
     dense block, dilation d:   x_t ↦ [x_t, tanh(W_f [x_{t-d}, x_t]) ⊙ σ(W_g [x_{t-d}, x_t])]
-    convolutions:              dense blocks of d = 1, 2, 4, … < W, one after the other
+    convolutions:              dense blocks of d = 1, 2, 4, … < max(W, 2), one after the other
     attention:                 x_t ↦ [x_t, Σ_{t-W < s ≤ t} softmax_s(q_t · k_s / √d) v_s]
     y_t:                       L times convolutions, then attention
 
@@ -18,11 +18,19 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from flax import struct
 
 from metarl_jax.memory.base import Memory, MemoryInput, require_size
 from metarl_jax.memory.cell import joined
-from metarl_jax.memory.ring import ages, extended, oldest, over_leading_axes, push
-from metarl_jax.types import Array, Key, PyTree
+from metarl_jax.memory.ring import extended, may_see, oldest, push, windowed_memory, written
+from metarl_jax.types import Array
+
+
+class SNAILState(struct.PyTreeNode):
+    """What SNAIL carries."""
+
+    rings: tuple[Array, ...]  # [..., d, D] of each dense block, [..., W, 2 F] of each attention
+    time: Array  # [...] int32, steps so far
 
 
 class _DenseBlock(nn.Module):
@@ -63,15 +71,12 @@ class _Attention(nn.Module):
 
     def step(self, ring: Array, time: Array, x: Array) -> tuple[Array, Array]:
         ring = push(ring, time, self.memories(x)[0])
-        written = ages(len(ring), time) <= time
-        return ring, self.read(x, ring, written[None])
+        return ring, self.read(x, ring, written(len(ring), time))
 
     def unroll(self, ring: Array, time: Array, xs: Array) -> tuple[Array, Array]:
-        window, length = len(ring), len(xs)
+        window = len(ring)
         sequence, ring = extended(ring, time, self.memories(xs))
-        row = jnp.arange(window + length)[None]
-        ago = (window + jnp.arange(length))[:, None] - row
-        return ring, self.read(xs, sequence, (ago >= 0) & (ago < window) & (row >= window - time))
+        return ring, self.read(xs, sequence, may_see(window, len(xs), time))
 
 
 class _SNAIL(nn.Module):
@@ -87,16 +92,17 @@ class _SNAIL(nn.Module):
         convolutions = [_DenseBlock(d, self.filters) for d in dilations(self.window)]
         return [*convolutions, _Attention(self.filters, self.filters)]
 
-    def __call__(self, carry: Any, xs: MemoryInput, *, over_time: bool) -> tuple[Any, Array]:
+    def __call__(
+        self, state: SNAILState, xs: MemoryInput, *, over_time: bool
+    ) -> tuple[SNAILState, Array]:
         """Of one task: a step [D], or T of them [T, D]."""
-        rings, time = carry
         y = self.enter(joined(xs))
         y = y if over_time else y[None]
         after = []
-        for block, ring in zip(self.blocks, rings, strict=True):
-            ring, y = (block.unroll if over_time else block.step)(ring, time, y)
+        for block, ring in zip(self.blocks, state.rings, strict=True):
+            ring, y = (block.unroll if over_time else block.step)(ring, state.time, y)
             after.append(ring)
-        return (tuple(after), time + len(y)), y if over_time else y[0]
+        return SNAILState(tuple(after), state.time + len(y)), y if over_time else y[0]
 
 
 def dilations(window: int) -> tuple[int, ...]:
@@ -121,8 +127,7 @@ def snail(window: int, filters: int = 32, *, num_layers: int = 2) -> Memory:
     require_size("SNAIL's number of layers", num_layers, "2")
     module = _SNAIL(window, filters, num_layers)
 
-    def initial_carry(key: Key) -> Any:
-        del key
+    def initial_carry() -> SNAILState:
         rings, channels = [], filters
         for _ in range(num_layers):
             for dilation in dilations(window):
@@ -130,18 +135,6 @@ def snail(window: int, filters: int = 32, *, num_layers: int = 2) -> Memory:
                 channels += filters
             rings.append(jnp.zeros((window, 2 * filters)))
             channels += filters
-        return tuple(rings), jnp.zeros((), jnp.int32)
+        return SNAILState(tuple(rings), jnp.zeros((), jnp.int32))
 
-    def init(key: Key, x: MemoryInput) -> PyTree:
-        one = jax.tree.map(lambda leaf: leaf.reshape(-1, leaf.shape[-1])[0], x)
-        return module.init(key, initial_carry(key), one, over_time=False)
-
-    def step(params: PyTree, carry: Any, x: MemoryInput) -> tuple[Any, Array]:
-        act = lambda params, carry, x: module.apply(params, carry, x, over_time=False)
-        return over_leading_axes(act, params, carry, x, time_axes=0)
-
-    def unroll(params: PyTree, carry: Any, xs: MemoryInput) -> tuple[Any, Array]:
-        read = lambda params, carry, xs: module.apply(params, carry, xs, over_time=True)
-        return over_leading_axes(read, params, carry, xs, time_axes=1)
-
-    return Memory("snail", init, initial_carry, step, unroll, parallel=True, window=window)
+    return windowed_memory("snail", module, initial_carry, window)

@@ -13,7 +13,9 @@ from metarl_jax.types import Array, Key, PyTree
 
 
 def stacked(memory: Memory, num_layers: int) -> Memory:
-    """The memory in layers with residuals; y is that of the last.
+    """The memory in layers with residuals; y is that of the last, and of one size in each.
+
+    A context set in layers is no set any more: the second would see the first grow.
 
     Args:
         memory: of each layer; its parameters and carry are each layer's own.

@@ -6,7 +6,7 @@
 Queries and keys are turned by their step's angle (rotary positions): what counts is how long ago a
 step was. `gated` puts a gate on each residual instead of a sum, which begins nearly closed:
 
-    g(x, y) = (1 - z) ⊙ x + z ⊙ tanh(W y + U (r ⊙ x))
+    g(x, y) = (1 - z) ⊙ x + z ⊙ tanh(W y + U (r ⊙ x))        of y = relu(what is added)
     z = σ(W_z y + U_z x - b),   r = σ(W_r y + U_r x)
 
 Reference:
@@ -24,12 +24,12 @@ from flax import struct
 
 from metarl_jax.memory.base import Memory, MemoryInput, require_size
 from metarl_jax.memory.cell import joined
-from metarl_jax.memory.ring import ages, extended, over_leading_axes, push
-from metarl_jax.types import Array, ConfigurationError, Key, PyTree
+from metarl_jax.memory.ring import extended, may_see, push, windowed_memory, written
+from metarl_jax.types import Array, ConfigurationError
 
 GATE_BIAS = 2.0
-"""b of the gates: σ(-2) = 0.12 of the new at the beginning (section 3.2: "2 is good")."""
-LONGEST_PERIOD = 10_000.0
+"""b of the gates: σ(-2) = 0.12 of the new at the beginning."""
+ROTARY_BASE = 10_000.0
 
 
 class Cache(struct.PyTreeNode):
@@ -41,14 +41,14 @@ class Cache(struct.PyTreeNode):
 
 
 def turned(x: Array, time: Array) -> Array:
-    """Rotary positions: each pair (x_i, x_{i+d/2}) turned by time / period_i radians.
+    """Rotary positions: each pair (x_i, x_{i+d/2}) turned by time · 10,000^(-2i/d) radians.
 
     Args:
         x: [T, H, d].
         time: [T] int32.
     """
     half = x.shape[-1] // 2
-    frequency = LONGEST_PERIOD ** (-jnp.arange(half) / half)
+    frequency = ROTARY_BASE ** (-jnp.arange(half) / half)
     angle = (time[:, None] * frequency[None])[:, None, :]
     first, second = x[..., :half], x[..., half:]
     cos, sin = jnp.cos(angle), jnp.sin(angle)
@@ -97,8 +97,8 @@ class _Block(nn.Module):
         """One step [1, M]; the ring's slots need no order."""
         q, k, v = self.project(x, time[None])
         keys, values = push(cache[0], time, k[0]), push(cache[1], time, v[0])
-        written = ages(len(keys), time) <= time
-        return (keys, values), self.attend(x, q, keys, values, written[None])
+        seen = written(len(keys), time)
+        return (keys, values), self.attend(x, q, keys, values, seen)
 
     def unroll(self, cache: tuple[Array, Array], time: Array, xs: Array) -> tuple[Any, Array]:
         """T steps at once: [T, M]."""
@@ -106,10 +106,7 @@ class _Block(nn.Module):
         q, k, v = self.project(xs, time + jnp.arange(length))
         keys, new_keys = extended(cache[0], time, k)
         values, new_values = extended(cache[1], time, v)
-        row = jnp.arange(window + length)[None]
-        ago = (window + jnp.arange(length))[:, None] - row
-        written = row >= window - time
-        mask = (ago >= 0) & (ago < window) & written
+        mask = may_see(window, length, time)
         return (new_keys, new_values), self.attend(xs, q, keys, values, mask)
 
 
@@ -153,6 +150,7 @@ def transformer(
 
     Args:
         window: W, steps that each layer sees, its own among them; a meta-episode's length sees all.
+            A shorter one saves state, and time to act; none to train.
         hidden_size: M, units of each layer.
         num_layers: L.
         num_heads: H, which divide M into even parts.
@@ -161,9 +159,9 @@ def transformer(
     Raises:
         ConfigurationError: a size is less than 1, or the heads do not divide the units so.
     """
-    sizes = {"window": window, "number of layers": num_layers, "number of heads": num_heads}
-    for what, size in sizes.items():
-        require_size(f"a transformer's {what}", size, "2 to 4")
+    require_size("a transformer's window", window, "a meta-episode's length")
+    require_size("a transformer's number of layers", num_layers, "2 to 4")
+    require_size("a transformer's number of heads", num_heads, "2 to 8")
     if hidden_size < 1 or hidden_size % (2 * num_heads):
         raise ConfigurationError(
             f"a transformer of {num_heads} heads expects a hidden size that {2 * num_heads} "
@@ -172,21 +170,8 @@ def transformer(
         )
     module = _Transformer(hidden_size, num_layers, num_heads, gated)
 
-    def initial_carry(key: Key) -> Cache:
-        del key
+    def initial_carry() -> Cache:
         shape = (num_layers, window, num_heads, hidden_size // num_heads)
         return Cache(jnp.zeros(shape), jnp.zeros(shape), jnp.zeros((), jnp.int32))
 
-    def init(key: Key, x: MemoryInput) -> PyTree:
-        one = jax.tree.map(lambda leaf: leaf.reshape(-1, leaf.shape[-1])[0], x)
-        return module.init(key, initial_carry(key), one, over_time=False)
-
-    def step(params: PyTree, carry: Cache, x: MemoryInput) -> tuple[Cache, Array]:
-        act = lambda params, carry, x: module.apply(params, carry, x, over_time=False)
-        return over_leading_axes(act, params, carry, x, time_axes=0)
-
-    def unroll(params: PyTree, carry: Cache, xs: MemoryInput) -> tuple[Cache, Array]:
-        read = lambda params, carry, xs: module.apply(params, carry, xs, over_time=True)
-        return over_leading_axes(read, params, carry, xs, time_axes=1)
-
-    return Memory("transformer", init, initial_carry, step, unroll, parallel=True, window=window)
+    return windowed_memory("transformer", module, initial_carry, window)

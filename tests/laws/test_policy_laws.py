@@ -1,5 +1,6 @@
 """What every policy must obey, on discrete and on continuous actions."""
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -36,6 +37,9 @@ POLICIES: dict[str, Callable[[TaskDistribution], Policy]] = {
     "recurrent": lambda tasks: recurrent_policy(tasks, gru(7), ARCHITECTURE),
     "contextual": lambda tasks: contextual_policy(tasks, gru(7), ARCHITECTURE),
     "memoryless": lambda tasks: memoryless_policy(tasks, ARCHITECTURE),
+    "hypernetwork": lambda tasks: recurrent_policy(
+        tasks, gru(7), dataclasses.replace(ARCHITECTURE, head="hypernetwork")
+    ),
 }
 
 
