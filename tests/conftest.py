@@ -34,3 +34,9 @@ def undisturbed(tmp_path_factory):
 
     folder = tmp_path_factory.mktemp("run") / "undisturbed"
     return folder, random_walk.run(folder)
+
+
+@pytest.fixture
+def accelerator(monkeypatch):
+    """Programs can be traced, and lowered, for a machine that is not there."""
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")

@@ -1,5 +1,6 @@
 """To look inside a run: random weights and data, the gradient that was applied, comparisons."""
 
+from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
@@ -7,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.extend import core
 
 from metarl_jax.algorithms import a2c, ppo
 from metarl_jax.learner import Algorithm, Learner, TrainState
@@ -117,6 +119,17 @@ def applied_gradient(state: TrainState) -> PyTree:
     """
     moment = optax.tree_utils.tree_get(state.learner.optimizer_state, "mu")
     return jax.tree.map(lambda m: m / ADAM_FIRST_MOMENT_SHARE, moment)
+
+
+def operations(jaxpr: core.Jaxpr, name: str) -> Iterator[core.JaxprEqn]:
+    """The operations of that name in a traced program and in all that it calls."""
+    for eqn in jaxpr.eqns:
+        if eqn.primitive.name == name:
+            yield eqn
+        for parameter in eqn.params.values():
+            for x in parameter if isinstance(parameter, (tuple, list)) else (parameter,):
+                if isinstance(x, (core.Jaxpr, core.ClosedJaxpr)):
+                    yield from operations(getattr(x, "jaxpr", x), name)
 
 
 def relative_error(actual: PyTree, expected: PyTree) -> float:

@@ -39,7 +39,7 @@ NUM_TASKS = 8
 CONFIG = UpdateConfig(num_tasks=NUM_TASKS, num_updates=3)
 UNCLIPPED = hyperparameters(max_gradient_norm=1e9)
 FAMILIES: dict[str, Callable[[], TaskDistribution]] = {
-    "in step, nested": lambda: counter(num_episodes=2),
+    "in step": lambda: counter(num_episodes=2),
     "early ends, flat": lambda: counter(ends_early=True, num_episodes=2),
     "continuous": lambda: revealed_target(episode_length=2),
 }
@@ -76,11 +76,11 @@ def usual_update(algorithm: str, family: str, policy: str = "recurrent") -> Any:
 @pytest.mark.parametrize(
     ("algorithm", "family", "policy"),
     [
-        ("a2c, unrolled", "in step, nested", "recurrent"),
+        ("a2c, unrolled", "in step", "recurrent"),
         ("a2c, unrolled", "early ends, flat", "recurrent"),
         ("a2c, unrolled", "early ends, flat", "memoryless"),
         ("a2c, unrolled", "continuous", "contextual"),
-        ("ppo", "in step, nested", "recurrent"),
+        ("ppo", "in step", "recurrent"),
         ("ppo", "early ends, flat", "recurrent"),
         ("ppo", "continuous", "recurrent"),
     ],
@@ -168,7 +168,7 @@ def by_hand(values: bool) -> Objective:
 @pytest.mark.parametrize("name", ["a2c", "reinforce"])
 def test_the_gradient_is_that_of_the_loss_written_out(name: str) -> None:
     """And a loss with parameters of its own gets their gradient: of (p - 3)², 2 (p - 3)."""
-    gradient, _ = usual_update(name, "in step, nested")
+    gradient, _ = usual_update(name, "in step")
     tasks = counter(num_episodes=2)
     objective = by_hand(values=name == "a2c")
     own = ALGORITHMS[name](tasks, small_policy(tasks), UNCLIPPED, CONFIG, objective=objective)

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from instruments import assert_same, random_params, relative_error, remembering
+from instruments import assert_same, operations, random_params, relative_error, remembering
 from metarl_jax.memory import Memory, MemoryInput, gru, unroll_by_steps
 from metarl_jax.meta_episode import MetaEpisode
 from metarl_jax.normalization import identity_statistics
@@ -63,7 +63,7 @@ class Variant:
 
 VARIANTS = {
     "early ends": Variant(ends_early=True),
-    "in step, nested": Variant(ends_early=False, flat=False),
+    "in step": Variant(ends_early=False, flat=False),
     "in step, flat": Variant(ends_early=False, flat=True),
     "early ends, step budget": Variant(ends_early=True, num_steps=7),
     "step budget in mid-episode": Variant(ends_early=False, flat=False, num_steps=7),
@@ -205,18 +205,18 @@ def test_the_value_after_the_last_step(played: tuple[Variant, Rollout]) -> None:
 
 
 @pytest.fixture(scope="module")
-def nested_and_flat() -> tuple[Any, Any]:
+def together_and_flat() -> tuple[Any, Any]:
     """A learned kind of policy on the same tasks and keys, by both paths."""
     policy = remembering(small_policy(counter()))
     params = random_params(policy)
-    nested, flat = (
+    together, flat = (
         play(policy, params, Variant(ends_early=False, flat=flat)) for flat in (False, True)
     )
-    return nested, flat
+    return together, flat
 
 
-def test_both_paths_give_the_same_rollout(nested_and_flat: tuple[Any, Any]) -> None:
-    (rollout, outputs), (flat_rollout, flat_outputs) = nested_and_flat
+def test_both_paths_give_the_same_rollout(together_and_flat: tuple[Any, Any]) -> None:
+    (rollout, outputs), (flat_rollout, flat_outputs) = together_and_flat
     assert len(np.unique(rollout.action)) == 3
     assert_same(rollout.outcome, flat_rollout.outcome)
     assert_same(rollout.experience, flat_rollout.experience)
@@ -224,12 +224,28 @@ def test_both_paths_give_the_same_rollout(nested_and_flat: tuple[Any, Any]) -> N
     assert relative_error(outputs, flat_outputs) < 1e-6
 
 
-@pytest.mark.parametrize("path", ["nested", "flat"])
+def resets_that_ask_first() -> int:
+    """Conditions in the traced rollout of tasks that are in step."""
+    together = Variant(ends_early=False, flat=False)
+    traced = jax.make_jaxpr(lambda: play(scripted_policy(SCRIPT), (), together))()
+    return len(list(operations(traced.jaxpr, "cond")))
+
+
+def test_a_cpu_resets_where_it_is_due() -> None:
+    assert resets_that_ask_first() == 1
+
+
+@pytest.mark.usefixtures("accelerator")
+def test_an_accelerator_does_not_ask_whether_a_reset_is_due() -> None:
+    assert resets_that_ask_first() == 0
+
+
+@pytest.mark.parametrize("path", ["together", "flat"])
 def test_the_carry_crosses_every_step_untouched(
-    nested_and_flat: tuple[Any, Any], path: str
+    together_and_flat: tuple[Any, Any], path: str
 ) -> None:
     """The ends of episodes too; and it begins as the initial carry."""
-    rollout, outputs = nested_and_flat[["nested", "flat"].index(path)]
+    rollout, outputs = together_and_flat[["together", "flat"].index(path)]
     carry = outputs.features
     assert rollout.outcome.episode_end[:-1].any()
     np.testing.assert_array_equal(carry["before"][1:], carry["after"][:-1])

@@ -1,13 +1,12 @@
 """Which products are rounded: the policy's, forward and backward, and no others."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import jax
 import pytest
-from jax.extend import core
 
 from command_line import SMALL, assert_refused, assert_well_put, metarl
+from instruments import operations
 from metarl_jax import Architecture, a2c, gru, hyperparameters, memoryless_policy, recurrent_policy
 from metarl_jax.learner import UpdateConfig
 from metarl_jax.policy import blank_experience
@@ -19,33 +18,16 @@ TASKS = counter(ends_early=True)
 BF16 = str(jax.lax.DotAlgorithmPreset.BF16_BF16_F32)
 
 
-@pytest.fixture
-def accelerator(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Programs can be traced, and lowered, for a machine that is not there."""
-    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
-
-
 def update(precision: Any) -> Any:
     policy = recurrent_policy(TASKS, gru(4), Architecture(4, precision=precision))
     return a2c(TASKS, policy, hyperparameters(), UpdateConfig(num_tasks=2))
-
-
-def products(jaxpr: core.Jaxpr) -> Iterator[Any]:
-    for eqn in jaxpr.eqns:
-        if eqn.primitive.name == "dot_general":
-            yield eqn
-        for parameter in eqn.params.values():
-            inner = parameter if isinstance(parameter, (tuple, list)) else (parameter,)
-            for x in inner:
-                if isinstance(x, (core.Jaxpr, core.ClosedJaxpr)):
-                    yield from products(getattr(x, "jaxpr", x))
 
 
 @pytest.mark.usefixtures("accelerator")
 def test_all_products_of_the_policy_are_rounded_and_all_sums_are_not() -> None:
     algorithm = update("bf16")
     state = jax.eval_shape(algorithm.init, jax.random.key(0))
-    found = list(products(jax.make_jaxpr(algorithm.update)(state).jaxpr))
+    found = list(operations(jax.make_jaxpr(algorithm.update)(state).jaxpr, "dot_general"))
     # Forward 6 layers, and 6 for the final value; backward 6 weights and 4 inputs, those of the
     # embeddings being data; the 2 embeddings again. What is left is the returns' own product, which
     # stays exact.

@@ -14,13 +14,15 @@ from command_line import SMALL, metarl
 README = pathlib.Path(__file__).parents[1] / "README.md"
 
 
-def block_of(heading: str) -> str:
+def block_of(heading: str, count: int = 1) -> str:
     section = README.read_text().split(f"## {heading}\n", 1)[1].split("\n## ", 1)[0]
-    return "\n".join(re.findall(r"```python\n(.*?)```", section, flags=re.DOTALL))
+    blocks = re.findall(r"```python\n(.*?)```", section, flags=re.DOTALL)
+    assert len(blocks) == count
+    return "\n".join(blocks)
 
 
-def run_block(heading: str) -> dict:
-    block = block_of(heading)
+def run_block(heading: str, count: int = 1) -> dict:
+    block = block_of(heading, count)
     module = types.ModuleType("readme")
     sys.modules["readme"] = module  # dataclasses look their module up
     code = compile(block, f"README.md, {heading}", "exec")
@@ -44,7 +46,7 @@ def test_many_agents_are_trained_together() -> None:
 def test_custom_memories_learn_from_what_they_read(name: str) -> None:
     from metarl_jax import UpdateConfig, a2c, hyperparameters, recurrent_policy
 
-    names = run_block("Memories")
+    names = run_block("Memories", count=2)
     policy = recurrent_policy(names["tasks"], names[name]())
     algorithm = a2c(names["tasks"], policy, hyperparameters(), UpdateConfig(num_tasks=8))
     before = algorithm.init(jax.random.key(0))

@@ -1,14 +1,12 @@
 """What a gradient keeps and what it computes again: never another value, never a large product."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import pytest
-from jax.extend import core
 
-from instruments import assert_same, noise_like, random_experience, random_params
+from instruments import assert_same, noise_like, operations, random_experience, random_params
 from metarl_envs.bandit import bandit
 from metarl_jax import UpdateConfig, a2c, gru, hyperparameters, recurrent_policy
 from metarl_jax.footprint import update_bytes
@@ -18,19 +16,6 @@ from probes import counter
 
 HIDDEN_SIZE = 96
 NUM_TASKS = 32
-
-
-def products(jaxpr: core.Jaxpr) -> Iterator[tuple[int, ...]]:
-    """The sizes of all matrix products of a program, each as its factors' dimensions, sorted."""
-    for eqn in jaxpr.eqns:
-        if eqn.primitive.name == "dot_general":
-            yield tuple(sorted({n for v in eqn.invars for n in v.aval.shape}))
-        for parameter in eqn.params.values():
-            for x in parameter if isinstance(parameter, (tuple, list)) else (parameter,):
-                if isinstance(x, core.ClosedJaxpr):
-                    yield from products(x.jaxpr)
-                elif isinstance(x, core.Jaxpr):
-                    yield from products(x)
 
 
 def layer(weights: Array, x: Array, *, kept: bool) -> Array:
@@ -44,7 +29,7 @@ def test_what_is_kept_is_not_computed_again(kept: bool, expected: int) -> None:
     step = recomputed(lambda weights, x: layer(weights, x, kept=kept))
     weights, x = jnp.ones((3, 5)), jnp.ones((2, 3))
     traced = jax.make_jaxpr(jax.grad(step, argnums=(0, 1)))(weights, x)
-    assert len(list(products(traced.jaxpr))) == expected
+    assert len(list(operations(traced.jaxpr, "dot_general"))) == expected
 
 
 def test_values_and_gradients_are_those_of_the_plain_function() -> None:
@@ -71,8 +56,9 @@ def test_the_product_of_a_gru_with_its_state_is_taken_once(path: str) -> None:
     params, carry = random_params(policy), jnp.zeros((2, HIDDEN_SIZE))
     traced = jax.make_jaxpr(jax.grad(scalar, argnums=(0, 1)))(params.weights, carry)
     sizes = {2, HIDDEN_SIZE, 3 * HIDDEN_SIZE}
-    of_state = [n for n in products(traced.jaxpr) if set(n) <= sizes and HIDDEN_SIZE in n]
-    assert len(of_state) == 3
+    products = operations(traced.jaxpr, "dot_general")
+    read = [{n for v in eqn.invars for n in v.aval.shape} for eqn in products]
+    assert len([n for n in read if n <= sizes and HIDDEN_SIZE in n]) == 3
 
 
 def test_a_step_leaves_behind_its_state_and_four_gates() -> None:
