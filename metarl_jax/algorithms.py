@@ -4,10 +4,12 @@ An update samples B tasks, runs one whole meta-episode in each from an initial c
 
 - A2C: one gradient step through the rollout itself. On-policy with one step a batch, the forward
   pass of the rollout is the forward pass of the loss. A memory that unrolls in parallel is rolled
-  out and unrolled again.
+  out and unrolled again where that is faster.
 - REINFORCE: the same with values of 0 and λ = 1: the return of the rest of the meta-episode.
 - PPO: several epochs of minibatches of tasks, unrolling the memory over whole meta-episodes.
 """
+
+import jax
 
 from metarl_jax.learner import Algorithm, Objective, Problem, UpdateConfig, require_positive
 from metarl_jax.learning_steps import Epochs, OneStep
@@ -74,8 +76,8 @@ def a2c(
             1, the default, is unbiased. With more, what the memory stores in one window for the
             sake of a later one is credited only through the bootstrapped value of the window's
             end, and the carry was made by the slightly older weights of the windows before.
-        single_pass: the gradient through the rollout, else `collect_then_unroll`; None: the former
-            unless the policy unrolls in parallel.
+        single_pass: the gradient through the rollout, else `collect_then_unroll`; None: what is
+            faster for this policy on this machine.
 
     Raises:
         ConfigurationError: the windows do not divide the meta-episode.
@@ -85,7 +87,7 @@ def a2c(
         synchronous. On meta-episodes: Wang et al. 2016, "Learning to reinforcement learn".
     """
     problem = _problem(tasks, policy, config, objective)
-    single_pass = not policy.parallel if single_pass is None else single_pass
+    single_pass = _steps_are_best(policy) if single_pass is None else single_pass
     return make_algorithm(problem, hyperparameters, OneStep(problem, windows, single_pass))
 
 
@@ -104,7 +106,7 @@ def reinforce(
         reinforcement learning".
     """
     problem = _problem(tasks, policy, config, objective)._replace(baseline=False)
-    return make_algorithm(problem, hyperparameters, OneStep(problem, 1, not policy.parallel))
+    return make_algorithm(problem, hyperparameters, OneStep(problem, 1, _steps_are_best(policy)))
 
 
 def ppo(
@@ -149,3 +151,12 @@ def _problem(
 ) -> Problem:
     meta_episode = MetaEpisode(tasks, policy.contextual, config.meta_episode_steps)
     return Problem(policy, meta_episode, config, objective, baseline=True)
+
+
+def _steps_are_best(policy: Policy) -> bool:
+    """Whether the forward pass of the rollout shall be that of the loss.
+
+    An unroll over time at once is worth a second forward pass where every step is waited for, on
+    an accelerator, and where the gradient of a step would keep a whole window of the past.
+    """
+    return not policy.parallel or (jax.default_backend() == "cpu" and policy.window is None)

@@ -246,7 +246,7 @@ class Experiment:
         family: makes the task distribution, from keyword arguments that all have defaults.
         arguments: those this preset changes.
         settings: how it is learned by default.
-        variants: settings to change where another algorithm (by its name) is asked for.
+        variants: settings to change where another algorithm or memory (by its name) is asked for.
     """
 
     name: str
@@ -256,9 +256,18 @@ class Experiment:
     settings: Settings = Settings()
     variants: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
 
-    def settings_for(self, algorithm: str) -> Settings:
-        """The preset's settings where it is learned by `algorithm`."""
-        if algorithm == self.settings.algorithm:
-            return self.settings
-        changes = {"algorithm": algorithm} | dict(self.variants.get(algorithm, {}))
-        return dataclasses.replace(self.settings, **changes)
+    def settings_for(
+        self, algorithm: AlgorithmName | None = None, memory: MemoryName | None = None
+    ) -> Settings:
+        """The preset's settings where it is learned by an algorithm, with a memory.
+
+        Args:
+            algorithm: None for the preset's own.
+            memory: likewise. What its variant changes goes before what the algorithm's does.
+        """
+        settings = self.settings
+        for field, asked in (("algorithm", algorithm), ("memory", memory)):
+            if asked not in (None, getattr(self.settings, field)):
+                changes = {field: asked} | dict(self.variants.get(str(asked), {}))
+                settings = dataclasses.replace(settings, **changes)
+        return settings

@@ -102,7 +102,7 @@ def _peak(jaxpr: core.Jaxpr) -> int:
 
 def _inside(eqn: core.JaxprEqn) -> int:
     """Bytes beyond its inputs and outputs that an operation made of others needs."""
-    peak = max((_peak(jaxpr) for jaxpr in _programs_of(eqn)), default=0)
+    peak = max((_peak(jaxpr) for jaxpr in programs_of(eqn)), default=0)
     if eqn.primitive.name == "shard_map":  # on each device at once
         peak *= eqn.params["mesh"].size
     if eqn.primitive.name in ("scan", "while"):  # its outputs are whole stacks, not a step's own
@@ -110,7 +110,8 @@ def _inside(eqn: core.JaxprEqn) -> int:
     return max(0, peak - sum(map(_bytes, eqn.outvars)))
 
 
-def _programs_of(eqn: core.JaxprEqn) -> Iterator[core.Jaxpr]:
+def programs_of(eqn: core.JaxprEqn) -> Iterator[core.Jaxpr]:
+    """The programs that an operation of a traced program is made of: a scan's step, for one."""
     for parameter in eqn.params.values():
         for x in parameter if isinstance(parameter, (tuple, list)) else (parameter,):
             if isinstance(x, core.ClosedJaxpr):

@@ -36,7 +36,7 @@ def test_flops_of_a_policy_are_those_counted_by_hand():
     heads = 2 * (48 * 8 + 8 * 10) + 2 * (48 * 8 + 8 * 1)
     forward = embedding + memory + heads
     # Backward: the weights of all, and the inputs of all but the embedding.
-    assert count_flops(policy) == StepFlops(forward, forward + forward + memory + heads)
+    assert count_flops(policy, tasks) == StepFlops(forward, forward + forward + memory + heads)
 
 
 class Clock:
@@ -172,7 +172,8 @@ def test_physics_is_measured_in_its_parts():
     assert makers.keys() == {"collect", "bare_rollout"}
     made = {name: make() for name, make in makers.items()}
     assert [variant.env_steps for variant in made.values()] == [4 * 4, 4 * 4]
-    flops = count_flops(make_policy(workload, workload.family()))
+    tasks = workload.family()
+    flops = count_flops(make_policy(workload, tasks), tasks)
     assert [variant.flops for variant in made.values()] == [4 * 4 * flops.forward, 0.0]
 
 

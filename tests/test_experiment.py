@@ -219,9 +219,10 @@ def test_a_preset_names_what_exists(name: str, presets: dict[str, Experiment]) -
     assert preset.name == name
     assert preset.arguments.keys() <= inspect.signature(preset.family).parameters.keys()
     fields = {field.name for field in dataclasses.fields(Settings)}
-    assert preset.variants.keys() <= set(ALGORITHMS) - {preset.settings.algorithm}
+    others = {*ALGORITHMS, *get_args(MemoryName)}
+    assert preset.variants.keys() <= others - {preset.settings.algorithm, preset.settings.memory}
     for changes in preset.variants.values():
-        assert changes.keys() <= fields - {"algorithm"}
+        assert changes.keys() <= fields - {"algorithm", "memory"}
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -235,6 +236,11 @@ def test_a_variant_changes_what_it_names_and_nothing_else(
         if algorithm != own["algorithm"]:
             expected |= preset.variants.get(algorithm, {})
         assert dataclasses.asdict(preset.settings_for(algorithm)) == expected
+    for memory in get_args(MemoryName):
+        expected = own | {"memory": memory}
+        if memory != own["memory"]:
+            expected |= preset.variants.get(memory, {})
+        assert dataclasses.asdict(preset.settings_for(memory=memory)) == expected
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -248,6 +254,10 @@ def test_a_preset_makes_a_program_with_every_algorithm(
         settings = preset.settings_for(algorithm)
         program = make_program(tasks, settings)
         assert program.plan.num_updates * program.algorithm.steps_per_update >= settings.total_steps
+    for memory in get_args(MemoryName):
+        settings = preset.settings_for(memory=memory)
+        assert not settings.idle(preset.variants.get(memory, {}))
+        assert make_policy(tasks, settings).name == "recurrent"
 
 
 def test_a_variant_of_a_preset_reaches_its_settings() -> None:
@@ -257,7 +267,11 @@ def test_a_variant_of_a_preset_reaches_its_settings() -> None:
         summary="",
         family=counter,
         settings=dataclasses.replace(SMALL, learning_rate=(0.5,)),
-        variants={"ppo": {"epochs": 9}, "a2c": {"epochs": 7}},
+        variants={"ppo": {"epochs": 9}, "a2c": {"epochs": 7}, "lstm": {"hidden_size": 3}},
+    )
+    both = {"algorithm": "ppo", "epochs": 9, "memory": "lstm", "hidden_size": 3}
+    assert experiment.settings_for("ppo", "lstm") == dataclasses.replace(
+        experiment.settings, **both
     )
     assert experiment.settings_for("a2c") == experiment.settings
     assert experiment.settings_for("ppo") == dataclasses.replace(

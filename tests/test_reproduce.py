@@ -42,16 +42,20 @@ def test_a_finished_run_is_not_repeated_and_has_its_row(tmp_path, monkeypatch) -
     assert run(JOB, tmp_path / "run") == 0
     record(JOB, tmp_path / "run", tmp_path / "families.csv")
     assert read_results(tmp_path / "families.csv") == {
-        ("goal_grid_5", "recurrent", "ppo"): {
+        ("goal_grid_5", "recurrent", "ppo", "gru", ""): {
             "experiment": "goal_grid_5",
             "policy": "recurrent",
             "algorithm": "ppo",
+            "memory": "gru",
+            "flags": "",
             "total_return": "37.1147",
             "total_ci95": "0.1611",
             "ablated_return": "15.9",
             "ablated_ci95": "0.4",
             "first_episode": "3.9828",
             "last_episode": "11.0572",
+            "more_episodes": "",
+            "more_episodes_ci95": "",
             "num_tasks": "10017",
             "env_steps": "100",
             "seconds": "13",
@@ -59,6 +63,19 @@ def test_a_finished_run_is_not_repeated_and_has_its_row(tmp_path, monkeypatch) -
             "measures": '{"shortest_path_rate": [0.5, 1.0]}',
         }
     }
+
+
+def test_a_run_is_evaluated_over_more_episodes_than_it_was_trained_on(tmp_path) -> None:
+    job = dataclasses.replace(JOB, flags=("--seed", "1"), more_episodes=3)
+    finished_run(tmp_path, seed=1)
+    longer = {"episode_return_mean": [1.0, 2.0, 2.5], "episode_return_ci95": [0.1, 0.1, 0.2]}
+    (tmp_path / "evaluation_3_episodes.json").write_text(json.dumps(longer))
+    assert run(job, tmp_path) == 0
+    record(job, tmp_path, tmp_path / "families.csv")
+    [(key, row)] = read_results(tmp_path / "families.csv").items()
+    assert key.flags == "--seed 1" and job.name == "goal_grid_5-recurrent-ppo-seed-1"
+    assert row["more_episodes"] == "[1.0, 2.0, 2.5]"
+    assert row["more_episodes_ci95"] == "[0.1, 0.1, 0.2]"
 
 
 @pytest.mark.parametrize("changes", [{"seed": 1}, {"entropy_coefficient": (0.1,)}])
@@ -74,3 +91,9 @@ def test_a_run_with_other_settings_is_refused(tmp_path, monkeypatch, capsys, cha
 
 def test_every_job_has_a_row_of_its_own() -> None:
     assert len({key_of(job) for job in JOBS}) == len(JOBS) == len({job.name for job in JOBS})
+
+
+@pytest.mark.parametrize("job", JOBS, ids=lambda job: job.name)
+def test_every_job_is_one_that_the_command_line_takes(job: Job) -> None:
+    options = parse_train_options(load_experiment(job.experiment), job.options)
+    assert options.settings.memory == (job.memory or "gru")

@@ -1,37 +1,62 @@
-"""The table of results: read as written, one line for every experiment and algorithm."""
+"""The tables of results: read as written, one line for every experiment and algorithm."""
+
+from typing import Any
 
 from metarl_experiments.results import (
     COLUMNS,
+    ResultKey,
     markdown_table,
     measures_table,
+    memories_table,
     read_results,
     write_results,
 )
 
 
-def row(experiment: str, policy: str, algorithm: str, total: float, **more: float) -> dict:
+def row(experiment: str, policy: str, algorithm: str, total: float, **more: Any) -> dict:
+    memory = "" if policy == "memoryless" else "gru"
     values = {"experiment": experiment, "policy": policy, "algorithm": algorithm}
-    return values | {"total_return": total, "total_ci95": 0.014} | more
+    values |= {"memory": memory, "flags": "", "total_return": total, "total_ci95": 0.014}
+    return values | more
 
 
 def keyed(*rows: dict) -> dict:
-    return {(each["experiment"], each["policy"], each["algorithm"]): each for each in rows}
+    return {ResultKey(*(each[name] for name in ResultKey._fields)): each for each in rows}
 
 
+TRAINING = {"first_episode": 0.5, "last_episode": 0.8, "env_steps": "2000000", "seconds": "61"}
 ROWS = keyed(
     row("mouse_lecture", "recurrent", "a2c", 4.9994, ablated_return=2.0007, ablated_ci95=0.055),
     row("mouse_lecture", "memoryless", "a2c", 0.0),
     row("bandit_10_5", "recurrent", "reinforce", 6.614),
-    row("bandit_10_5", "recurrent", "a2c", 6.638),
+    row("bandit_10_5", "recurrent", "a2c", 6.638, **TRAINING),
+    row("bandit_10_5", "recurrent", "a2c", 6.65, memory="lstm", **TRAINING),
+    row("bandit_10_5", "memoryless", "a2c", 5.0, **TRAINING),
+    row("bandit_10_5", "contextual", "a2c", 8.3, **TRAINING),
+    row("bandit_10_5", "recurrent", "a2c", 6.0, flags="--seed 1", **TRAINING),
 )
 
 
 def test_a_line_for_every_experiment_and_algorithm() -> None:
     assert markdown_table(ROWS).splitlines()[2:] == [
-        "| `bandit_10_5` | A2C | 6.66 | 6.64 ± 0.01 |  |  |  |",
+        "| `bandit_10_5` | A2C | 6.66 | 6.64 ± 0.01 | 5.00 ± 0.01 | 8.30 ± 0.01 |  |",
         "| `bandit_10_5` | REINFORCE | 6.66 | 6.61 ± 0.01 |  |  |  |",
         "| `mouse_lecture` | A2C | 5.00 | 5.00 ± 0.01 | 0.00 ± 0.01 |  | 2.00 ± 0.06 |",
     ]
+
+
+def test_a_line_for_every_memory_of_what_was_learned_with_several() -> None:
+    """Best first; not what was learned with one alone, nor what was told the task."""
+    shared = "0.50 | 0.80 | 2 | 61 |"
+    assert memories_table(ROWS).splitlines()[2:] == [
+        f"| `bandit_10_5` | lstm | 6.65 ± 0.01 | {shared}",
+        f"| `bandit_10_5` | gru | 6.64 ± 0.01 | {shared}",
+        f"| `bandit_10_5` | memoryless | 5.00 ± 0.01 | {shared}",
+    ]
+    flagged = {key: each for key, each in ROWS.items() if key.experiment == "bandit_10_5"}
+    flagged = keyed(*(each | {"flags": "--seed 1"} for each in flagged.values()))
+    assert memories_table(flagged).splitlines()[2].startswith("| `bandit_10_5 --seed 1` | lstm |")
+    assert len(markdown_table(flagged).splitlines()) == 2, "a preset has no further flags"
 
 
 def test_a_line_for_every_measure_of_a_recurrent_policy() -> None:

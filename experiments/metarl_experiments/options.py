@@ -4,11 +4,18 @@ import dataclasses
 import inspect
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import tyro
 
-from metarl_jax.experiment import NO_SWEEP, Experiment, Settings, Sweep
+from metarl_jax.experiment import (
+    NO_SWEEP,
+    AlgorithmName,
+    Experiment,
+    MemoryName,
+    Settings,
+    Sweep,
+)
 from metarl_jax.learner import require_positive
 from metarl_jax.types import ConfigurationError
 
@@ -94,7 +101,10 @@ def parse_sweep_options(experiment: Experiment, arguments: Sequence[str]) -> Tra
 def _parse(
     experiment: Experiment, arguments: Sequence[str], base: type[RunOptions], command: str
 ) -> TrainOptions:
-    settings = experiment.settings_for(_asked_algorithm(experiment, arguments))
+    settings = experiment.settings_for(
+        _asked("algorithm", get_args(AlgorithmName), arguments),
+        _asked("memory", get_args(MemoryName), arguments),
+    )
     family = family_options(experiment.family, experiment.arguments)
     flags = dataclasses.make_dataclass(
         "TrainFlags",
@@ -169,11 +179,11 @@ def family_options(family: Callable[..., Any], changes: dict[str, Any] | Any) ->
     return kind(**changes)
 
 
-def _asked_algorithm(experiment: Experiment, arguments: Sequence[str]) -> str:
-    """The algorithm asked for, known before the rest: a preset's defaults depend on it."""
+def _asked(field: str, choices: Sequence[Any], arguments: Sequence[str]) -> Any:
+    """What is asked for of a field on which a preset's defaults depend: known before the rest."""
     for i, argument in enumerate(arguments):
         name, equals, value = argument.partition("=")
-        if name == "--algorithm":
+        if name == f"--{field}":
             asked = value if equals else "".join(arguments[i + 1 : i + 2])
-            return asked if asked in ("a2c", "ppo", "reinforce") else experiment.settings.algorithm
-    return experiment.settings.algorithm
+            return asked if asked in choices else None
+    return None

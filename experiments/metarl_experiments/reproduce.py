@@ -11,7 +11,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import tyro
 
@@ -21,10 +21,12 @@ from metarl_experiments.results import (
     ResultKey,
     markdown_table,
     measures_table,
+    memories_table,
     read_results,
     write_results,
 )
 from metarl_experiments.runs import RunConfig, load_config
+from metarl_jax.experiment import MemoryName
 from metarl_jax.registry import load_experiment
 from metarl_jax.types import ConfigurationError
 
@@ -37,37 +39,73 @@ class Job:
         experiment: the preset.
         policy: recurrent, memoryless or contextual.
         algorithm: None for the preset's own.
+        memory: likewise.
+        flags: more of the command line.
+        more_episodes: evaluated over so many episodes too; None: as trained alone.
     """
 
     experiment: str
-    policy: str
+    policy: str = "recurrent"
     algorithm: str | None = None
+    memory: str | None = None
+    flags: tuple[str, ...] = ()
+    more_episodes: int | None = None
 
     @property
     def name(self) -> str:
         """Of the run's folder."""
-        return "-".join(filter(None, (self.experiment, self.policy, self.algorithm)))
+        flags = (flag.removeprefix("--") for flag in self.flags)
+        parts = (self.experiment, self.policy, self.algorithm, self.memory, *flags)
+        return "-".join(filter(None, parts))
+
+    @property
+    def options(self) -> list[str]:
+        """Of `metarl train`, after the experiment."""
+        options = ["--policy", self.policy]
+        options += ["--algorithm", self.algorithm] if self.algorithm else []
+        options += ["--memory", self.memory] if self.memory else []
+        return [*options, *self.flags]
 
 
 BOUNDED = ("bandit_10_5", "goal_grid_3", "mouse_lecture", "cheetah_vel")
 """One of each family, with its lower and upper line; of the others the recurrent policy alone."""
 
+MEMORIES: tuple[MemoryName, ...] = get_args(MemoryName)
+
+
+def _with_every_memory(experiment: str, *flags: str, more_episodes: int | None = None) -> list[Job]:
+    """One job a memory, the preset's own among them."""
+    own = load_experiment(experiment).settings.memory
+    return [
+        Job(experiment, memory=None if m == own else m, flags=flags, more_episodes=more_episodes)
+        for m in MEMORIES
+    ]
+
+
+SHORT = ("--total-steps", "2000000")
+TWO_EPISODES = ("--family.num-episodes", "2")
 JOBS = (
     *(Job(e, policy) for e in BOUNDED for policy in ("memoryless", "contextual", "recurrent")),
-    *(Job(e, "recurrent") for e in ("goal_grid_5", "mouse_cheese", "mouse_both")),
-    Job("bandit_10_5", "recurrent", "reinforce"),
-    Job("goal_grid_3", "recurrent", "ppo"),
-    Job("goal_grid_5", "recurrent", "ppo"),
-    Job("cheetah_vel", "recurrent", "a2c"),
+    *map(Job, ("goal_grid_5", "mouse_cheese", "mouse_both")),
+    Job("bandit_10_5", algorithm="reinforce"),
+    Job("goal_grid_3", algorithm="ppo"),
+    Job("goal_grid_5", algorithm="ppo"),
+    Job("cheetah_vel", algorithm="a2c"),
+    *_with_every_memory("bandit_100_10"),
+    *_with_every_memory("goal_grid_3")[1:],
+    Job("cheetah_vel", "memoryless", flags=SHORT),
+    *_with_every_memory("cheetah_vel", *SHORT),
+    *_with_every_memory("goal_grid_5", *TWO_EPISODES, more_episodes=6),
 )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ReproduceOptions:
-    """Runs the experiments behind the README's table.
+    """Runs the experiments behind the README's tables.
 
     Attributes:
-        what: presets, or parts of their names; all where none is given.
+        what: presets, or parts of the names of their runs; all where none is given. The run of
+            bandit_100_10 with a transformer is bandit_100_10-recurrent-transformer.
         runs: where the runs' folders go.
     """
 
@@ -91,7 +129,7 @@ def main() -> int:
     except ConfigurationError as error:
         print(f"make reproduce: {error}", file=sys.stderr)
         return 2
-    for table in (markdown_table, measures_table):
+    for table in (markdown_table, measures_table, memories_table):
         print(f"{table(read_results())}\n")
     return 0
 
@@ -102,14 +140,15 @@ def run(job: Job, folder: Path) -> int:
     Raises:
         ConfigurationError: the folder holds a run with other settings than the preset's.
     """
-    options = ["--policy", job.policy, "--out", str(folder)]
-    options += ["--algorithm", job.algorithm] if job.algorithm else []
-    steps = {"evaluation.json": ["train", job.experiment, *options]}
+    steps = {"evaluation.json": ["train", job.experiment, *job.options, "--out", str(folder)]}
     if (folder / "config.json").exists():
-        _require_preset(job, options, folder)
+        _require_preset(job, folder)
         steps["evaluation.json"] = ["train", "--resume", str(folder)]
     if job.policy == "recurrent":
         steps["evaluation_without_memory.json"] = ["evaluate", str(folder), "--ablate-memory"]
+    if job.more_episodes:
+        longer = ["evaluate", str(folder), "--episodes", str(job.more_episodes)]
+        steps[_longer(job)] = longer
     for result, arguments in steps.items():
         if (folder / result).exists():
             print(f"{folder / result}: there already")
@@ -118,8 +157,13 @@ def run(job: Job, folder: Path) -> int:
     return 0
 
 
-def _require_preset(job: Job, options: list[str], folder: Path) -> None:
-    preset = parse_train_options(load_experiment(job.experiment), options)
+def _longer(job: Job) -> str:
+    """The file of the evaluation over more episodes than were trained on."""
+    return f"evaluation_{job.more_episodes}_episodes.json"
+
+
+def _require_preset(job: Job, folder: Path) -> None:
+    preset = parse_train_options(load_experiment(job.experiment), job.options)
     expected = RunConfig(job.experiment, dataclasses.asdict(preset.family), preset.settings)
     if load_config(folder) != expected:
         raise ConfigurationError(
@@ -132,11 +176,11 @@ def record(job: Job, folder: Path, path: Path = RESULTS) -> None:
     """Puts a run's row into the table, in place of an older one."""
     rows = read_results(path)
     key = key_of(job)
-    rows[key] = {"experiment": key[0], "policy": key[1], "algorithm": key[2]} | _figures(folder)
+    rows[key] = key._asdict() | _figures(job, folder)
     write_results(rows, path)
 
 
-def _figures(folder: Path) -> dict[str, Any]:
+def _figures(job: Job, folder: Path) -> dict[str, Any]:
     evaluation = json.loads((folder / "evaluation.json").read_text())
     last = json.loads((folder / "metrics.jsonl").read_text().splitlines()[-1])
     config = json.loads((folder / "config.json").read_text())
@@ -156,13 +200,20 @@ def _figures(folder: Path) -> dict[str, Any]:
         ablated = json.loads(ablation.read_text())
         figures["ablated_return"] = round(ablated["total_return_mean"], 4)
         figures["ablated_ci95"] = round(ablated["total_return_ci95"], 4)
+    if job.more_episodes:
+        more = json.loads((folder / _longer(job)).read_text())
+        for column, name in (("", "mean"), ("_ci95", "ci95")):
+            values = [round(x, 4) for x in more[f"episode_return_{name}"]]
+            figures[f"more_episodes{column}"] = json.dumps(values)
     return figures
 
 
 def key_of(job: Job) -> ResultKey:
     """Of a job's row."""
-    own = load_experiment(job.experiment).settings.algorithm
-    return job.experiment, job.policy, job.algorithm or own
+    own = load_experiment(job.experiment).settings
+    memory = "" if job.policy == "memoryless" else job.memory or own.memory
+    algorithm = job.algorithm or own.algorithm
+    return ResultKey(job.experiment, job.policy, algorithm, memory, " ".join(job.flags))
 
 
 if __name__ == "__main__":

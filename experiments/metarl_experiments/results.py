@@ -1,27 +1,47 @@
-"""`experiments/results/families.csv`, and the README's table made of it."""
+"""`experiments/results/families.csv`, and the README's tables made of it."""
 
 import csv
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from metarl_experiments.runs import make_tasks
 from metarl_jax.metrics_file import write_whole
 from metarl_jax.registry import load_experiment
 
 RESULTS = Path(__file__).parents[1] / "results" / "families.csv"
+
+
+class ResultKey(NamedTuple):
+    """What tells a row from all others.
+
+    Attributes:
+        experiment: the preset.
+        policy: recurrent, memoryless or contextual.
+        algorithm: it was trained by.
+        memory: of the policy; empty where it has none.
+        flags: further flags of the command line.
+    """
+
+    experiment: str
+    policy: str
+    algorithm: str
+    memory: str
+    flags: str
+
+
 COLUMNS: tuple[str, ...] = (
-    "experiment",
-    "policy",
-    "algorithm",
+    *ResultKey._fields,
     "total_return",
     "total_ci95",
     "ablated_return",
     "ablated_ci95",
     "first_episode",
     "last_episode",
+    "more_episodes",
+    "more_episodes_ci95",
     "num_tasks",
     "env_steps",
     "seconds",
@@ -30,21 +50,29 @@ COLUMNS: tuple[str, ...] = (
 )
 POLICIES = ("recurrent", "memoryless", "contextual")
 HEADINGS = ("task family", "algorithm", "optimum", *POLICIES, "recurrent, memory ablated")
+MEMORY_HEADINGS = (
+    "task family",
+    "memory",
+    "total",
+    "first episode",
+    "last episode",
+    "M steps",
+    "seconds",
+)
 
-ResultKey = tuple[str, str, str]
-"""Experiment, policy, algorithm."""
+Rows = Mapping[ResultKey, Mapping[str, Any]]
 
 
 def read_results(path: Path = RESULTS) -> dict[ResultKey, Mapping[str, Any]]:
-    """The rows by experiment, policy and algorithm; empty where there is no file yet."""
+    """The rows by what tells them apart; empty where there is no file yet."""
     if not path.exists():
         return {}
     with path.open(newline="") as file:
         rows = list(csv.DictReader(file))
-    return {(row["experiment"], row["policy"], row["algorithm"]): row for row in rows}
+    return {ResultKey(*(row[name] for name in ResultKey._fields)): row for row in rows}
 
 
-def write_results(rows: Mapping[ResultKey, Mapping[str, Any]], path: Path = RESULTS) -> None:
+def write_results(rows: Rows, path: Path = RESULTS) -> None:
     """Writes the rows in the order of their keys."""
     path.parent.mkdir(parents=True, exist_ok=True)
     text = io.StringIO()
@@ -54,44 +82,84 @@ def write_results(rows: Mapping[ResultKey, Mapping[str, Any]], path: Path = RESU
     write_whole(path, text.getvalue())
 
 
-def markdown_table(rows: Mapping[ResultKey, Mapping[str, Any]]) -> str:
-    """A line for every experiment and algorithm: total return ± half its 95% interval."""
-    lines = [_line(HEADINGS), _line(["---"] * len(HEADINGS))]
-    for experiment, algorithm in sorted({(key[0], key[2]) for key in rows}):
+def of_presets(rows: Rows) -> Rows:
+    """Those of presets as they are: with their own memory, and no further flags."""
+    own = {key.experiment: load_experiment(key.experiment).settings.memory for key in rows}
+    return {
+        k: row for k, row in rows.items() if not k.flags and k.memory in ("", own[k.experiment])
+    }
+
+
+def of_memories(rows: Rows) -> Rows:
+    """Those of what was learned with several memories: recurrent policies, by one algorithm."""
+    by_study: dict[tuple[str, str, str], list[ResultKey]] = {}
+    for key in sorted(rows):
+        by_study.setdefault((key.experiment, key.algorithm, key.flags), []).append(key)
+    several = [keys for keys in by_study.values() if len({k.memory for k in keys} - {""}) > 1]
+    return {key: rows[key] for keys in several for key in keys if key.policy != "contextual"}
+
+
+def markdown_table(rows: Rows) -> str:
+    """A line for every preset and algorithm: total return ± half its 95% interval."""
+    rows = of_presets(rows)
+    lines = []
+    for experiment, algorithm in sorted({(key.experiment, key.algorithm) for key in rows}):
         of_policy = {
-            key[1]: row for key, row in rows.items() if key[::2] == (experiment, algorithm)
+            key.policy: row
+            for key, row in rows.items()
+            if (key.experiment, key.algorithm) == (experiment, algorithm)
         }
         recurrent = of_policy.get("recurrent", {})
         lines.append(
-            _line(
-                [
-                    f"`{experiment}`",
-                    algorithm.upper(),
-                    _optimum(experiment),
-                    *(_total(of_policy.get(p, {})) for p in POLICIES),
-                    _total(recurrent, "ablated"),
-                ]
-            )
+            [
+                f"`{experiment}`",
+                algorithm.upper(),
+                _optimum(experiment),
+                *(_total(of_policy.get(p, {})) for p in POLICIES),
+                _total(recurrent, "ablated"),
+            ]
         )
-    return "\n".join(lines)
+    return _markdown(HEADINGS, lines)
 
 
-def measures_table(rows: Mapping[ResultKey, Mapping[str, Any]]) -> str:
-    """A line for every measure of a recurrent policy that its family has, by episode."""
-    headings = ("task family", "algorithm", "measure", "by episode")
-    lines = [_line(headings), _line(["---"] * len(headings))]
-    for experiment, policy, algorithm in sorted(rows):
-        measures = json.loads(rows[experiment, policy, algorithm].get("measures") or "{}")
-        for name, value in measures.items() if policy == "recurrent" else ():
+def measures_table(rows: Rows) -> str:
+    """A line for every measure of a preset's recurrent policy that its family has, by episode."""
+    lines = []
+    for key, row in sorted(of_presets(rows).items()):
+        measures = json.loads(row.get("measures") or "{}")
+        for name, value in measures.items() if key.policy == "recurrent" else ():
             values = value if isinstance(value, list) else [value]
             figures = ", ".join(f"{x:.3g}" for x in values)
             words = name.replace("_", " ")
-            lines.append(_line([f"`{experiment}`", algorithm.upper(), words, figures]))
-    return "\n".join(lines)
+            lines.append([f"`{key.experiment}`", key.algorithm.upper(), words, figures])
+    return _markdown(("task family", "algorithm", "measure", "by episode"), lines)
 
 
-def _line(cells: Any) -> str:
-    return f"| {' | '.join(cells)} |"
+def memories_table(rows: Rows) -> str:
+    """A line for every memory that something was learned with, best first."""
+    found = of_memories(rows).items()
+    lines = [
+        [
+            f"`{key.experiment} {key.flags}`".replace(" `", "`"),
+            key.memory or key.policy,
+            _total(row),
+            f"{float(row['first_episode']):.2f}",
+            f"{float(row['last_episode']):.2f}",
+            f"{int(row['env_steps']) / 1e6:.0f}",
+            row["seconds"],
+        ]
+        for key, row in sorted(
+            found,
+            key=lambda item: (item[0].experiment, item[0].flags, -float(item[1]["total_return"])),
+        )
+    ]
+    return _markdown(MEMORY_HEADINGS, lines)
+
+
+def _markdown(headings: Iterable[str], lines: Iterable[Iterable[str]]) -> str:
+    headings = list(headings)
+    cells = [headings, ["---"] * len(headings), *lines]
+    return "\n".join(f"| {' | '.join(line)} |" for line in cells)
 
 
 def _total(row: Mapping[str, Any], what: str = "total") -> str:

@@ -30,6 +30,16 @@ def joined(x: MemoryInput) -> Array:
     return jnp.concatenate([x.transition, x.observation], axis=-1)
 
 
+def entrance(size: int) -> nn.Dense:
+    """The layer from `joined` to a stream of residuals that is normed on its way.
+
+    A meta-episode begins with the blank transition, whose embedding is 0 before training: the norm
+    of a 0 multiplies gradients by a thousand, and little else is left of them once they are
+    clipped. So the biases do not begin at 0.
+    """
+    return nn.Dense(size, bias_init=nn.initializers.normal(0.5))
+
+
 def memory_of(name: str, cell: nn.Module, zero: PyTree) -> Memory:
     """The memory of a cell.
 

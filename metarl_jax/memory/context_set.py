@@ -1,13 +1,14 @@
 """A set of transitions, each encoded alone and summed: their order is nothing to it.
 
-    e_i = φ(τ_i)                             each transition
-    m_t = Σ_{i≤t} w_i ⊙ v_i / W_t            W_t = w_0 + Σ_{i≤t} w_i
-    y_t = [m_t, log W_t, ρ(m_t, log W_t)]
+    e_i = φ(τ_i),   v_i = V e_i              each transition
+    m_t = Σ_{i≤t} w_i v_i / W_t              W_t = 1 + Σ_{i≤t} w_i
+    y_t = [m_t, s_t, ρ(m_t, s_t)]            s_t = W_t^(-1/2)
 
-- `mean`: w_i = 1, w_0 = 0.
-- `attention`: w_i = exp(8 tanh(s_i / 8)), s_i a score of each head's; pooling by a learned query.
-- `gaussians`: v_i, 1/w_i mean and variance of a Gaussian, and w_0 = 1 the prior's: m_t and 1/W_t
-  are those of the product of all of them with N(0, 1), the posterior of a task variable z.
+- `mean`: w_i = 1, one weight for all units.
+- `attention`: w_i = exp(8 tanh(q · e_i / 8)), one of each head; pooling by a learned query.
+- `gaussians`: v_i, 1/w_i mean and variance of a Gaussian, one weight of each unit: m_t and s_t are
+  mean and standard deviation of their product with the prior N(0, 1), the posterior of a task
+  variable z. The encoder gives precisions, not variances: those have 1/x to blow up in.
 
 The carry is the two sums: O(1) to act, however long. The observation is left to the heads. The
 blank transition of a meta-episode's first step is in the set too. Nothing is sampled.
@@ -27,20 +28,20 @@ import jax.numpy as jnp
 from flax import struct
 
 from metarl_jax.memory.base import Memory, MemoryInput, require_size, wide
+from metarl_jax.recomputation import keep
 from metarl_jax.types import Array, ConfigurationError, Key, PyTree
 
 Aggregation = Literal["mean", "attention", "gaussians"]
 NUM_HEADS = 4
 LARGEST_SCORE = 8.0
 """Of attention: a thousand weights of e⁸ still add up exactly enough, without a running maximum."""
-LEAST_VARIANCE = 1e-3
 
 
 class SetSums(struct.PyTreeNode):
     """All that a set knows of its transitions."""
 
-    weight: Array  # [..., M] float32, W_t
-    weighted: Array  # [..., M] float32, Σ w_i ⊙ v_i
+    weight: Array  # [..., G] float32, W_t, of each group of units that share a weight
+    weighted: Array  # [..., G, M / G] float32, Σ w_i v_i
 
 
 class _ContextSet(nn.Module):
@@ -50,7 +51,8 @@ class _ContextSet(nn.Module):
     def setup(self) -> None:
         self.encoder = nn.Dense(self.hidden_size)
         self.values = nn.Dense(self.hidden_size)
-        self.scores = nn.Dense(NUM_HEADS if self.aggregation == "attention" else self.hidden_size)
+        if self.aggregation != "mean":
+            self.scores = nn.Dense(num_weights(self.hidden_size, self.aggregation))
         self.decoder = nn.Dense(self.hidden_size)
 
     def __call__(self, sums: SetSums, x: MemoryInput) -> tuple[SetSums, Array]:
@@ -58,33 +60,39 @@ class _ContextSet(nn.Module):
         return sums, self.decode(sums)
 
     def encode(self, x: MemoryInput) -> SetSums:
-        """w_i and w_i ⊙ v_i of each transition."""
-        e = jnp.tanh(self.encoder(x.transition))
-        v = self.values(e)
+        """w_i and w_i v_i of each transition."""
+        e = jnp.tanh(keep(self.encoder(x.transition)))
         w = self._weights(e)
-        return SetSums(w, w * v)
+        v = keep(self.values(e)).reshape(*w.shape, -1)
+        return SetSums(w, w[..., None] * v)
 
     def decode(self, sums: SetSums) -> Array:
         """Y of the transitions so far."""
-        pooled = jnp.concatenate([sums.weighted / sums.weight, jnp.log(sums.weight)], axis=-1)
-        return jnp.concatenate([pooled, jnp.tanh(self.decoder(pooled))], axis=-1)
+        mean = sums.weighted / sums.weight[..., None]
+        mean = mean.reshape(*mean.shape[:-2], self.hidden_size)
+        pooled = jnp.concatenate([mean, jax.lax.rsqrt(sums.weight)], axis=-1)
+        return jnp.concatenate([pooled, jnp.tanh(keep(self.decoder(pooled)))], axis=-1)
 
     def _weights(self, e: Array) -> Array:
         if self.aggregation == "mean":
-            return jnp.ones_like(e)
-        scores = self.scores(e)
+            return jnp.ones_like(e[..., :1])
+        scores = keep(self.scores(e))
         if self.aggregation == "gaussians":
-            return 1 / (LEAST_VARIANCE + jax.nn.softplus(scores))
-        bounded = LARGEST_SCORE * jnp.tanh(scores / LARGEST_SCORE)
-        return jnp.repeat(jnp.exp(bounded), self.hidden_size // NUM_HEADS, axis=-1)
+            return jax.nn.softplus(scores)
+        return jnp.exp(LARGEST_SCORE * jnp.tanh(scores / LARGEST_SCORE))
+
+
+def num_weights(hidden_size: int, aggregation: Aggregation) -> int:
+    """G, of a transition."""
+    return {"mean": 1, "attention": NUM_HEADS, "gaussians": hidden_size}[aggregation]
 
 
 def context_set(hidden_size: int = 128, aggregation: Aggregation = "mean") -> Memory:
-    """A permutation-invariant memory; y is [..., 3 M].
+    """A permutation-invariant memory; y is [..., 2 M + G].
 
     Args:
         hidden_size: M, units of the encoding, at least 1.
-        aggregation: "mean", "attention" (of four heads) or "gaussians".
+        aggregation: "mean" (G = 1), "attention" (of G = 4 heads) or "gaussians" (G = M).
 
     Raises:
         ConfigurationError: a size below 1, an unknown aggregation, or heads that do not divide M.
@@ -100,12 +108,12 @@ def context_set(hidden_size: int = 128, aggregation: Aggregation = "mean") -> Me
             f"{hidden_size}; {hidden_size + -hidden_size % NUM_HEADS} would do."
         )
     module = _ContextSet(hidden_size, aggregation)
-    prior = 1.0 if aggregation == "gaussians" else 0.0
+    groups = num_weights(hidden_size, aggregation)
 
     def initial_carry(key: Key) -> SetSums:
         del key
-        zero = jnp.zeros((hidden_size,), jnp.float32)
-        return SetSums(zero + prior, zero)
+        weighted = jnp.zeros((groups, hidden_size // groups), jnp.float32)
+        return SetSums(jnp.ones((groups,), jnp.float32), weighted)
 
     def init(key: Key, x: MemoryInput) -> PyTree:
         return module.init(key, wide(initial_carry(key), x.transition.shape[:-1]), x)
@@ -138,6 +146,6 @@ def kl_to_prior(features: Array) -> Array:
     Reference:
         Rakelly et al. 2019, eq. 1.
     """
-    mean, log_precision, _ = jnp.split(features, 3, axis=-1)
-    per_unit = mean**2 + (jnp.expm1(-log_precision) + log_precision)
-    return 0.5 * jnp.sum(per_unit, axis=-1)
+    mean, deviation, _ = jnp.split(features, 3, axis=-1)
+    log_variance = 2 * jnp.log(deviation)
+    return 0.5 * jnp.sum(mean**2 + (jnp.expm1(log_variance) - log_variance), axis=-1)

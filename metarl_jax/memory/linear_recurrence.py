@@ -2,17 +2,19 @@
 
     h_t = λ ⊙ h_{t-1} + γ ⊙ B u_t        λ = exp(-exp ν + i exp θ),   γ = √(1 - |λ|²)
     z_t = Re(C h_t) + D ⊙ u_t
-    y_t = x_t + (W z'_t) ⊙ σ(V z'_t)     z'_t = gelu(z_t),   u_t = norm(x_t)
+    x'_t = x_t + (W z'_t) ⊙ σ(V z'_t)    z'_t = gelu(z_t),   u_t = norm(x_t)
 
 |λ| < 1 whatever the parameters; γ is tied to it (in the paper it is a parameter of its own). The
 recurrence is associative: T steps take log T parallel ones. It is to be read in several layers,
-each with its gate, its norm and its residual.
+each with its gate, its norm and its residual; y is the norm of the last one's x'.
 
 Reference:
     Orvieto, Smith, Gu, Fernando, Gulcehre, Pascanu, De (2023), "Resurrecting recurrent neural
     networks for long sequences", eqs. 5-7, lemma 3.2. Smith, Warrington, Linderman (2023),
-    "Simplified state space layers for sequence modeling" (the scan, the gate). In meta-RL: Lu et
-    al. 2023, "Structured state space models for in-context reinforcement learning".
+    "Simplified state space layers for sequence modeling" (the scan, the gate). Gu, Gupta, Goel, Ré
+    (2022), "On the parameterization and initialization of diagonal state space models", section 4
+    (time scales even in their logarithm). In meta-RL: Lu et al. 2023, "Structured state space
+    models for in-context reinforcement learning".
 """
 
 from typing import Any
@@ -23,24 +25,27 @@ import jax.numpy as jnp
 import numpy as np
 
 from metarl_jax.memory.base import Memory, MemoryInput, require_size
-from metarl_jax.memory.cell import joined
+from metarl_jax.memory.cell import entrance, joined
+from metarl_jax.recomputation import keep
 from metarl_jax.types import Array, Key, PyTree
 
-LEAST_RADIUS, LARGEST_RADIUS = 0.5, 0.999
-"""Of λ before training, uniform over the ring: memories of 1 to 1,000 steps."""
-LARGEST_PHASE = np.pi / 10
-"""Of λ before training, in radians a step: slow oscillations."""
-
-
+LEAST_STEPS, LARGEST_STEPS = 2.0, 1_000.0
+"""Of 1/-log |λ|, what a unit remembers before training: as many units for each factor of it."""
+LEAST_PHASE, LARGEST_PHASE = 1e-3, np.pi / 10
+"""Of λ before training, in radians a step, likewise."""
 DECAY_EXPONENTS = (-14.0, 4.0)
 """The range of ν: memories of a million steps, and of none."""
 
 
-def _ring(key: Key, size: int) -> Array:
-    """[2, N]: ν and θ of eigenvalues spread evenly over the ring (lemma 3.2)."""
-    radius, phase = jax.random.uniform(key, (2, size), minval=1e-4)
-    square = LEAST_RADIUS**2 + radius * (LARGEST_RADIUS**2 - LEAST_RADIUS**2)
-    return jnp.log(jnp.stack([-0.5 * jnp.log(square), LARGEST_PHASE * phase]))
+def _spectrum(key: Key, size: int) -> Array:
+    """[2, N]: ν and θ of time scales spread evenly over their logarithms.
+
+    Spread evenly over a ring, as in the paper, next to no unit counts: of |λ|² from 1/4 to 1 one in
+    twenty remembers 50 steps, and of phases from 0 to π/10 one in ten does not turn over meanwhile.
+    """
+    lowest = np.log([1 / LARGEST_STEPS, LEAST_PHASE])[:, None]
+    highest = np.log([1 / LEAST_STEPS, LARGEST_PHASE])[:, None]
+    return jax.random.uniform(key, (2, size), minval=lowest, maxval=highest)
 
 
 class _Layer(nn.Module):
@@ -49,7 +54,7 @@ class _Layer(nn.Module):
     size: int
 
     def setup(self) -> None:
-        self.exponents = self.param("exponents", _ring, self.size)
+        self.exponents = self.param("exponents", _spectrum, self.size)
         self.norm = nn.LayerNorm()
         self.enter = nn.Dense(2 * self.size, use_bias=False)  # B
         self.leave = nn.Dense(self.size, use_bias=False)  # C
@@ -61,35 +66,37 @@ class _Layer(nn.Module):
         decay, phase = self._decay(), jnp.exp(self.exponents[1])
         return jnp.exp(jax.lax.complex(-decay, phase))
 
-    def drive(self, x: Array) -> Array:
+    def drive(self, u: Array) -> Array:
         """γ ⊙ B u of each step: [..., 2 N]."""
         scale = jnp.sqrt(-jnp.expm1(-2 * self._decay()))  # √(1 - |λ|²)
-        return self.enter(self.norm(x)) * _row(jnp.tile(scale, 2), x)
+        return keep(self.enter(u)) * _row(jnp.tile(scale, 2), u)
 
     def _decay(self) -> Array:
         """-log |λ|: exp ν, where float32 tells |λ| from 1 and from 0."""
         return jnp.exp(jnp.clip(self.exponents[0], *DECAY_EXPONENTS))
 
-    def read(self, h: Array, x: Array) -> Array:
-        """Y of each step, from the state after it."""
-        z = nn.gelu(self.leave(h) + _row(self.skip, x) * self.norm(x))
-        value, gate = jnp.split(self.gate(z), 2, axis=-1)
-        return x + value * jax.nn.sigmoid(gate)
+    def added(self, h: Array, u: Array) -> Array:
+        """What a step adds to x, from the state after it."""
+        z = nn.gelu(keep(self.leave(h)) + _row(self.skip, u) * u)
+        value, gate = jnp.split(keep(self.gate(z)), 2, axis=-1)
+        return value * jax.nn.sigmoid(gate)
 
     def __call__(self, h: Array, x: Array) -> tuple[Array, Array]:
-        h = _pair(_row(self.eigenvalues(), x) * _complex(h)) + self.drive(x)
-        return h, self.read(h, x)
+        u = self.norm(x)
+        h = _pair(_row(self.eigenvalues(), x) * _complex(h)) + self.drive(u)
+        return h, x + self.added(h, u)
 
     def unroll(self, h: Array, xs: Array) -> tuple[Array, Array]:
         """All steps at once, over the leading axis."""
-        drives = _complex(self.drive(xs))
+        us = self.norm(xs)
+        drives = _complex(self.drive(us))
         factor = _row(self.eigenvalues(), drives)
         drives = drives.at[0].add(factor[0] * _complex(h))
         _, states = jax.lax.associative_scan(
             _compose, (jnp.broadcast_to(factor, drives.shape), drives)
         )
         hs = _pair(states)
-        return hs[-1], self.read(hs, xs)
+        return hs[-1], xs + self.added(hs, us)
 
 
 def _compose(first: tuple[Array, Array], then: tuple[Array, Array]) -> tuple[Array, Array]:
@@ -115,8 +122,9 @@ class _LinearRecurrence(nn.Module):
     num_layers: int
 
     def setup(self) -> None:
-        self.enter = nn.Dense(self.size)
+        self.enter = entrance(self.size)
         self.layers = [_Layer(self.size) for _ in range(self.num_layers)]
+        self.norm = nn.LayerNorm()
 
     def __call__(self, h: Array, x: MemoryInput, *, over_time: bool = False) -> tuple[Array, Array]:
         y = self.enter(joined(x))
@@ -125,11 +133,11 @@ class _LinearRecurrence(nn.Module):
             advance = layer.unroll if over_time else layer
             state, y = advance(h[..., i, :], y)
             states.append(state)
-        return jnp.stack(states, axis=-2), y
+        return jnp.stack(states, axis=-2), self.norm(y)
 
 
 def linear_recurrence(hidden_size: int = 128, num_layers: int = 2) -> Memory:
-    """A stack of diagonal linear recurrences; y is the last layer's output, [..., M].
+    """A stack of diagonal linear recurrences; y is [..., M].
 
     Args:
         hidden_size: M, units of each layer, and N = M complex numbers of its state, at least 1.

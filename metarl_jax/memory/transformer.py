@@ -23,7 +23,7 @@ import jax.numpy as jnp
 from flax import struct
 
 from metarl_jax.memory.base import Memory, MemoryInput, require_size
-from metarl_jax.memory.cell import joined
+from metarl_jax.memory.cell import entrance, joined
 from metarl_jax.memory.ring import extended, may_see, push, windowed_memory, written
 from metarl_jax.types import Array, ConfigurationError
 
@@ -117,7 +117,7 @@ class _Transformer(nn.Module):
     gated: bool
 
     def setup(self) -> None:
-        self.enter = nn.Dense(self.size)
+        self.enter = entrance(self.size)
         self.blocks = [
             _Block(self.size, self.num_heads, self.gated) for _ in range(self.num_layers)
         ]

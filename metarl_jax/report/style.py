@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 INK, MUTED, FAINT = "#22272B", "#69727A", "#E4E7EA"
 BLUE, SKY, GREEN, VERMILION, PURPLE = "#0072B2", "#56B4E9", "#009E73", "#D55E00", "#CC79A7"
+DISTINCT = (BLUE, VERMILION, GREEN, SKY, PURPLE, INK)
+"""Of what has no colour of its own, in this order."""
 POLICY_COLOURS = {"recurrent": BLUE, "contextual": GREEN, "memoryless": VERMILION}
 DASHED, DOTTED = (0, (5, 2.5)), (0, (1, 2))
 LABEL_SIZE = 9.0
@@ -123,9 +125,10 @@ def label_beside(axes: "Axes", labels: Sequence[Label], *, line_height: float = 
         labels: what to write.
         line_height: the least distance of two labels, as a fraction of the axes' height.
     """
-    low, high = axes.get_ylim()
     labels = sorted(labels, key=lambda label: label.y)
-    heights = spread([(label.y - low) / (high - low) for label in labels], line_height)
+    to_axes = axes.transData + axes.transAxes.inverted()
+    wanted = [float(to_axes.transform((axes.get_xlim()[0], label.y))[1]) for label in labels]
+    heights = spread(wanted, line_height)
     for label, height in zip(labels, heights, strict=True):
         axes.annotate(
             label.text,

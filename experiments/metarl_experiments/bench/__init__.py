@@ -7,5 +7,6 @@ workloads  the benchmarks and their variants of a whole update
 physics    a rollout alone, and the physics alone
 peer       the same network and the same update in PyTorch
 rows       the table and bench.json
+memories   what each memory costs, behind its table and memories.png
 scaling    the sweeps behind scaling.png, which `picture` draws
 """

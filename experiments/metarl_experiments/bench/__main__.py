@@ -18,6 +18,7 @@ Name = Literal[
     "goal_grid_5_gru256",
     "mouse_cheese",
     "cheetah_vel",
+    "memories",
     "scaling",
 ]
 VariantName = Literal[
@@ -35,7 +36,7 @@ VariantName = Literal[
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class BenchOptions:
-    """Measures throughput: prints a table, writes bench.json and, beside it, scaling.png.
+    """Measures throughput: prints tables, writes bench.json and, beside it, its pictures.
 
     Attributes:
         only: what to measure; everything by default.

@@ -1,13 +1,17 @@
-"""What a step of a network costs, counted from its layers; what the machine does at most."""
+"""What a step of a network costs, counted in its products; what the machine does at most."""
 
+import math
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.extend import core
 
-from metarl_jax.policy import Policy
+from metarl_jax.footprint import programs_of
+from metarl_jax.policy import Policy, blank_experience
 from metarl_jax.sharding import REPLICATED, SPLIT, Devices
+from metarl_jax.tasks import TaskDistribution, specification
 from metarl_jax.types import PyTree
 
 PEAK_SIZE = 2048
@@ -26,26 +30,45 @@ class StepFlops(NamedTuple):
     update: int
 
 
-def count_flops(policy: Policy) -> StepFlops:
-    """Counts the products that a step cannot do without.
+def count_flops(policy: Policy, tasks: TaskDistribution) -> StepFlops:
+    """Counts the products of a step, and of its share of the gradient of a whole meta-episode.
 
-    A layer of a × b weights takes 2ab operations forward, 2ab for the gradient of its weights and
-    2ab for that of its input. The embeddings read what does not depend on the parameters: theirs
-    has no gradient. Each product counts once, however often a program does it: what is computed
-    again is no work done. Element-wise operations are not counted.
+    They are those of the traced programs: a layer of a × b weights takes 2ab operations forward,
+    2ab for the gradient of its weights and 2ab for that of its input, unless that is an experience.
+    Attention is counted as it is taken, with the steps that its mask leaves out. Each product
+    counts once: a rollout before the unroll, and what is computed again, is no work done.
+    Element-wise operations are not counted.
 
     Args:
-        policy: with weights `embedding`, `memory` and `heads`.
+        policy: any.
+        tasks: it acts in, for a meta-episode's length.
     """
-    weights = jax.eval_shape(policy.init, jax.random.key(0)).weights
-    products = {name: _forward_flops(layers) for name, layers in weights.items()}
-    forward = sum(products.values())
-    return StepFlops(forward, 3 * forward - products["embedding"])
+    length, experience = tasks.max_steps, blank_experience(specification(tasks), policy.contextual)
+    params = jax.eval_shape(policy.init, jax.random.key(0))
+    carry = jax.eval_shape(policy.initial_carry, jax.random.key(0))
+    whole = jax.tree.map(lambda x: jnp.broadcast_to(x, (length, *x.shape)), experience)
+
+    def total(weights: PyTree, carry: PyTree) -> jax.Array:
+        _, outputs = policy.unroll(params.replace(weights=weights), carry, whole)
+        return sum(map(jnp.sum, jax.tree.leaves(outputs)), jnp.zeros(()))
+
+    forward = jax.make_jaxpr(policy.step)(params, carry, experience)
+    gradient = jax.make_jaxpr(jax.grad(total))(params.weights, carry)
+    return StepFlops(_flops(forward.jaxpr), _flops(gradient.jaxpr) // length)
 
 
-def _forward_flops(layers: PyTree) -> int:
-    kernels = [leaf.shape for leaf in jax.tree.leaves(layers) if len(leaf.shape) == 2]
-    return sum(2 * rows * columns for rows, columns in kernels)
+def _flops(program: core.Jaxpr) -> int:
+    """Of all products of a traced program, those of a scan once for each of its steps."""
+    total = 0
+    for operation in program.eqns:
+        if operation.primitive.name == "dot_general":
+            (contracted, _), _ = operation.params["dimension_numbers"]
+            rows: Any = operation.invars[0].aval
+            columns: Any = operation.outvars[0].aval
+            total += 2 * math.prod(columns.shape) * math.prod(rows.shape[i] for i in contracted)
+        times = operation.params.get("length", 1) if operation.primitive.name == "scan" else 1
+        total += times * sum(map(_flops, programs_of(operation)))
+    return total
 
 
 class Peak(NamedTuple):

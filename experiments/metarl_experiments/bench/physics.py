@@ -5,14 +5,17 @@ from importlib import import_module, util
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from metarl_envs.physics.model import SUBSTEPS, half_cheetah
-from metarl_experiments.bench.flops import count_flops
-from metarl_experiments.bench.timing import Variant, compile_program
-from metarl_experiments.bench.workloads import Size, Workload, fast_update, make_policy
-from metarl_jax import MetaEpisode, collect, start, task_keys
+from metarl_experiments.bench.timing import Variant
+from metarl_experiments.bench.workloads import (
+    Size,
+    Workload,
+    collection_variant,
+    fast_update,
+    make_policy,
+)
 from metarl_jax.machine import usable_cores
 
 
@@ -44,27 +47,8 @@ def collection(workload: Workload, size: Size, **family: Any) -> Variant:
         size: of the batch.
         family: further arguments of the task family.
     """
-    tasks, devices = workload.family(**family), size.devices
-    policy, meta_episode = make_policy(workload, tasks), MetaEpisode(tasks)
-    own = size.num_tasks // devices.count
-
-    def total_reward(params: Any, key: jax.Array) -> jax.Array:
-        first = devices.first(size.num_tasks)
-        tasks_key, actors_key = jax.random.split(key)
-        batch = jax.vmap(tasks.sample)(task_keys(tasks_key, own, first))
-        actors = start(policy, meta_episode, batch, task_keys(actors_key, own, first))
-        _, rollout, _ = collect(policy, params, meta_episode, actors)
-        return devices.total(jnp.sum(rollout.outcome.reward))
-
-    params, key = devices.place((policy.init(jax.random.key(0)), jax.random.key(1)))
-    program = compile_program(devices.run(total_reward), params, key, num_devices=devices.count)
-
-    def run() -> None:
-        jax.block_until_ready(program.call(params, key))
-
-    steps = size.num_tasks * meta_episode.length
-    flops = steps * count_flops(policy).forward
-    return Variant(run, steps, flops, program.compile_s, program.peak_memory_bytes)
+    tasks = workload.family(**family)
+    return collection_variant(tasks, make_policy(workload, tasks), size.num_tasks, size.devices)
 
 
 def bare_rollout(num_tasks: int, num_steps: int) -> Variant:

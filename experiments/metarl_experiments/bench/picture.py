@@ -1,10 +1,12 @@
-"""scaling.png: a panel for each size that grows, with the ideal as a dashed line."""
+"""scaling.png, a panel for each size that grows, with the ideal as a dashed line; memories.png."""
 
 import math
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, get_args
 
+from metarl_experiments.bench.memories import MemoryRow
 from metarl_experiments.bench.scaling import Point
+from metarl_jax.experiment import MemoryName
 from metarl_jax.report import style
 from metarl_jax.report.units import round_count
 
@@ -27,6 +29,7 @@ UNITS = {
     "devices": "devices",
 }
 COLOURS = (style.BLUE, style.VERMILION)
+MEMORY_COLOURS = dict(zip(get_args(MemoryName), style.DISTINCT, strict=True))
 COLUMNS = 3
 FEWEST_TICKS = 3
 
@@ -53,6 +56,43 @@ def scaling_figure(points: Sequence[Point], *, subtitle: str) -> "Figure":
         _time_panel(figure.add_subplot(grid[divmod(index, COLUMNS)]), name, own)
     if memory:
         _memory_panel(figure.add_subplot(grid[divmod(len(panels), COLUMNS)]), memory)
+    return figure
+
+
+def memories_figure(rows: Sequence[MemoryRow], *, subtitle: str) -> "Figure":
+    """Microseconds of a step against the length of a meta-episode; logarithmic axes.
+
+    Args:
+        rows: of all memories and lengths.
+        subtitle: the machine.
+    """
+    figure = style.new_figure(10.5, 4.2)
+    style.heading(
+        figure,
+        "What a memory costs, by the length of what it remembers",
+        f"a step of one task of the bandit, in a batch, {subtitle}",
+    )
+    panels: Any = figure.subplots(1, 2, sharey=True)
+    costs = {
+        "acting": lambda row: row.act_us,
+        "training: acting, gradient and all": lambda row: row.train_us,
+    }
+    for axes, (title, cost) in zip(panels, costs.items(), strict=True):
+        style.quiet_axes(axes, title=title)
+        axes.set(xscale="log", yscale="log", xlabel="steps of a meta-episode")
+        for memory in dict.fromkeys(row.memory for row in rows):
+            own = [row for row in rows if row.memory == memory]
+            lengths, costing = [row.length for row in own], [cost(row) for row in own]
+            colour = MEMORY_COLOURS[memory]
+            axes.plot(lengths, costing, color=colour, linewidth=1.8, marker="o", markersize=4.5)
+    lengths = sorted({row.length for row in rows})
+    for axes, cost in zip(panels, costs.values(), strict=True):
+        _ticks(axes, lengths, _microseconds)
+        last = [row for row in rows if row.length == lengths[-1]]
+        style.label_beside(
+            axes,
+            [style.Label(cost(row), row.memory, MEMORY_COLOURS[row.memory]) for row in last],
+        )
     return figure
 
 
@@ -107,6 +147,10 @@ def _ticks(axes: "Axes", values: Sequence[int], form: Callable[[float], str]) ->
 def _whole(value: float) -> str:
     """As it is below 10,000, above that rounded to three digits."""
     return f"{value:.0f}" if value < 10_000 else round_count(value)
+
+
+def _microseconds(value: float) -> str:
+    return f"{value:.3g} µs"
 
 
 def _time(seconds: float) -> str:

@@ -169,8 +169,8 @@ def hidden_sweep(devices: Devices) -> Sweep:
         return _update(devices, _batch(), NUM_PULLS, hidden_size)
 
     def work(hidden_size: int) -> float:
-        _, policy = _problem(NUM_PULLS, hidden_size)
-        return count_flops(policy).update
+        tasks, policy = _problem(NUM_PULLS, hidden_size)
+        return count_flops(policy, tasks).update
 
     held = f"{_batch():,} tasks, {NUM_PULLS} steps"
     return Sweep("hidden", held, "", (32, 64, 128, 256, 512, 1024), make, work)
@@ -184,7 +184,7 @@ def seed_sweep(devices: Devices) -> Sweep:
         tasks, policy = _problem(NUM_PULLS, HIDDEN_SIZE)
         one = a2c(tasks, policy, hyperparameters(), UpdateConfig(num_tasks=SEED_TASKS))
         whole = population(one, used)._replace(steps_per_update=members * one.steps_per_update)
-        return update_variant(whole, policy, used, members=members)
+        return update_variant(whole, tasks, policy, used, members=members)
 
     held = f"{SEED_TASKS} tasks each, {NUM_PULLS} steps, GRU {HIDDEN_SIZE}"
     return Sweep("seeds", held, "", (1, 2, 4, 8, 16), make)
@@ -232,7 +232,8 @@ def _update(
     used = devices.dividing(num_tasks)
     tasks, policy = _problem(num_pulls, hidden_size)
     update = UpdateConfig(num_tasks=num_tasks, num_devices=used.count, **config)
-    return update_variant(a2c(tasks, policy, hyperparameters(), update), policy, used)
+    algorithm = a2c(tasks, policy, hyperparameters(), update)
+    return update_variant(algorithm, tasks, policy, used)
 
 
 def _problem(num_pulls: int, hidden_size: int) -> tuple[TaskDistribution, Policy]:

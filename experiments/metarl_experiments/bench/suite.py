@@ -10,8 +10,9 @@ import jax
 from rich.console import Console
 
 from metarl_experiments.bench.flops import count_flops, peak_product
+from metarl_experiments.bench.memories import LENGTHS, measure_memories, memories_table
 from metarl_experiments.bench.physics import physics_variants
-from metarl_experiments.bench.picture import scaling_figure
+from metarl_experiments.bench.picture import memories_figure, scaling_figure
 from metarl_experiments.bench.rows import Measured, measure, table, write_record
 from metarl_experiments.bench.scaling import measure_scaling
 from metarl_experiments.bench.timing import Variant, make_variants
@@ -33,13 +34,13 @@ from metarl_jax.sharding import Devices
 if TYPE_CHECKING:
     from metarl_experiments.bench.__main__ import BenchOptions
 
-QUICK_REPETITIONS, QUICK_PEAK_SIZE = 2, 512
+QUICK_REPETITIONS, QUICK_PEAK_SIZE, QUICK_LENGTHS = 2, 512, (4, 8)
 CORES_TO_COMPILE = 4
 """Cores for each of the programs that are compiled beside each other: its seconds are reported."""
 
 
 def run_suite(options: "BenchOptions") -> None:
-    """Measures what was asked for, prints the table, writes bench.json and scaling.png.
+    """Measures what was asked for, prints the tables, writes bench.json and the pictures.
 
     Args:
         options: of the command line.
@@ -56,6 +57,15 @@ def run_suite(options: "BenchOptions") -> None:
             record = _describe(devices, measured)
             write_record(options.out, record)  # what is measured is kept if the next takes too long
             Console().print(table(measured[name].rows))
+    if options.wants("memories"):
+        _say("memories")
+        lengths = QUICK_LENGTHS if options.quick else LENGTHS
+        rows = measure_memories(devices, _repetitions(options), lengths)
+        record["memories"] = [dataclasses.asdict(row) for row in rows]
+        write_record(options.out, record)
+        Console().print(memories_table(rows))
+        figure = memories_figure(rows, subtitle=record["device"])
+        save_figure(figure, options.out.with_name("memories.png"))
     if options.wants("scaling"):
         _say("scaling")
         points = measure_scaling(devices, quick=options.quick)
@@ -92,14 +102,18 @@ def run_benchmark(
     wanted = {n: make for n, make in makers.items() if n in (options.variants or makers)}
     variants = make_variants(name, wanted, at_once=max(1, usable_cores() // CORES_TO_COMPILE))
     peak = peak_product(size.devices, **({"size": QUICK_PEAK_SIZE} if options.quick else {}))
-    repetitions = QUICK_REPETITIONS if options.quick else options.repetitions
-    return measure(name, variants, peak, size.num_tasks, repetitions)
+    return measure(name, variants, peak, size.num_tasks, _repetitions(options))
+
+
+def _repetitions(options: "BenchOptions") -> int:
+    return QUICK_REPETITIONS if options.quick else options.repetitions
 
 
 def _torch_update(workload: Workload, size: Size) -> Variant:
     from metarl_experiments.bench.peer import torch_update  # PyTorch takes seconds to import
 
-    flops = count_flops(make_policy(workload, workload.family()))
+    tasks = workload.family()
+    flops = count_flops(make_policy(workload, tasks), tasks)
     return torch_update(workload.hidden_size, size.num_tasks, flops)
 
 

@@ -1,10 +1,11 @@
-"""The benchmarks, and whole updates of A2C as their variants."""
+"""The benchmarks, and what their variants are made of: whole updates of A2C, rollouts alone."""
 
 import dataclasses
 from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 from metarl_envs.bandit import bandit
 from metarl_envs.cheetah import cheetah_vel
@@ -15,12 +16,16 @@ from metarl_experiments.presets.mouse import mouse_cheese
 from metarl_jax import (
     Algorithm,
     Architecture,
+    MetaEpisode,
     Policy,
     UpdateConfig,
     a2c,
+    collect,
     gru,
     hyperparameters,
     recurrent_policy,
+    start,
+    task_keys,
 )
 from metarl_jax.policy import Precision
 from metarl_jax.sharding import Devices
@@ -141,7 +146,7 @@ def fast_update(
     policy = make_policy(workload, tasks, precision)
     config = dataclasses.replace(_config(workload, size), task_chunk=task_chunk)
     algorithm = a2c(tasks, policy, hyperparameters(), config, single_pass=True)
-    return update_variant(algorithm, policy, size.devices)
+    return update_variant(algorithm, tasks, policy, size.devices)
 
 
 def usual_update(workload: Workload, size: Size) -> Variant:
@@ -150,7 +155,7 @@ def usual_update(workload: Workload, size: Size) -> Variant:
     policy = make_policy(workload, tasks)
     config = _config(workload, size)
     algorithm = a2c(tasks, policy, hyperparameters(), config, single_pass=False)
-    return update_variant(algorithm, policy, size.devices)
+    return update_variant(algorithm, tasks, policy, size.devices)
 
 
 def _config(workload: Workload, size: Size) -> UpdateConfig:
@@ -162,12 +167,18 @@ def _config(workload: Workload, size: Size) -> UpdateConfig:
 
 
 def update_variant(
-    algorithm: Algorithm, policy: Policy, devices: Devices, *, members: int | None = None
+    algorithm: Algorithm,
+    tasks: TaskDistribution,
+    policy: Policy,
+    devices: Devices,
+    *,
+    members: int | None = None,
 ) -> Variant:
     """Updates of an algorithm, each from the state that the one before left.
 
     Args:
         algorithm: of one learner, or of a population.
+        tasks: that are learned.
         policy: of each learner, for the count of its products.
         devices: it runs on.
         members: of the population; None where there is none.
@@ -182,5 +193,37 @@ def update_variant(
         jax.block_until_ready((held[0], metrics))
 
     steps = algorithm.steps_per_update
-    flops = steps * count_flops(policy).update
+    flops = steps * count_flops(policy, tasks).update
+    return Variant(run, steps, flops, program.compile_s, program.peak_memory_bytes)
+
+
+def collection_variant(
+    tasks: TaskDistribution, policy: Policy, num_tasks: int, devices: Devices
+) -> Variant:
+    """A rollout of whole meta-episodes without learning.
+
+    Args:
+        tasks: that are acted in.
+        policy: what acts, with the weights it begins with.
+        num_tasks: of a batch, over all devices.
+        devices: it runs on.
+    """
+    meta_episode, own = MetaEpisode(tasks), num_tasks // devices.count
+
+    def total_reward(params: Any, key: jax.Array) -> jax.Array:
+        first = devices.first(num_tasks)
+        tasks_key, actors_key = jax.random.split(key)
+        batch = jax.vmap(tasks.sample)(task_keys(tasks_key, own, first))
+        actors = start(policy, meta_episode, batch, task_keys(actors_key, own, first))
+        _, rollout, _ = collect(policy, params, meta_episode, actors)
+        return devices.total(jnp.sum(rollout.outcome.reward))
+
+    params, key = devices.place((policy.init(jax.random.key(0)), jax.random.key(1)))
+    program = compile_program(devices.run(total_reward), params, key, num_devices=devices.count)
+
+    def run() -> None:
+        jax.block_until_ready(program.call(params, key))
+
+    steps = num_tasks * meta_episode.length
+    flops = steps * count_flops(policy, tasks).forward
     return Variant(run, steps, flops, program.compile_s, program.peak_memory_bytes)

@@ -1,0 +1,144 @@
+"""What each memory costs: to act a step, and to train on one, by the length of a meta-episode."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, get_args
+
+import jax
+from rich.table import Table
+
+from metarl_envs.bandit import bandit
+from metarl_experiments.bench.flops import count_flops
+from metarl_experiments.bench.timing import Variant, compare, make_variants
+from metarl_experiments.bench.workloads import NUM_ARMS, collection_variant, update_variant
+from metarl_jax import UpdateConfig, a2c, hyperparameters
+from metarl_jax.experiment import MemoryName, Settings
+from metarl_jax.machine import usable_cores
+from metarl_jax.program import make_policy
+from metarl_jax.sharding import Devices
+
+LENGTHS = (10, 32, 100, 316, 1000)
+TABLE_LENGTHS = (100, 1000)
+BUDGET_S = 4.0
+"""Seconds after which a point is not repeated any more."""
+ACT, TRAIN = "act", "train"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class MemoryRow:
+    """A memory, as `--memory NAME` makes it, in meta-episodes of one length, which it sees whole.
+
+    Attributes:
+        memory: its name.
+        length: steps of a meta-episode.
+        num_tasks: of a batch.
+        parameters: of the memory alone.
+        state_bytes: that acting in one task carries from step to step.
+        act_flops: operations of the whole policy's products, of one step acting.
+        act_us: microseconds of one step of one task, acting.
+        train_flops: operations of a step's share of the gradient.
+        train_us: microseconds of one step of one task in an update: acting, gradient and all.
+    """
+
+    memory: str
+    length: int
+    num_tasks: int
+    parameters: int
+    state_bytes: int
+    act_flops: int
+    act_us: float
+    train_flops: int
+    train_us: float
+
+
+def measure_memories(
+    devices: Devices, repetitions: int, lengths: Sequence[int] = LENGTHS
+) -> list[MemoryRow]:
+    """Times every memory at every length on the bandit; those of a length in turn.
+
+    Args:
+        devices: the tasks are split over.
+        repetitions: of each program, at most.
+        lengths: of meta-episodes.
+    """
+    return [row for length in lengths for row in _of_length(devices, repetitions, length)]
+
+
+def _of_length(devices: Devices, repetitions: int, length: int) -> list[MemoryRow]:
+    num_tasks = devices.count * tasks_of(length)
+    makers: dict[str, Callable[[], Variant]] = {}
+    for name in get_args(MemoryName):
+        makers[f"{name}, {ACT}"] = partial(_acting, name, length, num_tasks, devices)
+        makers[f"{name}, {TRAIN}"] = partial(_training, name, length, num_tasks, devices)
+    variants = make_variants(f"memories, {length} steps", makers, at_once=usable_cores())
+    runs = {name: variant.run for name, variant in variants.items()}
+    seconds = compare(runs, repetitions, budget_s=BUDGET_S)
+    microseconds = {name: 1e6 * seconds[name] / variants[name].env_steps for name in variants}
+    return [
+        _row(name, length, num_tasks, microseconds)
+        for name in get_args(MemoryName)
+        if {f"{name}, {ACT}", f"{name}, {TRAIN}"} <= variants.keys()
+    ]
+
+
+def _row(name: str, length: int, num_tasks: int, microseconds: dict[str, float]) -> MemoryRow:
+    tasks, policy = _problem(name, length)
+    flops = count_flops(policy, tasks)
+    key = jax.random.key(0)
+    weights = jax.eval_shape(policy.init, key).weights["memory"]
+    carried = jax.tree.leaves(jax.eval_shape(policy.initial_carry, key))
+    return MemoryRow(
+        memory=name,
+        length=length,
+        num_tasks=num_tasks,
+        parameters=sum(leaf.size for leaf in jax.tree.leaves(weights)),
+        state_bytes=sum(leaf.size * leaf.dtype.itemsize for leaf in carried),
+        act_flops=flops.forward,
+        act_us=microseconds[f"{name}, {ACT}"],
+        train_flops=flops.update,
+        train_us=microseconds[f"{name}, {TRAIN}"],
+    )
+
+
+def tasks_of(length: int) -> int:
+    """Tasks of a batch on each device: so many that a window of any memory still fits."""
+    most = 32 if jax.default_backend() == "cpu" else 1024
+    return max(most // 4, min(most, 100 * most // length))
+
+
+def _problem(name: str, length: int) -> Any:
+    tasks = bandit(num_arms=NUM_ARMS, num_pulls=length)
+    return tasks, make_policy(tasks, Settings(memory=name))  # type: ignore[arg-type]
+
+
+def _acting(name: str, length: int, num_tasks: int, devices: Devices) -> Variant:
+    return collection_variant(*_problem(name, length), num_tasks, devices)
+
+
+def _training(name: str, length: int, num_tasks: int, devices: Devices) -> Variant:
+    tasks, policy = _problem(name, length)
+    config = UpdateConfig(num_tasks=num_tasks, num_devices=devices.count)
+    return update_variant(a2c(tasks, policy, hyperparameters(), config), tasks, policy, devices)
+
+
+def memories_table(rows: Sequence[MemoryRow]) -> Table:
+    """The rows of the lengths that people ask for first."""
+    drawn = Table(box=None, pad_edge=False, collapse_padding=True)
+    drawn.add_column("memory", no_wrap=True)
+    columns = ("steps", "params", "state", "act kFLOP", "act µs", "train kFLOP", "train µs")
+    for column in columns:
+        drawn.add_column(column, justify="right", no_wrap=True)
+    shown = [row for row in rows if row.length in TABLE_LENGTHS] or rows
+    for row in sorted(shown, key=lambda row: [r.memory for r in rows].index(row.memory)):
+        drawn.add_row(
+            row.memory,
+            f"{row.length:,}",
+            f"{row.parameters:,}",
+            f"{row.state_bytes / 1e3:,.1f} kB",
+            f"{row.act_flops / 1e3:,.0f}",
+            f"{row.act_us:.2f}",
+            f"{row.train_flops / 1e3:,.0f}",
+            f"{row.train_us:.2f}",
+        )
+    return drawn
