@@ -43,6 +43,11 @@ def noise_like(shapes: PyTree, seed: int = 0, scale: float = 0.4) -> PyTree:
     return jax.tree.map(draw, shapes)
 
 
+def wide(carry: PyTree, leading: tuple[int, ...]) -> PyTree:
+    """A carry of one task, with leading axes."""
+    return jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, leading + leaf.shape), carry)
+
+
 def random_params(policy: Policy, seed: int = 0) -> PolicyParams:
     """Random weights, nowhere at a symmetric point, and statistics that are not the identity.
 

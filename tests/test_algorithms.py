@@ -18,10 +18,17 @@ from instruments import (
     relative_error,
     unmoved,
 )
-from metarl_jax.algorithms import a2c, a2c_objective, ppo, ppo_objective, reinforce
+from metarl_jax.algorithms import (
+    _steps_are_best,
+    a2c,
+    a2c_objective,
+    ppo,
+    ppo_objective,
+    reinforce,
+)
 from metarl_jax.learner import Algorithm, Objective, TrainState, UpdateConfig
 from metarl_jax.losses import Loss, Targets, as_loss
-from metarl_jax.memory import gru, linear_recurrence, transformer
+from metarl_jax.memory import context_set, gru, linear_recurrence, snail, transformer
 from metarl_jax.policy import (
     Architecture,
     Policy,
@@ -109,24 +116,46 @@ def test_the_gradient_of_the_single_pass_is_that_of_an_unroll(
 
 PARALLEL = {
     "linear recurrence": linear_recurrence(8),
+    "context set": context_set(8, "gaussians"),
+    "snail": snail(3, 4, num_layers=1),
     "transformer": transformer(3, 8, num_layers=1, num_heads=2),
 }
 
 
 @pytest.mark.parametrize(
-    ("name", "windows"), [("linear recurrence", 1), ("transformer", 1), ("transformer", 2)]
+    ("name", "windows"), [*((name, 1) for name in PARALLEL), ("transformer", 2)]
 )
 def test_the_gradient_of_a_parallel_memory_is_that_of_its_steps(name: str, windows: int) -> None:
-    """By default it is unrolled, in each window from where it stands."""
+    """Unrolled in each window from where it stands; PPO's too, with the whole batch."""
     tasks = counter(ends_early=True, episode_length=2, num_episodes=2)
     policy = small_policy(tasks, PARALLEL[name])
-    unrolled, stepped = (
+    stepped, unrolled = (
         first_update(
             a2c(tasks, policy, UNCLIPPED, CONFIG, windows=windows, single_pass=single_pass)
         )
-        for single_pass in (None, True)
+        for single_pass in (True, False)
     )
     assert relative_error(unrolled, stepped) < 1e-5
+    if windows == 1:
+        clipped = first_update(ppo(tasks, policy, UNCLIPPED, CONFIG, epochs=1, minibatches=1))
+        assert relative_error(clipped[0], stepped[0]) < 1e-5
+
+
+def test_a_memory_is_unrolled_where_that_is_faster(accelerator: None) -> None:
+    """On an accelerator whatever unrolls in parallel; on a CPU what keeps a window."""
+    del accelerator
+    tasks = counter(num_episodes=2)
+    assert [_steps_are_best(small_policy(tasks, PARALLEL[name])) for name in PARALLEL] == 4 * [
+        False
+    ]
+    assert _steps_are_best(small_policy(tasks))
+
+
+def test_a_cpu_unrolls_what_keeps_a_window() -> None:
+    tasks = counter(num_episodes=2)
+    best = {name: _steps_are_best(small_policy(tasks, memory)) for name, memory in PARALLEL.items()}
+    assert [name for name, steps in best.items() if not steps] == ["snail", "transformer"]
+    assert _steps_are_best(small_policy(tasks))
 
 
 def by_hand(values: bool) -> Objective:

@@ -17,13 +17,14 @@ from metarl_experiments.bench import scaling, timing
 from metarl_experiments.bench.__main__ import BenchOptions
 from metarl_experiments.bench.cores import can_be_held
 from metarl_experiments.bench.flops import StepFlops, count_flops, peak_product
+from metarl_experiments.bench.memories import measure_memories, memories_table
 from metarl_experiments.bench.physics import physics_variants
-from metarl_experiments.bench.picture import scaling_figure
+from metarl_experiments.bench.picture import memories_figure, scaling_figure
 from metarl_experiments.bench.rows import Row, measure
 from metarl_experiments.bench.scaling import Point, Sweep, measure_axis
 from metarl_experiments.bench.timing import Variant, compare, compile_program, make_variants
 from metarl_experiments.bench.workloads import WORKLOADS, Size, make_policy
-from metarl_jax import Architecture, ConfigurationError, gru, recurrent_policy
+from metarl_jax import Architecture, ConfigurationError, gru, recurrent_policy, transformer
 from metarl_jax.sharding import Devices
 
 
@@ -175,6 +176,31 @@ def test_physics_is_measured_in_its_parts():
     tasks = workload.family()
     flops = count_flops(make_policy(workload, tasks), tasks)
     assert [variant.flops for variant in made.values()] == [4 * 4 * flops.forward, 0.0]
+
+
+def test_flops_of_attention_are_those_counted_by_hand():
+    tasks = WORKLOADS["bandit_gru128"].family()
+    policy = recurrent_policy(tasks, transformer(100, 8, num_layers=1, num_heads=2))
+    layers = 2 * 128 * 8 + 2 * 8 * 24 + 2 * 8 * 8 + 2 * (8 * 32 + 32 * 8)
+    embedding, heads = 2 * 15 * 64 + 2 * 64, 2 * (8 + 64) * (10 + 1)
+    attention = 2 * (100 * 8) + 2 * (100 * 8)  # queries and keys, weights and values
+    flops = count_flops(policy, tasks)
+    assert flops.forward == embedding + layers + attention + heads
+    # Unrolled, a step is offered the window before it and all of the meta-episode.
+    assert flops.update == embedding * 2 + 3 * (layers + 2 * attention + heads)
+
+
+def test_a_memory_is_measured_at_every_length():
+    rows = measure_memories(Devices(1), 1, lengths=(2, 3), memories=("transformer",))
+    assert [(row.memory, row.length) for row in rows] == [("transformer", 2), ("transformer", 3)]
+    assert all(row.act_us > 0 and row.train_us > 0 for row in rows)
+    assert [row.state_bytes for row in rows] == [4 * (2 * 2 * w * 128 + 1) for w in (2, 3)]
+    layer = 128 * (3 * 128 + 1 + 2 * 4 * 128) + 128 * 128
+    assert rows[0].parameters > 2 * layer
+    text = [str(cell) for column in memories_table(rows).columns for cell in column.cells]
+    assert "transformer" in text and "4.1 kB" in text
+    panels = memories_figure(rows, subtitle="").axes
+    assert [[text.get_text() for text in axes.texts] for axes in panels] == 2 * [["transformer"]]
 
 
 def test_the_picture_has_a_panel_for_each_axis_that_was_measured():

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import pytest
 
 from command_line import SMALL, assert_refused, assert_well_put, metarl
-from metarl_jax import Architecture, gru, machine, recurrent_policy
+from metarl_jax import Architecture, Memory, gru, machine, recurrent_policy, snail, transformer
 from metarl_jax.algorithms import a2c, ppo, reinforce
 from metarl_jax.footprint import check_fits, gigabytes, update_bytes
 from metarl_jax.learner import UpdateConfig
@@ -49,6 +49,18 @@ def test_the_estimate_is_near_what_it_comes_to(name: str, num_devices: int) -> N
         pytest.skip("one device")
     algorithm, key = make(name, num_devices=num_devices), jax.random.key(0)
     ratio = update_bytes(algorithm, key) / compiled_bytes(algorithm, key, num_devices)
+    assert 0.75 < ratio < 1.6
+
+
+@pytest.mark.parametrize(
+    "memory", [transformer(12, 32), snail(12, 16)], ids=["transformer", "snail"]
+)
+def test_the_estimate_of_attention(memory: Memory) -> None:
+    policy = recurrent_policy(TASKS, memory, Architecture(embedding_size=16))
+    algorithm = a2c(TASKS, policy, hyperparameters(), UpdateConfig(num_tasks=64))
+    ratio = update_bytes(algorithm, jax.random.key(0)) / compiled_bytes(
+        algorithm, jax.random.key(0), 1
+    )
     assert 0.75 < ratio < 1.6
 
 

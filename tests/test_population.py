@@ -14,6 +14,7 @@ from metarl_jax.algorithms import a2c
 from metarl_jax.checkpoint import restore, save
 from metarl_jax.chunks import compile_chunk, fetch
 from metarl_jax.learner import Algorithm, TrainState, UpdateConfig
+from metarl_jax.memory import transformer
 from metarl_jax.population import member, population
 from metarl_jax.schedules import Hyperparameters, hyperparameters
 from metarl_jax.sharding import Devices
@@ -98,6 +99,16 @@ def test_a_saved_population_goes_on_where_it_lay(
     expected = compile_chunk(algorithm, 1, state)(state)[1]
     metrics = compile_chunk(algorithm, 1, restored)(restored)[1]
     np.testing.assert_array_equal(metrics["return"], expected["return"])
+
+
+def test_agents_with_a_window_are_those_alone() -> None:
+    policy = small_policy(TASKS, transformer(3, 8, num_layers=1, num_heads=2))
+    config = UpdateConfig(num_tasks=8, num_updates=3)
+    algorithm = a2c(TASKS, policy, hyperparameters(max_gradient_norm=1e9), config)
+    states, _ = together(population(algorithm), SEEDS[:2])
+    with jax.default_matmul_precision("highest"):
+        state, _ = jax.jit(algorithm.update)(algorithm.init(jax.random.key(SEEDS[1])))
+    assert relative_error(applied_gradient(member(states, 1)), applied_gradient(state)) < 1e-5
 
 
 def test_a_row_of_a_population() -> None:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from metarl_experiments.more_episodes import more_episodes_figure, with_more_episodes
 from metarl_experiments.results import (
     COLUMNS,
     ResultKey,
@@ -83,3 +84,17 @@ def test_results_are_read_as_they_were_written(tmp_path) -> None:
     assert text.splitlines()[0] == ",".join(COLUMNS)
     write_results(dict(reversed(list(found.items()))), path)
     assert path.read_text() == text
+
+
+def test_more_episodes_have_a_figure_of_their_own() -> None:
+    more = {"more_episodes": "[1.0, 2.0, 2.5]", "more_episodes_ci95": "[0.1, 0.1, 0.2]"}
+    rows = keyed(
+        row("goal_grid_5", "recurrent", "a2c", 3.0, **more),
+        row("goal_grid_5", "recurrent", "a2c", 3.0, memory="snail", **more),
+        row("goal_grid_5", "recurrent", "ppo", 3.0, more_episodes=""),
+    )
+    drawn = with_more_episodes(rows)
+    assert {key.memory for key in drawn} == {"gru", "snail"}
+    [axes] = more_episodes_figure(drawn, trained_on=2).axes
+    assert {text.get_text() for text in axes.texts} == {"gru", "snail"}
+    assert list(axes.get_xticks()) == [1, 2, 3]

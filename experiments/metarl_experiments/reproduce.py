@@ -15,6 +15,7 @@ from typing import Any, get_args
 
 import tyro
 
+from metarl_experiments.more_episodes import more_episodes_figure, with_more_episodes
 from metarl_experiments.options import parse_train_options
 from metarl_experiments.results import (
     RESULTS,
@@ -28,6 +29,7 @@ from metarl_experiments.results import (
 from metarl_experiments.runs import RunConfig, load_config
 from metarl_jax.experiment import MemoryName
 from metarl_jax.registry import load_experiment
+from metarl_jax.report.style import save_figure
 from metarl_jax.types import ConfigurationError
 
 
@@ -129,6 +131,10 @@ def main() -> int:
     except ConfigurationError as error:
         print(f"make reproduce: {error}", file=sys.stderr)
         return 2
+    rows = with_more_episodes(read_results())
+    if rows:
+        figure = more_episodes_figure(rows, trained_on=int(TWO_EPISODES[1]))
+        save_figure(figure, RESULTS.with_name("more_episodes.png"))
     for table in (markdown_table, measures_table, memories_table):
         print(f"{table(read_results())}\n")
     return 0

@@ -60,14 +60,9 @@ def unroll_by_steps(
     return unroll
 
 
-def wide(carry: Carry, leading: tuple[int, ...]) -> Carry:
-    """A carry of one task, with leading axes.
-
-    Args:
-        carry: of one task.
-        leading: sizes of the axes.
-    """
-    return jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, leading + leaf.shape), carry)
+def one_of(x: MemoryInput) -> MemoryInput:
+    """What one task's memory reads, of many: for parameters, to which leading axes are nothing."""
+    return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape[-1:], leaf.dtype), x)
 
 
 def require_size(what: str, size: int, usual: str) -> None:

@@ -3,26 +3,30 @@
 The product with the input is free of the recurrence: an unroll takes it for all steps at once.
 """
 
-from typing import Any, Protocol
+from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from metarl_jax.memory.base import Memory, MemoryInput, wide
+from metarl_jax.memory.base import Memory, MemoryInput, one_of
 from metarl_jax.types import Array, Key, PyTree
 
 
-class Cell(Protocol):
-    """A flax module of these two methods, of which `__call__` is one after the other."""
+class Cell(nn.Module):
+    """A recurrent cell in two parts."""
 
     def project(self, x: MemoryInput) -> Array:
         """The input's share of the gates: [..., G]."""
-        ...
+        raise NotImplementedError
 
-    def recur(self, carry: PyTree, projected: Array) -> tuple[PyTree, Array]:
+    def recur(self, carry: Any, projected: Array, /) -> tuple[Any, Array]:
         """One step of the recurrence: the new carry, and y [..., M]."""
-        ...
+        raise NotImplementedError
+
+    def __call__(self, carry: Any, x: MemoryInput) -> tuple[Any, Array]:
+        """One step: one part after the other."""
+        return self.recur(carry, self.project(x))
 
 
 def joined(x: MemoryInput) -> Array:
@@ -30,28 +34,26 @@ def joined(x: MemoryInput) -> Array:
     return jnp.concatenate([x.transition, x.observation], axis=-1)
 
 
-def entrance(size: int) -> nn.Dense:
-    """The layer from `joined` to a stream of residuals that is normed on its way.
+def norm() -> nn.LayerNorm:
+    """Of a stream of residuals, with care for what is nearly 0.
 
-    A meta-episode begins with the blank transition, whose embedding is 0 before training: the norm
-    of a 0 multiplies gradients by a thousand, and little else is left of them once they are
-    clipped. So the biases do not begin at 0.
+    A meta-episode begins with the blank transition, whose embedding is 0 before training: with the
+    usual ε the norm would multiply its gradient by a thousand, and clipping leave little else.
     """
-    return nn.Dense(size, bias_init=nn.initializers.normal(0.5))
+    return nn.LayerNorm(epsilon=1e-2)
 
 
-def memory_of(name: str, cell: nn.Module, zero: PyTree) -> Memory:
+def memory_of(name: str, cell: Cell, zero: PyTree) -> Memory:
     """The memory of a cell.
 
     Args:
         name: of the memory.
-        cell: a `Cell`.
+        cell: with its sizes.
         zero: the initial carry of one task, of numpy arrays: none of jax's is made before it runs.
     """
-    kind: Any = type(cell)
 
     def init(key: Key, x: MemoryInput) -> PyTree:
-        return cell.init(key, wide(zero, x.transition.shape[:-1]), x)
+        return cell.init(key, zero, one_of(x))
 
     def initial_carry(key: Key) -> PyTree:
         del key
@@ -63,11 +65,11 @@ def memory_of(name: str, cell: nn.Module, zero: PyTree) -> Memory:
 
     def unroll(params: PyTree, carry: PyTree, xs: MemoryInput) -> tuple[PyTree, Array]:
         def recur(carry: PyTree, projected: Array) -> tuple[PyTree, Array]:
-            result: Any = cell.apply(params, carry, projected, method=kind.recur)
+            result: Any = cell.apply(params, carry, projected, method="recur")
             return result
 
         # Not recomputed: an unroll is of small batches, of PPO, for which that was a loss.
-        projected: Any = cell.apply(params, xs, method=kind.project)
+        projected: Any = cell.apply(params, xs, method="project")
         return jax.lax.scan(recur, carry, projected)
 
     return Memory(name, init, initial_carry, step, unroll)

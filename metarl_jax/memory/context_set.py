@@ -27,7 +27,7 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from metarl_jax.memory.base import Memory, MemoryInput, require_size, wide
+from metarl_jax.memory.base import Memory, MemoryInput, one_of, require_size
 from metarl_jax.recomputation import keep
 from metarl_jax.types import Array, ConfigurationError, Key, PyTree
 
@@ -116,7 +116,7 @@ def context_set(hidden_size: int = 128, aggregation: Aggregation = "mean") -> Me
         return SetSums(jnp.ones((groups,), jnp.float32), weighted)
 
     def init(key: Key, x: MemoryInput) -> PyTree:
-        return module.init(key, wide(initial_carry(key), x.transition.shape[:-1]), x)
+        return module.init(key, initial_carry(key), one_of(x))
 
     def step(params: PyTree, carry: SetSums, x: MemoryInput) -> tuple[SetSums, Array]:
         result: Any = module.apply(params, carry, x)

@@ -15,12 +15,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from metarl_jax.memory.base import Memory, MemoryInput, require_size
-from metarl_jax.memory.cell import joined, memory_of
+from metarl_jax.memory.cell import Cell, joined, memory_of
 from metarl_jax.recomputation import keep
 from metarl_jax.types import Array
 
 
-class _GRU(nn.Module):
+class _GRU(Cell):
     hidden_size: int
 
     def setup(self) -> None:
@@ -32,14 +32,11 @@ class _GRU(nn.Module):
             "candidate_bias", nn.initializers.zeros_init(), (self.hidden_size,)
         )
 
-    def __call__(self, h: Array, x: MemoryInput) -> tuple[Array, Array]:
-        return self.recur(h, self.project(x))
-
     def project(self, x: MemoryInput) -> Array:
         """W x + b of the three gates: [..., 3 M]."""
         return self.input_gates(joined(x))
 
-    def recur(self, h: Array, projected: Array) -> tuple[Array, Array]:
+    def recur(self, h: Array, projected: Array, /) -> tuple[Array, Array]:
         """One step of the recurrence: h' twice, as carry and as y."""
         x_r, x_z, x_n = jnp.split(projected, 3, axis=-1)
         h_r, h_z, h_n = jnp.split(self.state_gates(h), 3, axis=-1)

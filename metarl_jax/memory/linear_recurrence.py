@@ -1,20 +1,23 @@
 """A diagonal linear recurrence: complex, stable by construction, over all steps at once.
 
-    h_t = λ ⊙ h_{t-1} + γ ⊙ B u_t        λ = exp(-exp ν + i exp θ),   γ = √(1 - |λ|²)
-    z_t = Re(C h_t) + D ⊙ u_t
-    x'_t = x_t + (W z'_t) ⊙ σ(V z'_t)    z'_t = gelu(z_t),   u_t = norm(x_t)
+    h_t = λ ⊙ h_{t-1} + γ ⊙ i_t ⊙ B u_t           λ = exp(-exp ν + i exp θ),   γ = √(1 - |λ|²)
+    i_t = σ(W_i u_t + b_i)                        u_t = norm(x_t)
+    x'_t = x_t + (W z_t + b) ⊙ σ(V z_t + c)       z_t = gelu(Re(C h_t))
 
 |λ| < 1 whatever the parameters; γ is tied to it (in the paper it is a parameter of its own). The
-recurrence is associative: T steps take log T parallel ones. It is to be read in several layers,
-each with its gate, its norm and its residual; y is the norm of the last one's x'.
+input gate is the difference between learning and not: most of what a transition says is the same
+in every task, and a sum of it all drowns the rest. The recurrence is associative: T steps take
+log T parallel ones. It is to be read in several layers, each with its gates, its norm and its
+residual; y is the tanh of the last one's x'.
 
 Reference:
     Orvieto, Smith, Gu, Fernando, Gulcehre, Pascanu, De (2023), "Resurrecting recurrent neural
-    networks for long sequences", eqs. 5-7, lemma 3.2. Smith, Warrington, Linderman (2023),
-    "Simplified state space layers for sequence modeling" (the scan, the gate). Gu, Gupta, Goel, Ré
-    (2022), "On the parameterization and initialization of diagonal state space models", section 4
-    (time scales even in their logarithm). In meta-RL: Lu et al. 2023, "Structured state space
-    models for in-context reinforcement learning".
+    networks for long sequences", eqs. 5-7 (the recurrence). Smith, Warrington, Linderman (2023),
+    "Simplified state space layers for sequence modeling" (the scan, the gate of the output). De et
+    al. (2024), "Griffin", eqs. 2 and 4 (the input gate). Gu, Gupta, Goel, Ré (2022), "On the
+    parameterization and initialization of diagonal state space models", section 4 (time scales even
+    in their logarithm). In meta-RL: Lu et al. (2023), "Structured state space models for in-context
+    reinforcement learning".
 """
 
 from typing import Any
@@ -24,8 +27,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from metarl_jax.memory.base import Memory, MemoryInput, require_size
-from metarl_jax.memory.cell import entrance, joined
+from metarl_jax.memory.base import Memory, MemoryInput, one_of, require_size
+from metarl_jax.memory.cell import joined, norm
 from metarl_jax.recomputation import keep
 from metarl_jax.types import Array, Key, PyTree
 
@@ -33,6 +36,7 @@ LEAST_STEPS, LARGEST_STEPS = 2.0, 1_000.0
 """Of 1/-log |λ|, what a unit remembers before training: as many units for each factor of it."""
 LEAST_PHASE, LARGEST_PHASE = 1e-3, np.pi / 10
 """Of λ before training, in radians a step, likewise."""
+
 DECAY_EXPONENTS = (-14.0, 4.0)
 """The range of ν: memories of a million steps, and of none."""
 
@@ -55,10 +59,10 @@ class _Layer(nn.Module):
 
     def setup(self) -> None:
         self.exponents = self.param("exponents", _spectrum, self.size)
-        self.norm = nn.LayerNorm()
+        self.norm = norm()
         self.enter = nn.Dense(2 * self.size, use_bias=False)  # B
+        self.input_gate = nn.Dense(self.size)
         self.leave = nn.Dense(self.size, use_bias=False)  # C
-        self.skip = self.param("skip", nn.initializers.normal(1.0), (self.size,))  # D
         self.gate = nn.Dense(2 * self.size)
 
     def eigenvalues(self) -> Array:
@@ -66,37 +70,37 @@ class _Layer(nn.Module):
         decay, phase = self._decay(), jnp.exp(self.exponents[1])
         return jnp.exp(jax.lax.complex(-decay, phase))
 
-    def drive(self, u: Array) -> Array:
-        """γ ⊙ B u of each step: [..., 2 N]."""
+    def drive(self, x: Array) -> Array:
+        """What enters h in each step: [..., 2 N]."""
+        u = self.norm(x)
+        i = jax.nn.sigmoid(keep(self.input_gate(u)))
         scale = jnp.sqrt(-jnp.expm1(-2 * self._decay()))  # √(1 - |λ|²)
-        return keep(self.enter(u)) * _row(jnp.tile(scale, 2), u)
+        return keep(self.enter(u)) * jnp.tile(_row(scale, x) * i, 2)
 
     def _decay(self) -> Array:
         """-log |λ|: exp ν, where float32 tells |λ| from 1 and from 0."""
         return jnp.exp(jnp.clip(self.exponents[0], *DECAY_EXPONENTS))
 
-    def added(self, h: Array, u: Array) -> Array:
-        """What a step adds to x, from the state after it."""
-        z = nn.gelu(keep(self.leave(h)) + _row(self.skip, u) * u)
+    def read(self, h: Array, x: Array) -> Array:
+        """The x' of each step, from the state after it."""
+        z = nn.gelu(keep(self.leave(h)))
         value, gate = jnp.split(keep(self.gate(z)), 2, axis=-1)
-        return value * jax.nn.sigmoid(gate)
+        return x + value * jax.nn.sigmoid(gate)
 
     def __call__(self, h: Array, x: Array) -> tuple[Array, Array]:
-        u = self.norm(x)
-        h = _pair(_row(self.eigenvalues(), x) * _complex(h)) + self.drive(u)
-        return h, x + self.added(h, u)
+        h = _pair(_row(self.eigenvalues(), x) * _complex(h)) + self.drive(x)
+        return h, self.read(h, x)
 
     def unroll(self, h: Array, xs: Array) -> tuple[Array, Array]:
         """All steps at once, over the leading axis."""
-        us = self.norm(xs)
-        drives = _complex(self.drive(us))
+        drives = _complex(self.drive(xs))
         factor = _row(self.eigenvalues(), drives)
         drives = drives.at[0].add(factor[0] * _complex(h))
         _, states = jax.lax.associative_scan(
             _compose, (jnp.broadcast_to(factor, drives.shape), drives)
         )
         hs = _pair(states)
-        return hs[-1], xs + self.added(hs, us)
+        return hs[-1], self.read(hs, xs)
 
 
 def _compose(first: tuple[Array, Array], then: tuple[Array, Array]) -> tuple[Array, Array]:
@@ -122,9 +126,8 @@ class _LinearRecurrence(nn.Module):
     num_layers: int
 
     def setup(self) -> None:
-        self.enter = entrance(self.size)
+        self.enter = nn.Dense(self.size)
         self.layers = [_Layer(self.size) for _ in range(self.num_layers)]
-        self.norm = nn.LayerNorm()
 
     def __call__(self, h: Array, x: MemoryInput, *, over_time: bool = False) -> tuple[Array, Array]:
         y = self.enter(joined(x))
@@ -133,7 +136,7 @@ class _LinearRecurrence(nn.Module):
             advance = layer.unroll if over_time else layer
             state, y = advance(h[..., i, :], y)
             states.append(state)
-        return jnp.stack(states, axis=-2), self.norm(y)
+        return jnp.stack(states, axis=-2), jnp.tanh(y)
 
 
 def linear_recurrence(hidden_size: int = 128, num_layers: int = 2) -> Memory:
@@ -155,8 +158,7 @@ def linear_recurrence(hidden_size: int = 128, num_layers: int = 2) -> Memory:
         return jnp.zeros((num_layers, 2 * hidden_size), jnp.float32)
 
     def init(key: Key, x: MemoryInput) -> PyTree:
-        leading = x.transition.shape[:-1]
-        return module.init(key, jnp.zeros((*leading, num_layers, 2 * hidden_size)), x)
+        return module.init(key, initial_carry(key), one_of(x))
 
     def step(params: PyTree, carry: Array, x: MemoryInput) -> tuple[Array, Array]:
         result: Any = module.apply(params, carry, x)

@@ -21,7 +21,7 @@ import numpy as np
 from flax import struct
 
 from metarl_jax.memory.base import Memory, MemoryInput, require_size
-from metarl_jax.memory.cell import joined, memory_of
+from metarl_jax.memory.cell import Cell, joined, memory_of
 from metarl_jax.recomputation import keep
 from metarl_jax.types import Array
 
@@ -35,7 +35,7 @@ class LSTMState(struct.PyTreeNode):
     c: Array  # [..., M] float32, its cells
 
 
-class _LSTM(nn.Module):
+class _LSTM(Cell):
     hidden_size: int
 
     def setup(self) -> None:
@@ -44,14 +44,11 @@ class _LSTM(nn.Module):
             4 * self.hidden_size, use_bias=False, kernel_init=nn.initializers.orthogonal()
         )
 
-    def __call__(self, state: LSTMState, x: MemoryInput) -> tuple[LSTMState, Array]:
-        return self.recur(state, self.project(x))
-
     def project(self, x: MemoryInput) -> Array:
         """W x + b of the four gates: [..., 4 M]."""
         return self.input_gates(joined(x))
 
-    def recur(self, state: LSTMState, projected: Array) -> tuple[LSTMState, Array]:
+    def recur(self, state: LSTMState, projected: Array, /) -> tuple[LSTMState, Array]:
         """One step of the recurrence; y is h'."""
         gates = keep(projected + self.state_gates(state.h))
         i, f, g, o = jnp.split(gates, 4, axis=-1)

@@ -11,7 +11,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from metarl_jax.memory.base import Memory, MemoryInput
+from metarl_jax.memory.base import Memory, MemoryInput, one_of
 from metarl_jax.types import Array, Key, PyTree
 
 
@@ -75,8 +75,7 @@ def windowed_memory(
     """
 
     def init(key: Key, x: MemoryInput) -> PyTree:
-        one = jax.tree.map(lambda leaf: leaf.reshape(-1, leaf.shape[-1])[0], x)
-        return module.init(key, initial_carry(), one, over_time=False)
+        return module.init(key, initial_carry(), one_of(x), over_time=False)
 
     def run(params: PyTree, carry: PyTree, xs: MemoryInput, *, over_time: bool) -> Any:
         mapped: Any = partial(module.apply, params, over_time=over_time)

@@ -8,7 +8,7 @@ from typing import Any
 
 import jax
 
-from metarl_jax.memory.base import Memory, MemoryInput, require_size, wide
+from metarl_jax.memory.base import Memory, MemoryInput, one_of, require_size
 from metarl_jax.types import Array, Key, PyTree
 
 
@@ -29,12 +29,12 @@ def stacked(memory: Memory, num_layers: int) -> Memory:
         return memory
 
     def init(key: Key, x: MemoryInput) -> PyTree:
-        params = []
+        params, x = [], one_of(x)
         for layer_key in jax.random.split(key, num_layers):
             init_key, carry_key = jax.random.split(layer_key)
             params.append(memory.init(init_key, x))
-            carry = wide(memory.initial_carry(carry_key), x.transition.shape[:-1])
-            x = x._replace(transition=memory.step(params[-1], carry, x)[1])
+            y = memory.step(params[-1], memory.initial_carry(carry_key), x)[1]
+            x = x._replace(transition=y)
         return tuple(params)
 
     def initial_carry(key: Key) -> PyTree:

@@ -23,7 +23,7 @@ import jax.numpy as jnp
 from flax import struct
 
 from metarl_jax.memory.base import Memory, MemoryInput, require_size
-from metarl_jax.memory.cell import entrance, joined
+from metarl_jax.memory.cell import joined, norm
 from metarl_jax.memory.ring import extended, may_see, push, windowed_memory, written
 from metarl_jax.types import Array, ConfigurationError
 
@@ -72,7 +72,7 @@ class _Block(nn.Module):
     gated: bool
 
     def setup(self) -> None:
-        self.attention_norm, self.layer_norm = nn.LayerNorm(), nn.LayerNorm()
+        self.attention_norm, self.layer_norm = norm(), norm()
         self.heads = nn.DenseGeneral((3, self.num_heads, self.size // self.num_heads))
         self.mix = nn.DenseGeneral(self.size, axis=(-2, -1))
         self.widen, self.narrow = nn.Dense(4 * self.size), nn.Dense(self.size)
@@ -117,11 +117,11 @@ class _Transformer(nn.Module):
     gated: bool
 
     def setup(self) -> None:
-        self.enter = entrance(self.size)
+        self.enter = nn.Dense(self.size)
         self.blocks = [
             _Block(self.size, self.num_heads, self.gated) for _ in range(self.num_layers)
         ]
-        self.norm = nn.LayerNorm()
+        self.norm = norm()
 
     def __call__(self, cache: Cache, xs: MemoryInput, *, over_time: bool) -> tuple[Cache, Array]:
         """Of one task: a step [D], or T of them [T, D]."""

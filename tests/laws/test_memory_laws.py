@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from instruments import assert_same, noise_like, relative_error
+from instruments import assert_same, noise_like, relative_error, wide
 from metarl_jax.memory import (
     Memory,
     MemoryInput,
@@ -21,7 +21,6 @@ from metarl_jax.memory import (
     transformer,
     unroll_by_steps,
 )
-from metarl_jax.memory.base import wide
 from metarl_jax.types import Array, PyTree
 
 MEMORIES = {
@@ -135,6 +134,17 @@ def test_unrolling_in_two_parts_is_unrolling_at_once(memory: Memory) -> None:
     assert relative_error(in_parts(params, carry, xs), whole) < 1e-6
 
 
+def test_leading_axes_are_as_good_as_one(memory: Memory) -> None:
+    params = params_of(memory)
+    flat = carry_of(memory, 6), inputs(NUM_STEPS, 6)
+    fold = lambda tree, axis: jax.tree.map(
+        lambda x: x.reshape(*x.shape[:axis], 2, 3, *x.shape[axis + 1 :]), tree
+    )
+    carry, ys = jax.jit(memory.unroll)(params, *flat)
+    folded = jax.jit(memory.unroll)(params, fold(flat[0], 0), fold(flat[1], 1))
+    assert relative_error(folded, (fold(carry, 0), fold(ys, 1))) < 1e-6
+
+
 def test_a_batch_is_its_rows(memory: Memory) -> None:
     """Leading axes, vmap and a loop over rows are one."""
     params = params_of(memory)
@@ -189,3 +199,19 @@ def test_a_long_unroll_is_its_steps_and_its_gradient_is_finite(
     stepped, ((_, unrolled), gradient) = both(params)
     assert relative_error(unrolled, stepped) < tolerance
     assert all(np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves(gradient))
+
+
+def test_no_input_makes_a_fresh_memory_blow_up_gradients(memory: Memory) -> None:
+    """A meta-episode begins with a blank transition, of zeros: where a norm would divide by 0."""
+    blank = jax.tree.map(jnp.zeros_like, inputs())
+    params = memory.init(jax.random.key(0), blank)
+    carry = memory.initial_carry(jax.random.key(1))
+    slope = jax.jacrev(lambda x: memory.step(params, carry, x)[1])(blank)
+    assert all(np.all(np.abs(leaf) < 200) for leaf in slope)
+
+
+def test_the_carry_is_of_one_size_however_long_it_has_run(memory: Memory) -> None:
+    params, carry = params_of(memory), wide(memory.initial_carry(jax.random.key(0)), (2,))
+    for num_steps in (1, 300):
+        after, _ = jax.eval_shape(memory.unroll, params, carry, inputs(num_steps, 2))
+        assert jax.tree.map(jnp.shape, after) == jax.tree.map(jnp.shape, carry)

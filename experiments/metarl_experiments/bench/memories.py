@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, get_args
+from typing import get_args
 
 import jax
 from rich.table import Table
@@ -12,11 +12,12 @@ from metarl_envs.bandit import bandit
 from metarl_experiments.bench.flops import count_flops
 from metarl_experiments.bench.timing import Variant, compare, make_variants
 from metarl_experiments.bench.workloads import NUM_ARMS, collection_variant, update_variant
-from metarl_jax import UpdateConfig, a2c, hyperparameters
+from metarl_jax import Policy, UpdateConfig, a2c, hyperparameters
 from metarl_jax.experiment import MemoryName, Settings
 from metarl_jax.machine import usable_cores
 from metarl_jax.program import make_policy
 from metarl_jax.sharding import Devices
+from metarl_jax.tasks import TaskDistribution
 
 LENGTHS = (10, 32, 100, 316, 1000)
 TABLE_LENGTHS = (100, 1000)
@@ -53,7 +54,10 @@ class MemoryRow:
 
 
 def measure_memories(
-    devices: Devices, repetitions: int, lengths: Sequence[int] = LENGTHS
+    devices: Devices,
+    repetitions: int,
+    lengths: Sequence[int] = LENGTHS,
+    memories: Sequence[MemoryName] = get_args(MemoryName),
 ) -> list[MemoryRow]:
     """Times every memory at every length on the bandit; those of a length in turn.
 
@@ -61,14 +65,18 @@ def measure_memories(
         devices: the tasks are split over.
         repetitions: of each program, at most.
         lengths: of meta-episodes.
+        memories: all by default.
     """
-    return [row for length in lengths for row in _of_length(devices, repetitions, length)]
+    parts = [_of_length(devices, repetitions, length, memories) for length in lengths]
+    return [row for part in parts for row in part]
 
 
-def _of_length(devices: Devices, repetitions: int, length: int) -> list[MemoryRow]:
+def _of_length(
+    devices: Devices, repetitions: int, length: int, memories: Sequence[MemoryName]
+) -> list[MemoryRow]:
     num_tasks = devices.count * tasks_of(length)
     makers: dict[str, Callable[[], Variant]] = {}
-    for name in get_args(MemoryName):
+    for name in memories:
         makers[f"{name}, {ACT}"] = partial(_acting, name, length, num_tasks, devices)
         makers[f"{name}, {TRAIN}"] = partial(_training, name, length, num_tasks, devices)
     variants = make_variants(f"memories, {length} steps", makers, at_once=usable_cores())
@@ -77,12 +85,14 @@ def _of_length(devices: Devices, repetitions: int, length: int) -> list[MemoryRo
     microseconds = {name: 1e6 * seconds[name] / variants[name].env_steps for name in variants}
     return [
         _row(name, length, num_tasks, microseconds)
-        for name in get_args(MemoryName)
+        for name in memories
         if {f"{name}, {ACT}", f"{name}, {TRAIN}"} <= variants.keys()
     ]
 
 
-def _row(name: str, length: int, num_tasks: int, microseconds: dict[str, float]) -> MemoryRow:
+def _row(
+    name: MemoryName, length: int, num_tasks: int, microseconds: dict[str, float]
+) -> MemoryRow:
     tasks, policy = _problem(name, length)
     flops = count_flops(policy, tasks)
     key = jax.random.key(0)
@@ -107,16 +117,17 @@ def tasks_of(length: int) -> int:
     return max(most // 4, min(most, 100 * most // length))
 
 
-def _problem(name: str, length: int) -> Any:
+def _problem(name: MemoryName, length: int) -> tuple[TaskDistribution, Policy]:
     tasks = bandit(num_arms=NUM_ARMS, num_pulls=length)
-    return tasks, make_policy(tasks, Settings(memory=name))  # type: ignore[arg-type]
+    return tasks, make_policy(tasks, Settings(memory=name))
 
 
-def _acting(name: str, length: int, num_tasks: int, devices: Devices) -> Variant:
-    return collection_variant(*_problem(name, length), num_tasks, devices)
+def _acting(name: MemoryName, length: int, num_tasks: int, devices: Devices) -> Variant:
+    tasks, policy = _problem(name, length)
+    return collection_variant(tasks, policy, num_tasks, devices)
 
 
-def _training(name: str, length: int, num_tasks: int, devices: Devices) -> Variant:
+def _training(name: MemoryName, length: int, num_tasks: int, devices: Devices) -> Variant:
     tasks, policy = _problem(name, length)
     config = UpdateConfig(num_tasks=num_tasks, num_devices=devices.count)
     return update_variant(a2c(tasks, policy, hyperparameters(), config), tasks, policy, devices)

@@ -2,11 +2,11 @@
 
 import math
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 from metarl_experiments.bench.memories import MemoryRow
 from metarl_experiments.bench.scaling import Point
-from metarl_jax.experiment import MemoryName
+from metarl_experiments.more_episodes import MEMORY_COLOURS
 from metarl_jax.report import style
 from metarl_jax.report.units import round_count
 
@@ -29,7 +29,6 @@ UNITS = {
     "devices": "devices",
 }
 COLOURS = (style.BLUE, style.VERMILION)
-MEMORY_COLOURS = dict(zip(get_args(MemoryName), style.DISTINCT, strict=True))
 COLUMNS = 3
 FEWEST_TICKS = 3
 
