@@ -48,6 +48,8 @@ class Settings:
             meta-episode.
         num_heads: a transformer's heads of attention.
         gated_residuals: a transformer's gates in place of residual sums.
+        episode_positions: whether a transformer reads the numbers of the episode and of the step in
+            it, besides how long ago a step was.
         aggregation: of a context-set: mean, attention or gaussians.
         embedding_size: units of the embeddings before the memory.
         head: plain, or hypernetwork: the memory's output gives the weights of a network that reads
@@ -92,6 +94,7 @@ class Settings:
     window: int | None = None
     num_heads: int = 4
     gated_residuals: bool = False
+    episode_positions: bool = False
     aggregation: Aggregation = "mean"
     embedding_size: int = 64
     head: HeadName = "plain"
@@ -223,13 +226,14 @@ _READ_ONLY_WITH = (
             "window",
             "num_heads",
             "gated_residuals",
+            "episode_positions",
             "aggregation",
             "head",
         ),
     ),
     ("memory", tuple(m for m in get_args(MemoryName) if m != "context-set"), ("num_layers",)),
     ("memory", ("snail", "transformer"), ("window",)),
-    ("memory", ("transformer",), ("num_heads", "gated_residuals")),
+    ("memory", ("transformer",), ("num_heads", "gated_residuals", "episode_positions")),
     ("memory", ("context-set",), ("aggregation",)),
     ("discount_mode", ("dual",), ("boundary_discount",)),
 )

@@ -139,6 +139,7 @@ class _Embedding(nn.Module):
         return MemoryInput(
             transition=jnp.tanh(dense(self.size, 2**0.5)(vector)),
             observation=jnp.tanh(dense(self.size, 2**0.5)(observation)),
+            episode_start=experience.episode_start[..., None].astype(jnp.float32),
         )
 
     def _vector(self, transition: Transition, statistics: Statistics) -> Array:

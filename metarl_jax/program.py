@@ -202,6 +202,7 @@ def _make_memory(tasks: TaskDistribution, settings: Settings) -> Memory:
             num_layers=layers or 2,
             num_heads=settings.num_heads,
             gated=settings.gated_residuals,
+            episode_positions=settings.episode_positions,
         )
     if settings.memory == "context-set":
         return context_set(size, settings.aggregation)

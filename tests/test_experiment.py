@@ -55,6 +55,7 @@ def test_the_memory_is_the_one_asked_for(name: Any) -> None:
     ("memory", "idle"),
     [
         ("gru", {"window": 8, "num_heads": 2, "gated_residuals": True, "aggregation": "attention"}),
+        ("snail", {"episode_positions": True}),
         ("snail", {"num_heads": 2, "gated_residuals": True, "aggregation": "attention"}),
         ("transformer", {"aggregation": "attention"}),
         ("context-set", {"num_layers": 2, "window": 8, "num_heads": 2, "gated_residuals": True}),

@@ -16,7 +16,7 @@ SIZE = 5
 def test_a_step_follows_the_equations_and_flax() -> None:
     """One product of [r, z, n] with x, one with h; flax keeps six, with the same biases."""
     shape = lambda *sizes: jax.ShapeDtypeStruct(sizes, jnp.float32)
-    x = noise_like(MemoryInput(transition=shape(3, 4), observation=shape(3, 2)), 1, 1.0)
+    x = noise_like(MemoryInput(shape(3, 4), shape(3, 2), shape(3, 1)), 1, 1.0)
     h = noise_like(shape(3, SIZE), 2, 1.0)
     memory = gru(SIZE)
     params = noise_like(jax.eval_shape(memory.init, jax.random.key(0), x), 3)

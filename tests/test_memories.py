@@ -32,7 +32,7 @@ NUM_STEPS = 9
 
 def inputs(*leading: int, seed: int = 1) -> MemoryInput:
     shape = lambda size: jax.ShapeDtypeStruct((*leading, size), jnp.float32)
-    return noise_like(MemoryInput(transition=shape(5), observation=shape(4)), seed, 1.0)
+    return noise_like(MemoryInput(shape(5), shape(4), shape(1)), seed, 1.0)
 
 
 def params_of(memory: Memory) -> Any:
@@ -51,9 +51,9 @@ def dense(weights: Any, x: np.ndarray) -> np.ndarray:
     return y + np.asarray(weights["bias"], np.float64) if "bias" in weights else y
 
 
-def layer_norm(weights: Any, x: np.ndarray) -> np.ndarray:
+def layer_norm(weights: Any, x: np.ndarray, epsilon: float = 1e-6) -> np.ndarray:
     centred = x - x.mean(-1, keepdims=True)
-    normed = centred / np.sqrt((centred**2).mean(-1, keepdims=True) + 1e-2)
+    normed = centred / np.sqrt((centred**2).mean(-1, keepdims=True) + epsilon)
     return normed * np.asarray(weights["scale"]) + np.asarray(weights["bias"])
 
 
@@ -105,7 +105,7 @@ def test_a_linear_recurrence_follows_its_equations() -> None:
         eigenvalue = np.exp(-decay + 1j * phase)
         h, ys = np.zeros(size, complex), []
         for row in x:
-            u = layer_norm(layer["norm"], row)
+            u = layer_norm(layer["norm"], row, 1e-2)
             real, imaginary = np.split(dense(layer["enter"], u), 2)
             entering = sigmoid(dense(layer["input_gate"], u)) * (real + 1j * imaginary)
             h = eigenvalue * h + np.sqrt(1 - np.abs(eigenvalue) ** 2) * entering
@@ -188,12 +188,40 @@ def test_the_divergence_from_the_prior_is_that_of_two_gaussians() -> None:
     assert np.all(np.asarray(kl_to_prior(near)) >= 0)
 
 
-@pytest.mark.parametrize("window", [4, NUM_STEPS])
-def test_a_transformer_follows_its_equations(window: int) -> None:
-    memory, heads, size = transformer(window, 8, num_heads=2), 2, 8
-    params, xs = params_of(memory), inputs(NUM_STEPS)
+def gated(weights: Any, x: np.ndarray, added: np.ndarray) -> np.ndarray:
+    """GTrXL's gate; its bias is 2."""
+    y = np.maximum(added, 0)
+    y_z, y_r, y_h = np.split(dense(weights["Dense_0"], y), 3, axis=-1)
+    x_z, x_r = np.split(dense(weights["Dense_1"], x), 2, axis=-1)
+    z, r = sigmoid(y_z + x_z - 2), sigmoid(y_r + x_r)
+    return (1 - z) * x + z * np.tanh(y_h + dense(weights["Dense_2"], r * x))
+
+
+def located(weights: Any, starts: np.ndarray) -> np.ndarray:
+    """What is added for the number of each step's episode, and of the step in it."""
+    rows, episode, step = [], 0, 0
+    for begins in starts:
+        episode, step = episode + begins, 0 if begins else step + 1
+        angles = [count / 1000 ** (np.arange(8) / 7) for count in (episode, step)]
+        rows.append(np.concatenate([f(angle) for angle in angles for f in (np.sin, np.cos)]))
+    return dense(weights["locate"], np.stack(rows))
+
+
+@pytest.mark.parametrize(
+    ("window", "options"),
+    [(4, {}), (NUM_STEPS, {}), (NUM_STEPS, {"gated": True, "episode_positions": True})],
+)
+def test_a_transformer_follows_its_equations(window: int, options: dict[str, bool]) -> None:
+    memory, heads, size = transformer(window, 8, num_heads=2, **options), 2, 8
+    starts = np.array([1, 0, 0, 1, 1, 0, 0, 0, 1])
+    xs = inputs(NUM_STEPS)._replace(episode_start=jnp.asarray(starts, jnp.float32)[:, None])
+    params = params_of(memory)
     weights = params["params"]
     x = dense(weights["enter"], side_by_side(xs))
+    x = x + located(weights, starts) if options else x
+    residual = lambda block, i, x, added: (
+        gated(block[f"gates_{i}"], x, added) if options else x + added
+    )
     frequency = 10_000.0 ** (-np.arange(2) / 2)
 
     def turned(v: np.ndarray, t: int) -> np.ndarray:
@@ -213,9 +241,9 @@ def test_a_transformer_follows_its_equations(window: int) -> None:
                 scores = np.array([q @ turned(qkv[s, 1], s)[h] for s in seen]) / np.sqrt(4)
                 out[t, h] = softmax(scores) @ np.stack([qkv[s, 2, h] for s in seen])
         mixed = np.einsum("thk,hkd->td", out, np.asarray(block["mix"]["kernel"], np.float64))
-        a = x + mixed + np.asarray(block["mix"]["bias"])
+        a = residual(block, 0, x, mixed + np.asarray(block["mix"]["bias"]))
         hidden = gelu(dense(block["widen"], layer_norm(block["layer_norm"], a)))
-        x = a + dense(block["narrow"], hidden)
+        x = residual(block, 1, a, dense(block["narrow"], hidden))
     assert relative_error(unrolled(memory, params, xs), layer_norm(weights["norm"], x)) < 1e-5
 
 

@@ -20,6 +20,7 @@ class MemoryInput(NamedTuple):
 
     transition: Array  # [..., D] the transition that led here
     observation: Array  # [..., D'] where that is
+    episode_start: Array  # [..., 1] float32, 1 where an episode begins
 
 
 class Memory(NamedTuple):

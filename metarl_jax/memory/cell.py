@@ -34,15 +34,6 @@ def joined(x: MemoryInput) -> Array:
     return jnp.concatenate([x.transition, x.observation], axis=-1)
 
 
-def norm() -> nn.LayerNorm:
-    """Of a stream of residuals, with care for what is nearly 0.
-
-    A meta-episode begins with the blank transition, whose embedding is 0 before training: with the
-    usual ε the norm would multiply its gradient by a thousand, and clipping leave little else.
-    """
-    return nn.LayerNorm(epsilon=1e-2)
-
-
 def memory_of(name: str, cell: Cell, zero: PyTree) -> Memory:
     """The memory of a cell.
 

@@ -28,7 +28,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from metarl_jax.memory.base import Memory, MemoryInput, one_of, require_size
-from metarl_jax.memory.cell import joined, norm
+from metarl_jax.memory.cell import joined
 from metarl_jax.recomputation import keep
 from metarl_jax.types import Array, Key, PyTree
 
@@ -59,7 +59,9 @@ class _Layer(nn.Module):
 
     def setup(self) -> None:
         self.exponents = self.param("exponents", _spectrum, self.size)
-        self.norm = norm()
+        # The blank transition of a meta-episode's first step is embedded as 0 before training: with
+        # the usual ε its gradient would be multiplied by a thousand.
+        self.norm = nn.LayerNorm(epsilon=1e-2)
         self.enter = nn.Dense(2 * self.size, use_bias=False)  # B
         self.input_gate = nn.Dense(self.size)
         self.leave = nn.Dense(self.size, use_bias=False)  # C

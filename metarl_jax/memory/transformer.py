@@ -9,6 +9,9 @@ step was. `gated` puts a gate on each residual instead of a sum, which begins ne
     g(x, y) = (1 - z) ⊙ x + z ⊙ tanh(W y + U (r ⊙ x))        of y = relu(what is added)
     z = σ(W_z y + U_z x - b),   r = σ(W_r y + U_r x)
 
+`episode_positions` adds to the first layer's input a linear map of sines and cosines of two counts:
+of the episodes that have begun, and of the steps since the last one did. Those are absolute.
+
 Reference:
     Vaswani et al. 2017, "Attention is all you need", eq. 1; pre-norm, Xiong et al. 2020; rotary
     positions, Su et al. 2021, "RoFormer", eq. 34; the gate, Parisotto et al. 2020, "Stabilizing
@@ -23,7 +26,7 @@ import jax.numpy as jnp
 from flax import struct
 
 from metarl_jax.memory.base import Memory, MemoryInput, require_size
-from metarl_jax.memory.cell import joined, norm
+from metarl_jax.memory.cell import joined
 from metarl_jax.memory.ring import extended, may_see, push, windowed_memory, written
 from metarl_jax.types import Array, ConfigurationError
 
@@ -38,6 +41,7 @@ class Cache(struct.PyTreeNode):
     keys: Array  # [..., L, W, H, d] float32, turned
     values: Array  # [..., L, W, H, d] float32
     time: Array  # [...] int32, steps so far
+    place: Array  # [..., 2] float32: episodes begun, and steps since the last of them
 
 
 def turned(x: Array, time: Array) -> Array:
@@ -53,6 +57,28 @@ def turned(x: Array, time: Array) -> Array:
     first, second = x[..., :half], x[..., half:]
     cos, sin = jnp.cos(angle), jnp.sin(angle)
     return jnp.concatenate([first * cos - second * sin, first * sin + second * cos], axis=-1)
+
+
+def places(place: Array, begins: Array) -> Array:
+    """Where in its meta-episode each of T steps is, as `Cache.place` has it.
+
+    Args:
+        place: [2] of the step before.
+        begins: [T] 1 where an episode begins.
+    """
+    count = jnp.arange(1, len(begins) + 1, dtype=jnp.float32)
+    last = jax.lax.cummax(jnp.where(begins > 0, count, -place[1]))
+    return jnp.stack([place[0] + jnp.cumsum(begins), count - last], axis=-1)
+
+
+def waves(count: Array) -> Array:
+    """[..., 16]: sines and cosines of a count, of periods from 2π to 2π · 1,000.
+
+    Args:
+        count: [...].
+    """
+    angle = count[..., None] * (1_000.0 ** -jnp.linspace(0, 1, 8)).reshape((1,) * count.ndim + (8,))
+    return jnp.concatenate([jnp.sin(angle), jnp.cos(angle)], axis=-1)
 
 
 class _Gate(nn.Module):
@@ -72,7 +98,7 @@ class _Block(nn.Module):
     gated: bool
 
     def setup(self) -> None:
-        self.attention_norm, self.layer_norm = norm(), norm()
+        self.attention_norm, self.layer_norm = nn.LayerNorm(), nn.LayerNorm()
         self.heads = nn.DenseGeneral((3, self.num_heads, self.size // self.num_heads))
         self.mix = nn.DenseGeneral(self.size, axis=(-2, -1))
         self.widen, self.narrow = nn.Dense(4 * self.size), nn.Dense(self.size)
@@ -115,25 +141,33 @@ class _Transformer(nn.Module):
     num_layers: int
     num_heads: int
     gated: bool
+    episode_positions: bool
 
     def setup(self) -> None:
-        self.enter = nn.Dense(self.size)
+        # The blank transition of a meta-episode's first step is embedded as 0 before training: each
+        # norm of a 0 would multiply its gradient, and clipping leave nothing else.
+        self.enter = nn.Dense(self.size, bias_init=nn.initializers.normal(0.5))
+        if self.episode_positions:
+            self.locate = nn.Dense(self.size, use_bias=False)
         self.blocks = [
             _Block(self.size, self.num_heads, self.gated) for _ in range(self.num_layers)
         ]
-        self.norm = norm()
+        self.norm = nn.LayerNorm()
 
     def __call__(self, cache: Cache, xs: MemoryInput, *, over_time: bool) -> tuple[Cache, Array]:
         """Of one task: a step [D], or T of them [T, D]."""
+        xs = xs if over_time else jax.tree.map(lambda x: x[None], xs)
         y = self.enter(joined(xs))
-        y = y if over_time else y[None]
+        place = places(cache.place, xs.episode_start[:, 0])
+        if self.episode_positions:
+            y += self.locate(waves(place).reshape(len(y), -1))
         kept = []
         for i, block in enumerate(self.blocks):
             advance = block.unroll if over_time else block.step
             of_block, y = advance((cache.keys[i], cache.values[i]), cache.time, y)
             kept.append(of_block)
         keys, values = (jnp.stack(x) for x in zip(*kept, strict=True))
-        after = Cache(keys, values, cache.time + len(y))
+        after = Cache(keys, values, cache.time + len(y), place[-1])
         y = self.norm(y)
         return after, y if over_time else y[0]
 
@@ -145,6 +179,7 @@ def transformer(
     num_layers: int = 2,
     num_heads: int = 4,
     gated: bool = False,
+    episode_positions: bool = False,
 ) -> Memory:
     """A transformer memory; y is [..., M].
 
@@ -155,6 +190,7 @@ def transformer(
         num_layers: L.
         num_heads: H, which divide M into even parts.
         gated: gates in place of the residual sums.
+        episode_positions: whether it reads the numbers of the episode and of the step in it.
 
     Raises:
         ConfigurationError: a size is less than 1, or the heads do not divide the units so.
@@ -168,10 +204,12 @@ def transformer(
             f"divides, got {hidden_size}; "
             f"{max(1, round(hidden_size / (2 * num_heads))) * 2 * num_heads} would do."
         )
-    module = _Transformer(hidden_size, num_layers, num_heads, gated)
+    module = _Transformer(hidden_size, num_layers, num_heads, gated, episode_positions)
 
     def initial_carry() -> Cache:
         shape = (num_layers, window, num_heads, hidden_size // num_heads)
-        return Cache(jnp.zeros(shape), jnp.zeros(shape), jnp.zeros((), jnp.int32))
+        cached = jnp.zeros(shape)
+        return Cache(cached, cached, jnp.zeros((), jnp.int32), jnp.zeros((2,)))
 
-    return windowed_memory("transformer", module, initial_carry, window)
+    name = "transformer with episode positions" if episode_positions else "transformer"
+    return windowed_memory(name, module, initial_carry, window)

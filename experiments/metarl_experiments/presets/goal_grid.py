@@ -3,6 +3,9 @@
 from metarl_envs.goal_grid import goal_grid
 from metarl_jax.experiment import Experiment, Settings
 
+# Sooner sure, these memories settled on a search that visits a cell twice.
+_SLOWLY = {"entropy_coefficient": (0.08, 0.04, 0.0)}
+
 goal_grid_3 = Experiment(
     name="goal_grid_3",
     summary="3×3 grid, hidden goal: search once, then walk straight to it",
@@ -11,11 +14,22 @@ goal_grid_3 = Experiment(
     settings=Settings(
         hidden_size=64,
         num_tasks=256,
-        total_steps=3_000_000,
+        total_steps=10_000_000,
         learning_rate=(3e-3, 3e-4),
         entropy_coefficient=(0.03, 0.0),
     ),
-    variants={"ppo": {"learning_rate": (2e-3, 2e-4), "entropy_coefficient": (0.02, 0.0)}},
+    variants={
+        "ppo": {"learning_rate": (2e-3, 2e-4), "entropy_coefficient": (0.02, 0.0)},
+        "linear-recurrence": {"learning_rate": (2e-3, 2e-4)} | _SLOWLY,
+        "context-set": {
+            "aggregation": "gaussians",
+            "head_sizes": (64,),
+            "learning_rate": (2e-3, 2e-4),
+        }
+        | _SLOWLY,
+        "snail": _SLOWLY,
+        "transformer": {"learning_rate": (1e-3, 1e-4)} | _SLOWLY,
+    },
 )
 
 # Many ways through the grid find the goal equally soon. The best of them leave their last seven
