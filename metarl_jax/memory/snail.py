@@ -22,7 +22,15 @@ from flax import struct
 
 from metarl_jax.memory.base import Memory, MemoryInput, require_size
 from metarl_jax.memory.cell import joined
-from metarl_jax.memory.ring import extended, may_see, oldest, push, windowed_memory, written
+from metarl_jax.memory.ring import (
+    extended,
+    may_see,
+    oldest,
+    push,
+    recall,
+    windowed_memory,
+    written,
+)
 from metarl_jax.types import Array
 
 
@@ -63,20 +71,19 @@ class _Attention(nn.Module):
         self.queries = nn.Dense(self.key_size)
         self.memories = nn.Dense(self.key_size + self.value_size)
 
-    def read(self, x: Array, memories: Array, mask: Array) -> Array:
-        k, v = jnp.split(memories, [self.key_size], axis=-1)
-        scores = self.queries(x) @ k.T / jnp.sqrt(jnp.float32(self.key_size))
-        weights = jax.nn.softmax(scores, where=mask, axis=-1)
-        return jnp.concatenate([x, weights @ v], axis=-1)
-
     def step(self, ring: Array, time: Array, x: Array) -> tuple[Array, Array]:
         ring = push(ring, time, self.memories(x)[0])
-        return ring, self.read(x, ring, written(len(ring), time))
+        k, v = jnp.split(ring, [self.key_size], axis=-1)
+        read = recall(self.queries(x)[0], k, v, written(len(ring), time))
+        return ring, jnp.concatenate([x, read[None]], axis=-1)
 
     def unroll(self, ring: Array, time: Array, xs: Array) -> tuple[Array, Array]:
         window = len(ring)
         sequence, ring = extended(ring, time, self.memories(xs))
-        return ring, self.read(xs, sequence, may_see(window, len(xs), time))
+        k, v = jnp.split(sequence, [self.key_size], axis=-1)
+        scores = self.queries(xs) @ k.T / jnp.sqrt(jnp.float32(self.key_size))
+        weights = jax.nn.softmax(scores, where=may_see(window, len(xs), time), axis=-1)
+        return ring, jnp.concatenate([xs, weights @ v], axis=-1)
 
 
 class _SNAIL(nn.Module):

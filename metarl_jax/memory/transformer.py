@@ -27,7 +27,7 @@ from flax import struct
 
 from metarl_jax.memory.base import Memory, MemoryInput, require_size
 from metarl_jax.memory.cell import joined
-from metarl_jax.memory.ring import extended, may_see, push, windowed_memory, written
+from metarl_jax.memory.ring import extended, may_see, push, recall, windowed_memory, written
 from metarl_jax.types import Array, ConfigurationError
 
 GATE_BIAS = 2.0
@@ -105,10 +105,9 @@ class _Block(nn.Module):
         if self.gated:
             self.gates = (_Gate(), _Gate())
 
-    def attend(self, x: Array, q: Array, k: Array, v: Array, mask: Array) -> Array:
-        """[T, M]: y of T steps, from the keys and values that the mask [T, S] lets them see."""
-        seen = jax.nn.dot_product_attention(q[None], k[None], v[None], mask=mask[None, None])[0]
-        a = self._add(0, x, self.mix(seen))
+    def finish(self, x: Array, read: Array) -> Array:
+        """[T, M]: y of T steps, from what attention has read for them, [T, H, d]."""
+        a = self._add(0, x, self.mix(read))
         return self._add(1, a, self.narrow(nn.gelu(self.widen(self.layer_norm(a)))))
 
     def project(self, x: Array, time: Array) -> tuple[Array, Array, Array]:
@@ -123,8 +122,8 @@ class _Block(nn.Module):
         """One step [1, M]; the ring's slots need no order."""
         q, k, v = self.project(x, time[None])
         keys, values = push(cache[0], time, k[0]), push(cache[1], time, v[0])
-        seen = written(len(keys), time)
-        return (keys, values), self.attend(x, q, keys, values, seen)
+        read = recall(q[0], keys, values, written(len(keys), time))
+        return (keys, values), self.finish(x, read[None])
 
     def unroll(self, cache: tuple[Array, Array], time: Array, xs: Array) -> tuple[Any, Array]:
         """T steps at once: [T, M]."""
@@ -132,8 +131,9 @@ class _Block(nn.Module):
         q, k, v = self.project(xs, time + jnp.arange(length))
         keys, new_keys = extended(cache[0], time, k)
         values, new_values = extended(cache[1], time, v)
-        mask = may_see(window, length, time)
-        return (new_keys, new_values), self.attend(xs, q, keys, values, mask)
+        mask = may_see(window, length, time)[None, None]
+        read = jax.nn.dot_product_attention(q[None], keys[None], values[None], mask=mask)[0]
+        return (new_keys, new_values), self.finish(xs, read)
 
 
 class _Transformer(nn.Module):

@@ -35,7 +35,8 @@ def count_flops(policy: Policy, tasks: TaskDistribution) -> StepFlops:
 
     They are those of the traced programs: a layer of a × b weights takes 2ab operations forward,
     2ab for the gradient of its weights and 2ab for that of its input, unless that is an experience.
-    Attention is counted as it is taken, with the steps that its mask leaves out. Each product
+    Attention is counted as it is taken: in a gradient with the steps that its mask leaves out, and
+    not at all where it acts, one step being no product. Each product
     counts once: a rollout before the unroll, and what is computed again, is no work done.
     Element-wise operations are not counted.
 

@@ -137,7 +137,7 @@ def memories_table(rows: Sequence[MemoryRow]) -> Table:
     """The rows of the lengths that people ask for first."""
     drawn = Table(box=None, pad_edge=False, collapse_padding=True)
     drawn.add_column("memory", no_wrap=True)
-    columns = ("steps", "params", "state", "act kFLOP", "act µs", "train kFLOP", "train µs")
+    columns = ("steps", "params", "state kB", "kFLOP to act", "µs", "to train", "µs")
     for column in columns:
         drawn.add_column(column, justify="right", no_wrap=True)
     shown = [row for row in rows if row.length in TABLE_LENGTHS] or rows
@@ -146,7 +146,7 @@ def memories_table(rows: Sequence[MemoryRow]) -> Table:
             row.memory,
             f"{row.length:,}",
             f"{row.parameters:,}",
-            f"{row.state_bytes / 1e3:,.1f} kB",
+            f"{row.state_bytes / 1e3:,.1f}",
             f"{row.act_flops / 1e3:,.0f}",
             f"{row.act_us:.2f}",
             f"{row.train_flops / 1e3:,.0f}",
