@@ -267,7 +267,7 @@ class Experiment:
 
         Args:
             algorithm: None for the preset's own.
-            memory: likewise. What its variant changes goes before what the algorithm's does.
+            memory: likewise. What its variant changes overrides what the algorithm's does.
         """
         settings = self.settings
         for field, asked in (("algorithm", algorithm), ("memory", memory)):

@@ -34,7 +34,7 @@ def collect_then_unroll(
     """`collect`, whose outputs come from unrolling the policy again over what it read.
 
     The same values and the same gradient as the single pass, with the forward pass done twice: for
-    memories whose `unroll` is a better forward pass than their `step` (attention, parallel scans).
+    memories whose `unroll` is a better forward pass than their `step`; attention's is.
 
     Args:
         policy: what acts.

@@ -69,8 +69,7 @@ class Policy(NamedTuple):
         initial_carry: key -> carry of one task at a meta-episode's start.
         step: (params, carry, experience) -> (carry, output).
         unroll: the same over a leading time axis, from the carry before the first step.
-        parallel: whether `unroll` goes over time at once: a loss should then take that for its
-            forward pass.
+        parallel: whether `unroll` goes over time at once.
         window: steps that each layer of its memory looks back; None: all.
     """
 

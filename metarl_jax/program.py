@@ -188,6 +188,13 @@ def longest_meta_episode(tasks: TaskDistribution, settings: Settings) -> int:
     return max(settings.meta_episode_steps or 0, tasks.max_steps)
 
 
+def shorter_window(policy: Policy, num_steps: int) -> str | None:
+    """For people, how far a memory looks back that does not see all of so many steps."""
+    if policy.window is None or policy.window >= num_steps:
+        return None
+    return f"each layer looks back {policy.window} of a meta-episode's {num_steps} steps"
+
+
 def _make_memory(tasks: TaskDistribution, settings: Settings) -> Memory:
     size, layers = settings.hidden_size, settings.num_layers
     window = settings.window or longest_meta_episode(tasks, settings)

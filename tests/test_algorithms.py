@@ -151,11 +151,23 @@ def test_a_memory_is_unrolled_where_that_is_faster(accelerator: None) -> None:
     assert _steps_are_best(small_policy(tasks))
 
 
-def test_a_cpu_unrolls_what_keeps_a_window() -> None:
+@pytest.mark.parametrize("algorithm", [a2c, reinforce])
+def test_a_cpu_unrolls_what_keeps_a_window(
+    algorithm: Callable[..., Algorithm], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forwards = {}
+    monkeypatch.setattr(
+        "metarl_jax.algorithms.OneStep",
+        lambda problem, windows, single_pass: forwards.update({problem.policy: single_pass}),
+    )
+    monkeypatch.setattr("metarl_jax.algorithms.make_algorithm", lambda *_: None)
     tasks = counter(num_episodes=2)
-    best = {name: _steps_are_best(small_policy(tasks, memory)) for name, memory in PARALLEL.items()}
-    assert [name for name, steps in best.items() if not steps] == ["snail", "transformer"]
-    assert _steps_are_best(small_policy(tasks))
+    policies = {name: small_policy(tasks, memory) for name, memory in PARALLEL.items()}
+    policies["gru"] = small_policy(tasks)
+    for policy in policies.values():
+        algorithm(tasks, policy, UNCLIPPED, CONFIG)
+    unrolled = [name for name, policy in policies.items() if not forwards[policy]]
+    assert unrolled == ["snail", "transformer"]
 
 
 def by_hand(values: bool) -> Objective:

@@ -185,7 +185,7 @@ def test_flops_of_attention_are_those_counted_by_hand():
     embedding, heads = 2 * 15 * 64 + 2 * 64, 2 * (8 + 64) * (10 + 1)
     attention = 2 * (100 * 8) + 2 * (100 * 8)  # queries and keys, weights and values
     flops = count_flops(policy, tasks)
-    assert flops.forward == embedding + layers + heads
+    assert flops.forward == embedding + layers + attention + heads
     # Unrolled, a step is offered the window before it and all of the meta-episode.
     assert flops.update == embedding * 2 + 3 * (layers + 2 * attention + heads)
 
@@ -194,7 +194,7 @@ def test_a_memory_is_measured_at_every_length():
     rows = measure_memories(Devices(1), 1, lengths=(2, 3), memories=("transformer",))
     assert [(row.memory, row.length) for row in rows] == [("transformer", 2), ("transformer", 3)]
     assert all(row.act_us > 0 and row.train_us > 0 for row in rows)
-    assert [row.state_bytes for row in rows] == [4 * (2 * 2 * w * 128 + 1) for w in (2, 3)]
+    assert [row.state_bytes for row in rows] == [4 * (2 * 2 * w * 128 + 3) for w in (2, 3)]
     layer = 128 * (3 * 128 + 1 + 2 * 4 * 128) + 128 * 128
     assert rows[0].parameters > 2 * layer
     text = [str(cell) for column in memories_table(rows).columns for cell in column.cells]

@@ -70,6 +70,10 @@ from command_line import BROKEN, assert_refused, metarl
             ["train", "bandit_10_5", "--epochs", "3"],
             ["got some that would do nothing: epochs", "with algorithm ppo", "leave them out"],
         ),
+        (
+            ["train", "goal_grid_3", "--policy", "memoryless", "--memory=lstm"],
+            ["got some that would do nothing: memory", "recurrent or contextual", "leave them out"],
+        ),
         (["train", "bandit_10_5", "--seed", "-1"], ["seed must be", "got -1"]),
         (
             ["train", "goal_grid_3", "--family.episode-length", "0"],

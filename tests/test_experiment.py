@@ -14,7 +14,13 @@ import pytest
 from instruments import assert_same, noise_like, random_experience, random_params, random_state
 from metarl_jax.experiment import Experiment, MemoryName, Settings
 from metarl_jax.learner import TrainState
-from metarl_jax.program import LOGGED_PER_EVALUATION, Program, make_policy, make_program
+from metarl_jax.program import (
+    LOGGED_PER_EVALUATION,
+    Program,
+    make_policy,
+    make_program,
+    shorter_window,
+)
 from metarl_jax.registry import experiment_names, load_experiment
 from probes import counter, revealed_target, tiny_bandit
 
@@ -280,3 +286,12 @@ def test_a_variant_of_a_preset_reaches_its_settings() -> None:
     )
     assert experiment.settings_for("reinforce").epochs == SMALL.epochs
     assert jnp.allclose(experiment.settings_for("ppo").hyperparameters().learning_rate, 0.5)
+
+
+def test_a_window_that_does_not_see_all_is_told() -> None:
+    tasks = counter()
+    settings = dataclasses.replace(SMALL, memory="snail", window=3)
+    policy = make_policy(tasks, settings)
+    assert shorter_window(policy, 4) == "each layer looks back 3 of a meta-episode's 4 steps"
+    assert shorter_window(policy, 3) is None
+    assert shorter_window(make_policy(tasks, SMALL), 4) is None

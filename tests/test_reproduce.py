@@ -3,12 +3,13 @@
 import dataclasses
 import json
 import subprocess
+from typing import Any
 
 import pytest
 
 from metarl_experiments import reproduce
 from metarl_experiments.options import parse_train_options
-from metarl_experiments.reproduce import JOBS, Job, key_of, record, run
+from metarl_experiments.reproduce import JOBS, SHORT, Job, key_of, record, run
 from metarl_experiments.results import read_results
 from metarl_experiments.runs import RunConfig, create_run
 from metarl_jax.registry import load_experiment
@@ -95,5 +96,10 @@ def test_every_job_has_a_row_of_its_own() -> None:
 
 @pytest.mark.parametrize("job", JOBS, ids=lambda job: job.name)
 def test_every_job_is_one_that_the_command_line_takes(job: Job) -> None:
-    options = parse_train_options(load_experiment(job.experiment), job.options)
-    assert options.settings.memory == (job.memory or "gru")
+    """With the settings of its algorithm and its memory, and no others but its flags'."""
+    experiment = load_experiment(job.experiment)
+    settings = parse_train_options(experiment, job.options).settings
+    expected: Any = experiment.settings_for(job.algorithm, job.memory)  # type: ignore[arg-type]
+    if SHORT[0] in job.flags:
+        expected = dataclasses.replace(expected, total_steps=2_000_000)
+    assert settings == dataclasses.replace(expected, policy=job.policy)

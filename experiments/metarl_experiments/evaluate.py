@@ -18,7 +18,7 @@ from metarl_jax.evaluation import Evaluation, make_evaluator, meta_test_tasks
 from metarl_jax.learner import TrainState, require_positive, require_seed
 from metarl_jax.metrics_file import jsonable, write_whole
 from metarl_jax.policy import PolicyParams
-from metarl_jax.program import Program, make_program
+from metarl_jax.program import Program, make_program, shorter_window
 from metarl_jax.types import ConfigurationError
 
 META_TEST_SEED = 2_147_483_629
@@ -82,6 +82,9 @@ def evaluate_command(arguments: Sequence[str]) -> int:
             config, settings=dataclasses.replace(config.settings, precision="f32")
         )
     program = make_program(tasks, config.settings, sweep=config.sweep)
+    steps = (options.episodes or tasks.num_episodes) * tasks.episode_length
+    if looks_back := shorter_window(program.policy, steps):
+        print(f"metarl: {looks_back}", file=sys.stderr)
     template = jax.eval_shape(program.algorithm.init, program.key)
     restored = restore(options.run / "checkpoints", template, options.step)
     for reason in restored.passed_over:

@@ -1,18 +1,15 @@
 """The figure of what policies do over more episodes than they were trained on."""
 
 import json
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from metarl_experiments.results import Rows
-from metarl_jax.experiment import MemoryName
 from metarl_jax.report import style
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-MEMORY_COLOURS = dict(zip(get_args(MemoryName), style.DISTINCT, strict=True))
 
 
 def with_more_episodes(rows: Rows) -> Rows:
@@ -42,7 +39,7 @@ def more_episodes_figure(rows: Rows, *, trained_on: int) -> "Figure":
         mean, half_width = (
             np.array(json.loads(row[name])) for name in ("more_episodes", "more_episodes_ci95")
         )
-        num_episodes, colour = len(mean), MEMORY_COLOURS[key.memory]
+        num_episodes, colour = len(mean), style.MEMORY_COLOURS[key.memory]
         episodes = np.arange(1, num_episodes + 1)
         style.curve_with_interval(axes, episodes, mean, half_width, colour)
         labels.append(style.Label(float(mean[-1]), key.memory, colour))

@@ -118,7 +118,9 @@ def _parse(
     )
     flags.__doc__ = base.__doc__
     parsed: Any = tyro.cli(flags, prog=f"metarl {command} {experiment.name}", args=list(arguments))
-    if idle := parsed.settings.idle_changes(settings):
+    # A variant's changes are the preset's; that its memory was asked for is not.
+    asked_of = dataclasses.replace(settings, memory=experiment.settings.memory)
+    if idle := parsed.settings.idle_changes(asked_of):
         raise ConfigurationError(
             f"expected settings that are read, got some that would do nothing: {'; '.join(idle)}; "
             "leave them out."

@@ -1,4 +1,4 @@
-"""`make reproduce`: the runs behind the README's table, from a fixed seed, last checkpoints only.
+"""`make reproduce`: the runs behind the README's tables, from a fixed seed, last checkpoints only.
 
 Each is `metarl train` in a process of its own, with the preset's settings; a run that is there
 already is not repeated, one that was stopped is resumed, one with other settings is refused. The
@@ -94,7 +94,7 @@ JOBS = (
     Job("goal_grid_5", algorithm="ppo"),
     Job("cheetah_vel", algorithm="a2c"),
     *_with_every_memory("bandit_100_10"),
-    *_with_every_memory("goal_grid_3")[1:],
+    *(job for job in _with_every_memory("goal_grid_3") if job.memory),
     Job("cheetah_vel", "memoryless", flags=SHORT),
     *_with_every_memory("cheetah_vel", *SHORT),
     *_with_every_memory("goal_grid_5", *TWO_EPISODES, more_episodes=6),
@@ -131,8 +131,8 @@ def main() -> int:
     except ConfigurationError as error:
         print(f"make reproduce: {error}", file=sys.stderr)
         return 2
-    rows = with_more_episodes(read_results())
-    if rows:
+    if any(job.more_episodes for job in jobs):
+        rows = with_more_episodes(read_results())
         figure = more_episodes_figure(rows, trained_on=int(TWO_EPISODES[1]))
         save_figure(figure, RESULTS.with_name("more_episodes.png"))
     for table in (markdown_table, measures_table, memories_table):
@@ -141,7 +141,9 @@ def main() -> int:
 
 
 def run(job: Job, folder: Path) -> int:
-    """Trains, or goes on, or does nothing where the run has ended; then without its memory.
+    """Trains, or goes on, or does nothing where the run has ended; then evaluates as asked.
+
+    A recurrent policy is evaluated without its memory too, and over more episodes.
 
     Raises:
         ConfigurationError: the folder holds a run with other settings than the preset's.

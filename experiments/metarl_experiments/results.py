@@ -91,7 +91,7 @@ def of_presets(rows: Rows) -> Rows:
 
 
 def of_memories(rows: Rows) -> Rows:
-    """Those of what was learned with several memories: recurrent policies, by one algorithm."""
+    """Those of what was learned with several memories by one algorithm, and without any."""
     by_study: dict[tuple[str, str, str], list[ResultKey]] = {}
     for key in sorted(rows):
         by_study.setdefault((key.experiment, key.algorithm, key.flags), []).append(key)

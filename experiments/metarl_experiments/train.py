@@ -34,7 +34,7 @@ from metarl_jax.learner import TrainState
 from metarl_jax.machine import process_seconds
 from metarl_jax.policy import PolicyParams
 from metarl_jax.population import member
-from metarl_jax.program import Program, longest_meta_episode, make_program
+from metarl_jax.program import Program, longest_meta_episode, make_program, shorter_window
 from metarl_jax.registry import load_experiment
 from metarl_jax.report.console import Console
 from metarl_jax.signals import Stopped, stops_raise
@@ -255,17 +255,12 @@ def _header(config: RunConfig, program: Program) -> dict[str, str]:
     episodes = settings.meta_episode_steps or f"{tasks.num_episodes} × {tasks.episode_length}"
     device = jax.devices()[0]
     agents = {"agents": _agents(config, program)} if program.is_population else {}
-    length, window = longest_meta_episode(tasks, settings), program.policy.window
-    forgets = (
-        {"window": f"each layer looks back {window} of a meta-episode's {length} steps"}
-        if window is not None and window < length
-        else {}
-    )
+    looks_back = shorter_window(program.policy, longest_meta_episode(tasks, settings))
     return {
         "task family": config.experiment,
         **agents,
         "policy": f"{settings.policy}{memory}, {weights:,} parameters",
-        **forgets,
+        **({"window": looks_back} if looks_back else {}),
         "algorithm": settings.algorithm,
         "an update": f"{settings.num_tasks} tasks × {episodes} steps "
         f"= {program.algorithm.steps_per_update:,} steps",

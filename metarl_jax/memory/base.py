@@ -16,7 +16,7 @@ Carry = Any
 
 
 class MemoryInput(NamedTuple):
-    """What a memory reads at a step, already embedded by the policy."""
+    """What a memory reads at a step: what the policy has embedded, and where episodes begin."""
 
     transition: Array  # [..., D] the transition that led here
     observation: Array  # [..., D'] where that is
@@ -36,8 +36,8 @@ class Memory(NamedTuple):
             draw at random (posterior sampling); most ignore it.
         step: (params, carry, x) -> (carry, y), y of shape [..., M].
         unroll: (params, carry, xs) -> (carry, ys), xs with a leading time axis [T, ..., D].
-        parallel: whether `unroll` goes over time at once, and so is the forward pass that a loss
-            should take: the policy is then rolled out first and unrolled again.
+        parallel: whether `unroll` goes over time at once: the algorithm may then find it faster to
+            roll the policy out first and to unroll it again for the loss.
         window: steps that each of its layers looks back, its own among them; None: all.
     """
 

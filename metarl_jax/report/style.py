@@ -19,8 +19,14 @@ if TYPE_CHECKING:
 
 INK, MUTED, FAINT = "#22272B", "#69727A", "#E4E7EA"
 BLUE, SKY, GREEN, VERMILION, PURPLE = "#0072B2", "#56B4E9", "#009E73", "#D55E00", "#CC79A7"
-DISTINCT = (BLUE, VERMILION, GREEN, SKY, PURPLE, INK)
-"""Of what has no colour of its own, in this order."""
+MEMORY_COLOURS = {
+    "gru": BLUE,
+    "lstm": VERMILION,
+    "linear-recurrence": GREEN,
+    "context-set": SKY,
+    "snail": PURPLE,
+    "transformer": INK,
+}
 POLICY_COLOURS = {"recurrent": BLUE, "contextual": GREEN, "memoryless": VERMILION}
 DASHED, DOTTED = (0, (5, 2.5)), (0, (1, 2))
 LABEL_SIZE = 9.0

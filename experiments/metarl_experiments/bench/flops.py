@@ -34,11 +34,10 @@ def count_flops(policy: Policy, tasks: TaskDistribution) -> StepFlops:
     """Counts the products of a step, and of its share of the gradient of a whole meta-episode.
 
     They are those of the traced programs: a layer of a × b weights takes 2ab operations forward,
-    2ab for the gradient of its weights and 2ab for that of its input, unless that is an experience.
-    Attention is counted as it is taken: in a gradient with the steps that its mask leaves out, and
-    not at all where it acts, one step being no product. Each product
-    counts once: a rollout before the unroll, and what is computed again, is no work done.
-    Element-wise operations are not counted.
+    2ab for the gradient of its weights and 2ab for that of its input; an experience needs none.
+    Attention is counted as it is taken, with the steps that its mask leaves out; where it acts it
+    is a sum of products. Each product counts once: a rollout before the unroll, and what is
+    computed again, is no work done. Element-wise operations are not counted.
 
     Args:
         policy: any.
@@ -55,7 +54,9 @@ def count_flops(policy: Policy, tasks: TaskDistribution) -> StepFlops:
 
     forward = jax.make_jaxpr(policy.step)(params, carry, experience)
     gradient = jax.make_jaxpr(jax.grad(total))(params.weights, carry)
-    return StepFlops(_flops(forward.jaxpr), _flops(gradient.jaxpr) // length)
+    return StepFlops(
+        _flops(forward.jaxpr) + _flops_of_sums(forward.jaxpr), _flops(gradient.jaxpr) // length
+    )
 
 
 def _flops(program: core.Jaxpr) -> int:
@@ -69,6 +70,20 @@ def _flops(program: core.Jaxpr) -> int:
             total += 2 * math.prod(columns.shape) * math.prod(rows.shape[i] for i in contracted)
         times = operation.params.get("length", 1) if operation.primitive.name == "scan" else 1
         total += times * sum(map(_flops, programs_of(operation)))
+    return total
+
+
+def _flops_of_sums(program: core.Jaxpr) -> int:
+    """Of all sums over products of two arrays, element by element."""
+    products, total = set[Any](), 0
+    for operation in program.eqns:
+        name, operands = operation.primitive.name, operation.invars
+        if name == "mul" and operands[0] is not operands[1]:
+            products |= set(operation.outvars)
+        if name == "reduce_sum" and operands[0] in products:
+            summed: Any = operands[0].aval
+            total += 2 * math.prod(summed.shape)
+        total += sum(map(_flops_of_sums, programs_of(operation)))
     return total
 
 

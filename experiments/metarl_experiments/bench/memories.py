@@ -3,13 +3,12 @@
 import dataclasses
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import get_args
+from typing import NamedTuple, get_args
 
 import jax
 from rich.table import Table
 
 from metarl_envs.bandit import bandit
-from metarl_experiments.bench.flops import count_flops
 from metarl_experiments.bench.timing import Variant, compare, make_variants
 from metarl_experiments.bench.workloads import NUM_ARMS, collection_variant, update_variant
 from metarl_jax import Policy, UpdateConfig, a2c, hyperparameters
@@ -74,7 +73,7 @@ def measure_memories(
 def _of_length(
     devices: Devices, repetitions: int, length: int, memories: Sequence[MemoryName]
 ) -> list[MemoryRow]:
-    num_tasks = devices.count * tasks_of(length)
+    num_tasks = num_tasks_on(devices)
     makers: dict[str, Callable[[], Variant]] = {}
     for name in memories:
         makers[f"{name}, {ACT}"] = partial(_acting, name, length, num_tasks, devices)
@@ -82,19 +81,27 @@ def _of_length(
     variants = make_variants(f"memories, {length} steps", makers, at_once=usable_cores())
     runs = {name: variant.run for name, variant in variants.items()}
     seconds = compare(runs, repetitions, budget_s=BUDGET_S)
-    microseconds = {name: 1e6 * seconds[name] / variants[name].env_steps for name in variants}
+    costs = {name: _cost(variant, seconds[name]) for name, variant in variants.items()}
     return [
-        _row(name, length, num_tasks, microseconds)
+        _row(name, length, num_tasks, costs[f"{name}, {ACT}"], costs[f"{name}, {TRAIN}"])
         for name in memories
-        if {f"{name}, {ACT}", f"{name}, {TRAIN}"} <= variants.keys()
+        if {f"{name}, {ACT}", f"{name}, {TRAIN}"} <= costs.keys()
     ]
 
 
-def _row(
-    name: MemoryName, length: int, num_tasks: int, microseconds: dict[str, float]
-) -> MemoryRow:
-    tasks, policy = _problem(name, length)
-    flops = count_flops(policy, tasks)
+class _Cost(NamedTuple):
+    """Of a step of one task."""
+
+    flops: int
+    microseconds: float
+
+
+def _cost(variant: Variant, seconds: float) -> _Cost:
+    return _Cost(round(variant.flops / variant.env_steps), 1e6 * seconds / variant.env_steps)
+
+
+def _row(name: MemoryName, length: int, num_tasks: int, act: _Cost, train: _Cost) -> MemoryRow:
+    _, policy = _problem(name, length)
     key = jax.random.key(0)
     weights = jax.eval_shape(policy.init, key).weights["memory"]
     carried = jax.tree.leaves(jax.eval_shape(policy.initial_carry, key))
@@ -104,17 +111,16 @@ def _row(
         num_tasks=num_tasks,
         parameters=sum(leaf.size for leaf in jax.tree.leaves(weights)),
         state_bytes=sum(leaf.size * leaf.dtype.itemsize for leaf in carried),
-        act_flops=flops.forward,
-        act_us=microseconds[f"{name}, {ACT}"],
-        train_flops=flops.update,
-        train_us=microseconds[f"{name}, {TRAIN}"],
+        act_flops=act.flops,
+        act_us=act.microseconds,
+        train_flops=train.flops,
+        train_us=train.microseconds,
     )
 
 
-def tasks_of(length: int) -> int:
-    """Tasks of a batch on each device: so many that a window of any memory still fits."""
-    most = 32 if jax.default_backend() == "cpu" else 1024
-    return max(most // 4, min(most, 100 * most // length))
+def num_tasks_on(devices: Devices) -> int:
+    """Tasks of a batch, of whatever length: so many that a window of 1,000 steps still fits."""
+    return devices.count * (16 if jax.default_backend() == "cpu" else 256)
 
 
 def _problem(name: MemoryName, length: int) -> tuple[TaskDistribution, Policy]:

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from metarl_experiments.bench.memories import MemoryRow
 from metarl_experiments.bench.scaling import Point
-from metarl_experiments.more_episodes import MEMORY_COLOURS
 from metarl_jax.report import style
 from metarl_jax.report.units import round_count
 
@@ -69,7 +68,7 @@ def memories_figure(rows: Sequence[MemoryRow], *, subtitle: str) -> "Figure":
     style.heading(
         figure,
         "What a memory costs, by the length of what it remembers",
-        f"a step of one task of the bandit, in a batch, {subtitle}",
+        f"a step of one task of the bandit, {rows[0].num_tasks} at once, {subtitle}",
     )
     panels: Any = figure.subplots(1, 2, sharey=True)
     costs = {
@@ -82,7 +81,7 @@ def memories_figure(rows: Sequence[MemoryRow], *, subtitle: str) -> "Figure":
         for memory in dict.fromkeys(row.memory for row in rows):
             own = [row for row in rows if row.memory == memory]
             lengths, costing = [row.length for row in own], [cost(row) for row in own]
-            colour = MEMORY_COLOURS[memory]
+            colour = style.MEMORY_COLOURS[memory]
             axes.plot(lengths, costing, color=colour, linewidth=1.8, marker="o", markersize=4.5)
     lengths = sorted({row.length for row in rows})
     for axes, cost in zip(panels, costs.values(), strict=True):
@@ -90,7 +89,7 @@ def memories_figure(rows: Sequence[MemoryRow], *, subtitle: str) -> "Figure":
         last = [row for row in rows if row.length == lengths[-1]]
         style.label_beside(
             axes,
-            [style.Label(cost(row), row.memory, MEMORY_COLOURS[row.memory]) for row in last],
+            [style.Label(cost(row), row.memory, style.MEMORY_COLOURS[row.memory]) for row in last],
         )
     return figure
 
