@@ -144,8 +144,8 @@ class _Transformer(nn.Module):
     episode_positions: bool
 
     def setup(self) -> None:
-        # The blank transition of a meta-episode's first step is embedded as 0 before training: each
-        # norm of a 0 would multiply its gradient, and clipping leave nothing else.
+        # Where a first observation is 0, as a bandit's, all of a meta-episode's first step is 0 before
+        # training: each norm would multiply its gradient, and clipping leave nothing else.
         self.enter = nn.Dense(self.size, bias_init=nn.initializers.normal(0.5))
         if self.episode_positions:
             self.locate = nn.Dense(self.size, use_bias=False)
