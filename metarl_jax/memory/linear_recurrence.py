@@ -61,7 +61,7 @@ class _Layer(nn.Module):
 
     def setup(self) -> None:
         self.exponents = self.param("exponents", _spectrum, self.size)
-        # Where a first observation is 0, as a bandit's, all of a meta-episode's first step is 0 before
+        # Where a first observation is 0, as a bandit's, all of the first step is 0 before
         # training: with the usual ε its gradient would be multiplied by a thousand.
         self.norm = nn.LayerNorm(epsilon=1e-2)
         self.enter = nn.Dense(2 * self.size, use_bias=False)  # B

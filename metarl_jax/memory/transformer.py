@@ -144,7 +144,7 @@ class _Transformer(nn.Module):
     episode_positions: bool
 
     def setup(self) -> None:
-        # Where a first observation is 0, as a bandit's, all of a meta-episode's first step is 0 before
+        # Where a first observation is 0, as a bandit's, all of the first step is 0 before
         # training: each norm would multiply its gradient, and clipping leave nothing else.
         self.enter = nn.Dense(self.size, bias_init=nn.initializers.normal(0.5))
         if self.episode_positions:
