@@ -248,16 +248,20 @@ def finished(module: Module) -> Iterator[str]:
 
 
 def _empty_functions(node: ast.AST, in_protocol: bool) -> Iterator[str]:
-    """Functions that consist of `...`, outside a Protocol's declarations."""
+    """Functions that consist of `...`, but for a Protocol's and an abstract class's declarations."""
     if isinstance(node, ast.ClassDef):
         bases = [base.value if isinstance(base, ast.Subscript) else base for base in node.bases]
         in_protocol = any(ast.unparse(base).endswith("Protocol") for base in bases)
-    if isinstance(node, ast.FunctionDef) and not in_protocol:
+    if isinstance(node, ast.FunctionDef) and not (in_protocol or _is_abstract(node)):
         body = node.body[1:] if ast.get_docstring(node) else node.body
         if all(isinstance(s, ast.Expr) and isinstance(s.value, ast.Constant) for s in body):
             yield f"line {node.lineno}: {node.name} has no body"
     for child in ast.iter_child_nodes(node):
         yield from _empty_functions(child, in_protocol)
+
+
+def _is_abstract(node: ast.FunctionDef) -> bool:
+    return any(ast.unparse(decorator) == "abstractmethod" for decorator in node.decorator_list)
 
 
 def _body_lines(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:

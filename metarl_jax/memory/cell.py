@@ -3,6 +3,7 @@
 The product with the input is free of the recurrence: an unroll takes it for all steps at once.
 """
 
+from abc import ABC, abstractmethod
 from typing import Any
 
 import flax.linen as nn
@@ -13,16 +14,16 @@ from metarl_jax.memory.base import Memory, MemoryInput, one_of
 from metarl_jax.types import Array, Key, PyTree
 
 
-class Cell(nn.Module):
+class Cell(nn.Module, ABC):
     """A recurrent cell in two parts."""
 
+    @abstractmethod
     def project(self, x: MemoryInput) -> Array:
         """The input's share of the gates: [..., G]."""
-        raise NotImplementedError
 
+    @abstractmethod
     def recur(self, carry: Any, projected: Array, /) -> tuple[Any, Array]:
         """One step of the recurrence: the new carry, and y [..., M]."""
-        raise NotImplementedError
 
     def __call__(self, carry: Any, x: MemoryInput) -> tuple[Any, Array]:
         """One step: one part after the other."""
