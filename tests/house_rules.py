@@ -248,7 +248,7 @@ def finished(module: Module) -> Iterator[str]:
 
 
 def _empty_functions(node: ast.AST, in_protocol: bool) -> Iterator[str]:
-    """Functions that consist of `...`, but for a Protocol's and an abstract class's declarations."""
+    """Functions that consist of `...`, but for what a Protocol or an abstract class declares."""
     if isinstance(node, ast.ClassDef):
         bases = [base.value if isinstance(base, ast.Subscript) else base for base in node.bases]
         in_protocol = any(ast.unparse(base).endswith("Protocol") for base in bases)
