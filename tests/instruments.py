@@ -11,6 +11,7 @@ import optax
 from jax.extend import core
 
 from metarl_jax.algorithms import a2c, ppo
+from metarl_jax.footprint import programs_of
 from metarl_jax.learner import Algorithm, Learner, TrainState
 from metarl_jax.memory import unroll_by_steps
 from metarl_jax.policy import Policy, PolicyParams, blank_experience
@@ -131,10 +132,8 @@ def operations(jaxpr: core.Jaxpr, name: str) -> Iterator[core.JaxprEqn]:
     for eqn in jaxpr.eqns:
         if eqn.primitive.name == name:
             yield eqn
-        for parameter in eqn.params.values():
-            for x in parameter if isinstance(parameter, (tuple, list)) else (parameter,):
-                if isinstance(x, (core.Jaxpr, core.ClosedJaxpr)):
-                    yield from operations(getattr(x, "jaxpr", x), name)
+        for program in programs_of(eqn):
+            yield from operations(program, name)
 
 
 def relative_error(actual: PyTree, expected: PyTree) -> float:

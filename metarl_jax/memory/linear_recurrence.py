@@ -6,7 +6,7 @@
 
 |λ| < 1 whatever the parameters; γ is tied to it (in the paper it is a parameter of its own). The
 input gate matters: most of what a transition says is the same in every task, and a sum of it all
-drowns the rest. (Taught to tell ten arms' posterior means, it had a mean squared error of 0.0035
+drowns the rest. (Taught to tell ten arms' posterior means, it had a mean squared error of 0.0030
 after 400 gradient steps, and of 0.018 without the gate; the prior's mean has 0.047.) The recurrence
 is associative: T steps take log T parallel ones. It is to be read in several layers, each with its
 gates, its norm and its residual; y is the tanh of the last one's x'.

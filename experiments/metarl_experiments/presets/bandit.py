@@ -42,7 +42,7 @@ _LONG: dict[str, Any] = {
     "final_evaluation_tasks": 20_000,
 }
 
-# From 128 tasks, in as many steps, a GRU came to 0.3 less.
+# From 128 tasks a GRU came to 82.6 on bandit_100_10 in 120 M steps, from 64 to 82.9 in 60 M.
 _HUNDRED: dict[str, Any] = _LONG | {
     "total_steps": 100_000_000,
     "learning_rate": (4e-3, 1e-4),
