@@ -17,6 +17,7 @@ goal_grid_3 = Experiment(
         total_steps=10_000_000,
         learning_rate=(3e-3, 3e-4),
         entropy_coefficient=(0.03, 0.0),
+        final_evaluation_tasks=20_000,
     ),
     variants={
         "ppo": {"learning_rate": (2e-3, 2e-4), "entropy_coefficient": (0.02, 0.0)},
