@@ -54,19 +54,23 @@ class BoxSpace(Protocol):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class References:
-    """Exact values of a task distribution: expected undiscounted returns, None where unknown.
+    """What a learned policy is read against: expected undiscounted returns, None where unknown.
 
     Attributes:
         optimal_total: Bayes-optimal return of the whole meta-episode.
         optimal_episodes: the same, per episode.
         memoryless_total: the best return where nothing crosses an episode's end.
         known_task_total: the best return where the task is told.
+        optimal_bound: where the optimum is unknown, what no policy's total return exceeds.
+        agents: classical agents by name; each call makes a `Policy` that nobody trains.
     """
 
     optimal_total: float | None = None
     optimal_episodes: tuple[float, ...] | None = None
     memoryless_total: float | None = None
     known_task_total: float | None = None
+    optimal_bound: float | None = None
+    agents: Mapping[str, Callable[[], Any]] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -83,7 +87,7 @@ class TaskDistribution:
         ends_early: whether an episode can terminate before H steps.
         all_tasks: for a small finite family, all its tasks stacked on axis 0.
         splits: named samplers of out-of-distribution tasks.
-        references: exact values, where known.
+        references: computes what is known of it, when asked: some optima take seconds.
         scene: `(task, states) -> Scene` for one episode; `states` are the h + 1 environment states
             of the episode stacked on axis 0, as numpy arrays, and `task` likewise.
     """
@@ -97,7 +101,7 @@ class TaskDistribution:
     ends_early: bool
     all_tasks: Callable[[], Task] | None = None
     splits: Mapping[str, Callable[[Key], Task]] = dataclasses.field(default_factory=dict)
-    references: References = References()
+    references: Callable[[], References] = References
     scene: Callable[[Task, PyTree], Scene] | None = None
 
     def __post_init__(self) -> None:

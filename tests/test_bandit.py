@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from metarl_envs.bandit import OPTIMAL_TOTALS, BanditState, BanditTask, bandit
+from metarl_envs.bandit import BanditState, BanditTask, bandit
 from metarl_jax.types import ConfigurationError
 
 
@@ -35,25 +35,25 @@ def optimal_total(num_arms: int, num_pulls: int) -> float:
     [(2, 1), (7, 1), (2, 2), (4, 2), (2, 3), (2, 5), (5, 5), (6, 5), (2, 10), (3, 10), (2, 20)],
 )
 def test_optimal_totals_are_those_of_the_dynamic_programme(num_arms: int, num_pulls: int) -> None:
-    reference = bandit(num_arms=num_arms, num_pulls=num_pulls).references.optimal_total
+    reference = bandit(num_arms=num_arms, num_pulls=num_pulls).references().optimal_total
     assert reference == pytest.approx(optimal_total(num_arms, num_pulls), abs=1e-9)
 
 
 def test_more_arms_than_pulls_are_worth_no_more() -> None:
     totals = {
-        num_arms: bandit(num_arms=num_arms, num_pulls=10).references.optimal_total
+        num_arms: bandit(num_arms=num_arms, num_pulls=10).references().optimal_total
         for num_arms in (5, 10, 50)
     }
-    assert totals == {5: 6.6599878748, 10: 6.7139511914, 50: 6.7139511914}
+    assert totals[5] < totals[10] == totals[50]
 
 
-def test_an_optimum_that_nobody_computed_is_left_out() -> None:
-    assert bandit(num_arms=5, num_pulls=100).references.optimal_total is None
+def test_an_optimum_of_too_many_beliefs_is_left_out() -> None:
+    assert bandit(num_arms=5, num_pulls=100).references().optimal_total is None
 
 
-@pytest.mark.parametrize(("num_arms", "num_pulls"), sorted(OPTIMAL_TOTALS))
+@pytest.mark.parametrize(("num_arms", "num_pulls"), [(2, 1), (2, 50), (3, 10), (50, 10)])
 def test_optimum_lies_between_forgetting_and_being_told(num_arms: int, num_pulls: int) -> None:
-    references = bandit(num_arms=max(num_arms, 2), num_pulls=num_pulls).references
+    references = bandit(num_arms=num_arms, num_pulls=num_pulls).references()
     assert references.memoryless_total is not None
     assert references.optimal_total is not None
     assert references.known_task_total is not None
@@ -90,7 +90,7 @@ def test_probabilities_are_independent_uniforms() -> None:
     correlations = np.corrcoef(probabilities.T) - np.eye(5)
     assert np.abs(correlations).max() < 4.5 / np.sqrt(num_tasks)
     best_arm = probabilities.max(axis=1)
-    known_mean = (tasks.references.known_task_total or 0.0) / tasks.num_episodes
+    known_mean = (tasks.references().known_task_total or 0.0) / tasks.num_episodes
     assert abs(best_arm.mean() - known_mean) < 4 * best_arm.std() / np.sqrt(num_tasks)
 
 
@@ -115,7 +115,7 @@ def test_a_random_policy_earns_half_a_pull() -> None:
 
     totals = np.asarray(jax.jit(jax.vmap(total))(jax.random.split(jax.random.key(2), num_tasks)))
     standard_error = totals.std() / np.sqrt(num_tasks)
-    assert abs(totals.mean() - (tasks.references.memoryless_total or 0.0)) < 4 * standard_error
+    assert abs(totals.mean() - (tasks.references().memoryless_total or 0.0)) < 4 * standard_error
 
 
 def test_the_observation_tells_nothing() -> None:

@@ -134,7 +134,7 @@ def optimal_total(size: int, episode_length: int, num_episodes: int) -> float:
 
 @pytest.mark.parametrize("num_episodes", [1, 2, 4])
 def test_the_optimum_of_the_small_grid_is_that_of_the_dynamic_programme(num_episodes: int) -> None:
-    references = goal_grid(num_episodes=num_episodes).references
+    references = goal_grid(num_episodes=num_episodes).references()
     assert references.optimal_total == pytest.approx(optimal_total(3, 6, num_episodes))
     assert references.optimal_episodes is not None
     assert sum(references.optimal_episodes) == pytest.approx(references.optimal_total)
@@ -142,16 +142,23 @@ def test_the_optimum_of_the_small_grid_is_that_of_the_dynamic_programme(num_epis
 
 
 def test_references_are_the_published_numbers() -> None:
-    small = goal_grid().references
+    small = goal_grid().references()
     assert small.optimal_total == pytest.approx(16.1625)
     assert small.memoryless_total == pytest.approx(9.15)
     assert small.known_task_total == pytest.approx(18.5)
-    varibad = goal_grid(**VARIBAD).references
+    varibad = goal_grid(**VARIBAD).references()
     assert varibad.optimal_episodes == pytest.approx((4.0, 11.0714, 11.0714, 11.0714), abs=1e-4)
     assert varibad.known_task_total == pytest.approx(4 * 11.0714, abs=1e-3)
-    unknown = goal_grid(size=4).references
-    assert unknown.optimal_total is None
-    assert unknown.memoryless_total is None
+
+
+def test_a_large_grid_has_a_bound_in_place_of_the_optimum() -> None:
+    """One new cell at each step of the first episode, and the goal known in the second."""
+    large = goal_grid(size=8, episode_length=20, num_episodes=2).references()
+    assert (large.optimal_total, large.memoryless_total) == (None, None)
+    assert large.known_task_total is not None and large.optimal_bound is not None
+    new_cells = np.arange(1, 21)  # one at each step, at best
+    first = (np.sum(1.1 * (21 - new_cells)) - 0.1 * 20 * 63) / 63
+    assert large.optimal_bound == pytest.approx(first + large.known_task_total / 2)
 
 
 def steps_towards(cell: tuple[int, int], goal: tuple[int, int]) -> int:
@@ -190,8 +197,8 @@ def test_two_sweeps_reach_the_varibad_optimum() -> None:
                 known = known or cell == goal
         assert known
     means = [play(tasks, goals, episode)[1].sum(axis=1).mean() for episode in actions]
-    assert tasks.references.optimal_episodes is not None
-    assert means == pytest.approx(tasks.references.optimal_episodes[:2], abs=1e-5)
+    assert tasks.references().optimal_episodes is not None
+    assert means == pytest.approx(tasks.references().optimal_episodes[:2], abs=1e-5)
 
 
 @pytest.mark.parametrize(("size", "episode_length"), [(3, 6), (3, 2), (6, 4)])
@@ -206,7 +213,7 @@ def test_known_goal_is_worth_what_walking_there_pays(size: int, episode_length: 
             actions[index, time] = steps_towards(cell, (goal % size, goal // size))
             cell = moved(size, cell, actions[index, time])
     earned = 3 * play(tasks, goals, actions)[1].sum(axis=1).mean()
-    assert tasks.references.known_task_total == pytest.approx(earned, abs=1e-5)
+    assert tasks.references().known_task_total == pytest.approx(earned, abs=1e-5)
 
 
 def test_a_random_policy_earns_what_its_markov_chain_says() -> None:

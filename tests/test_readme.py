@@ -38,6 +38,13 @@ def test_python_api_learns_the_bandit(capsys: pytest.CaptureFixture[str]) -> Non
     assert "of 6.659" in capsys.readouterr().out
 
 
+def test_classical_agents_are_read_beside_the_optimum() -> None:
+    returns = run_block("What is best")["returns"]
+    assert returns["Bayes-optimal"] == pytest.approx(6.6599878748)
+    assert abs(returns["gittins"] - returns["Bayes-optimal"]) < 4 * 2.26 / 2_000**0.5
+    assert returns["thompson"] < returns["ucb"]
+
+
 def test_many_agents_are_trained_together() -> None:
     assert run_block("Many agents at once")["metrics"]["return"].shape == (4,)
 

@@ -135,6 +135,16 @@ def test_adaptation_figure_of_few_episodes_has_bars(tmp_path):
     assert_png(tmp_path / "adaptation.png", 7.2, 4.4)
 
 
+def test_a_bound_is_drawn_and_named_as_such():
+    bound = References(optimal_bound=12.0)
+    record = evaluation("recurrent", [2, 2, 2], [0.1, 0.1, 0.1])
+    (axes,) = adaptation_figure(record, references=bound).axes
+    assert levels(axes) == {4.0}
+    assert "upper bound, mean: 4.00" in texts(axes)
+    totals = learning_figure(rows(), title="a run", references=bound).axes[0]
+    assert levels(totals) == {12.0} and "upper bound: 12.00" in texts(totals)
+
+
 def test_adaptation_figure_of_many_episodes_has_a_band(tmp_path):
     episodes = np.arange(1, 501)
     mean, half_width = 1 - 0.5 / episodes, 0.1 / episodes

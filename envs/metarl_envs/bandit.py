@@ -5,6 +5,7 @@ Reference:
     Slow Reinforcement Learning", section 3.1.
 """
 
+import functools
 from typing import Any
 
 import jax
@@ -12,28 +13,10 @@ import jax.numpy as jnp
 from flax import struct
 from gymnax.environments import environment, spaces
 
+from metarl_envs.agents.bernoulli import bandit_references
 from metarl_envs.arguments import check_whole_number
-from metarl_jax.tasks import References, TaskDistribution
+from metarl_jax.tasks import TaskDistribution
 from metarl_jax.types import Array, Key
-
-OPTIMAL_TOTALS = {
-    (1, 1): 0.5,
-    (2, 2): 1.0833333333,
-    (2, 3): 1.6666666667,
-    (2, 5): 2.8888888889,
-    (2, 10): 6.0217857143,
-    (2, 20): 12.4312649059,
-    (2, 50): 31.9967118817,
-    (2, 100): 64.9184206510,
-    (3, 10): 6.4096428571,
-    (5, 5): 3.0520833333,
-    (5, 10): 6.6599878748,
-    (10, 10): 6.7139511914,
-}
-"""Bayes-optimal total reward by (arms, pulls), from the dynamic programme over posterior counts.
-
-Untouched arms are alike and n pulls touch at most n of them, so k > n arms are worth what n are.
-"""
 
 
 class BanditTask(struct.PyTreeNode):
@@ -96,9 +79,7 @@ def bandit(*, num_arms: int = 5, num_pulls: int = 10) -> TaskDistribution:
         num_pulls: pulls in a meta-episode, n.
 
     Returns:
-        The task distribution. Its references: nothing crossing an episode's end, n/2; the
-        probabilities told, n·k/(k+1), the mean of the largest of k uniforms; the Bayes optimum
-        where it has been computed.
+        The task distribution, with exact values and classical agents as its references.
 
     Raises:
         ConfigurationError: fewer than two arms or less than one pull.
@@ -117,9 +98,5 @@ def bandit(*, num_arms: int = 5, num_pulls: int = 10) -> TaskDistribution:
         episode_length=1,
         num_episodes=num_pulls,
         ends_early=False,
-        references=References(
-            optimal_total=OPTIMAL_TOTALS.get((min(num_arms, num_pulls), num_pulls)),
-            memoryless_total=num_pulls / 2,
-            known_task_total=num_pulls * num_arms / (num_arms + 1),
-        ),
+        references=functools.cache(lambda: bandit_references(num_arms, num_pulls)),
     )

@@ -6,6 +6,7 @@ Reference:
     steps, 4 of them, excluded_distance 1).
 """
 
+import functools
 from typing import Any
 
 import jax
@@ -14,24 +15,17 @@ import numpy as np
 from flax import struct
 from gymnax.environments import environment, spaces
 
-from metarl_envs import grids
+from metarl_envs import grids, mazes
 from metarl_envs.arguments import check_whole_number
 from metarl_envs.grids import GridState
+from metarl_envs.references.hidden_goal import HiddenGoal, search_references
 from metarl_jax.scene import Scene
-from metarl_jax.tasks import References, TaskDistribution
+from metarl_jax.tasks import TaskDistribution
 from metarl_jax.types import Array, ConfigurationError, Key
 
 GOAL_REWARD = 1.0
 STEP_REWARD = -0.1
 NUM_ACTIONS = 5
-
-OPTIMAL_FIRST_EPISODES = {(3, 0, 6): 2.2875, (5, 1, 15): 4.0}
-"""Bayes-optimal return of the first episode by (size, excluded_distance, episode_length).
-
-In these grids the best first episode (a new candidate at each step, once among them) leaves goals
-that a second one can visit all at their shortest distance: every later episode is worth as much as
-if the goal were known, and the first is not worse for it.
-"""
 
 
 class GoalGridTask(struct.PyTreeNode):
@@ -114,6 +108,7 @@ def goal_grid(
             f"is left for the goal, got {excluded_distance}; lower it or make the grid larger."
         )
     goals = _goal_cells(size, excluded_distance)
+    problem = _problem(size, episode_length, num_episodes, excluded_distance)
 
     def sample(key: Key) -> GoalGridTask:
         return GoalGridTask(jax.random.choice(key, jnp.asarray(goals)))
@@ -138,7 +133,7 @@ def goal_grid(
         num_episodes=num_episodes,
         ends_early=False,
         all_tasks=lambda: GoalGridTask(jnp.asarray(goals)),
-        references=_references(size, episode_length, num_episodes, excluded_distance),
+        references=functools.cache(lambda: search_references(problem)),
         scene=scene,
     )
 
@@ -149,24 +144,17 @@ def _goal_cells(size: int, excluded_distance: int) -> np.ndarray:
     return np.flatnonzero(np.maximum(x, y) > excluded_distance).astype(np.int32)
 
 
-def _references(
+def _problem(
     size: int, episode_length: int, num_episodes: int, excluded_distance: int
-) -> References:
-    """Exact values.
-
-    A goal at distance d, reached at step d and kept, pays H - d + 1 times 1 after d - 1 times -0.1;
-    one beyond reach (d > H) costs 0.1 a step. The goal known: the mean of that over goals, times E.
-    """
-    y, x = np.divmod(_goal_cells(size, excluded_distance), size)
-    searching = np.minimum(x + y - 1, episode_length)
-    known = float(np.mean(STEP_REWARD * searching + GOAL_REWARD * (episode_length - searching)))
-    first = OPTIMAL_FIRST_EPISODES.get((size, excluded_distance, episode_length))
-    if first is None:
-        return References(known_task_total=num_episodes * known)
-    episodes = (first,) + (known,) * (num_episodes - 1)
-    return References(
-        optimal_total=sum(episodes),
-        optimal_episodes=episodes,
-        memoryless_total=num_episodes * first,
-        known_task_total=num_episodes * known,
+) -> HiddenGoal:
+    cells = np.arange(size * size)
+    return HiddenGoal(
+        moves=np.column_stack([mazes.moves(~mazes.inner_walls(size)), cells]),
+        start=0,
+        candidates=_goal_cells(size, excluded_distance),
+        episode_length=episode_length,
+        num_episodes=num_episodes,
+        on_goal=GOAL_REWARD,
+        off_goal=STEP_REWARD,
+        ends=False,
     )

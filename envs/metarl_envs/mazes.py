@@ -144,6 +144,16 @@ def block_walls(plan: str) -> np.ndarray:
     return np.stack([beside, above]) | ~inner_walls(len(rows))
 
 
+def moves(walls: np.ndarray) -> np.ndarray:
+    """[S², 4] int64: the cell that each of the moves up, right, down, left leads to from each."""
+    size = walls.shape[1]
+    cell = np.arange(size * size)
+    y, x = np.divmod(cell, size)
+    right, above = walls
+    barred = np.stack([above[y, x], right[y, x], above[y - 1, x], right[y, x - 1]], axis=1)
+    return np.where(barred, cell[:, None], cell[:, None] + np.array([size, 1, -size, -1]))
+
+
 def shortest_path_lengths(walls: np.ndarray, start: tuple[int, int]) -> np.ndarray:
     """Steps from `start` to every cell, by breadth-first search.
 

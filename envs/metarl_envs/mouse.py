@@ -34,6 +34,7 @@ The walls of walls="fixed" at size 7 (start S, the cheese of cheese="fixed" C):
 """
 
 import dataclasses
+import functools
 from typing import Any, Literal, get_args
 
 import jax
@@ -45,6 +46,7 @@ from gymnax.environments import environment, spaces
 from metarl_envs import grids, mazes
 from metarl_envs.arguments import check_choice, check_number, check_whole_number
 from metarl_envs.grids import GridState
+from metarl_envs.references.hidden_goal import HiddenGoal, search_references
 from metarl_jax.scene import Scene
 from metarl_jax.tasks import References, TaskDistribution
 from metarl_jax.types import Array, ConfigurationError, Key
@@ -197,7 +199,9 @@ def mouse(
         num_episodes=num_episodes,
         ends_early=True,
         all_tasks=None if same_walls is None else layout.all_tasks,
-        references=_references(layout, episode_length, num_episodes, step_cost),
+        references=functools.cache(
+            lambda: _references(layout, episode_length, num_episodes, step_cost)
+        ),
         scene=layout.scene,
     )
 
@@ -316,26 +320,19 @@ def _cheese_cells(
 def _references(
     layout: _Layout, episode_length: int, num_episodes: int, step_cost: float
 ) -> References:
-    """Exact values, where they are simple.
-
-    The cheese known: d steps to it return 1 - c·d; beyond reach (d > H) an episode costs c·H.
-
-    A grid of six cells within two steps (the lecture's), where an episode can try two new ones:
-    episode e succeeds with probability min(1, e/3); with nothing remembered, 1/3 each time.
-    """
+    """Exact values where the walls are the same in all tasks; none where they are hidden too."""
     if layout.same_walls is None:
         return References()
-    steps = mazes.shortest_path_lengths(layout.same_walls, layout.start)[layout.cheeses]
-    found = steps <= episode_length
-    known = float(np.mean(found - step_cost * np.minimum(steps, episode_length)))
-    is_open = np.array_equal(layout.same_walls, ~mazes.inner_walls(layout.size))
-    is_lecture = is_open and (layout.size, layout.start, episode_length) == (3, (1, 0), 2)
-    if not (is_lecture and np.all(found) and len(steps) == 6 and step_cost == 0.0):
-        return References(known_task_total=num_episodes * known)
-    episodes = tuple(min(1.0, episode / 3) for episode in range(1, num_episodes + 1))
-    return References(
-        optimal_total=sum(episodes),
-        optimal_episodes=episodes,
-        memoryless_total=num_episodes / 3,
-        known_task_total=num_episodes * known,
+    x, y = layout.start
+    return search_references(
+        HiddenGoal(
+            moves=mazes.moves(layout.same_walls),
+            start=y * layout.size + x,
+            candidates=layout.cheeses,
+            episode_length=episode_length,
+            num_episodes=num_episodes,
+            on_goal=CHEESE_REWARD - step_cost,
+            off_goal=-step_cost,
+            ends=True,
+        )
     )

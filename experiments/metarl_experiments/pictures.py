@@ -35,11 +35,11 @@ def draw_run(folder: Path, config: RunConfig, program: Program, params: Any) -> 
     rows = read_rows(folder / "metrics.jsonl")
     evaluation = json.loads((folder / "evaluation.json").read_text())
     figures = {
-        "learning.png": learning_figure(rows, title=title, references=tasks.references),
+        "learning.png": learning_figure(rows, title=title, references=tasks.references()),
         "adaptation.png": adaptation_figure(
             evaluation,
             baselines=find_baselines(folder, config, evaluation["task_set_hash"]),
-            references=tasks.references,
+            references=tasks.references(),
         ),
     }
     if tasks.scene is not None:

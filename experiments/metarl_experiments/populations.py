@@ -126,7 +126,7 @@ def draw_population(
     """
     title = f"{config.experiment.rpartition(':')[2]}, {config.settings.policy} policy"
     rows, points = read_rows(folder / "metrics.jsonl"), record["points"]
-    named = {"title": title, "references": program.tasks.references}
+    named = {"title": title, "references": program.tasks.references()}
     figures = {
         "learning.png": learning_figure(rows, points, **named),
         "adaptation.png": adaptation_figure(points, **named),

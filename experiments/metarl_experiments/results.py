@@ -169,5 +169,5 @@ def _total(row: Mapping[str, Any], what: str = "total") -> str:
 
 def _optimum(name: str) -> str:
     experiment = load_experiment(name)
-    optimum = make_tasks(experiment, experiment.arguments).references.optimal_total
+    optimum = make_tasks(experiment, experiment.arguments).references().optimal_total
     return "" if optimum is None else f"{optimum:.2f}"

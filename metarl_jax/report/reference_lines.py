@@ -15,6 +15,8 @@ UNKNOWN = References()
 LEVEL_LOOKS = {
     "Bayes-optimal": (style.INK, style.DASHED),
     "Bayes-optimal mean": (style.INK, style.DASHED),
+    "upper bound": (style.INK, style.DOTTED),
+    "upper bound, mean": (style.INK, style.DOTTED),
     "task told": (style.GREEN, style.DOTTED),
     "no memory": (style.VERMILION, style.DOTTED),
 }
@@ -26,6 +28,7 @@ def total_levels(axes: "Axes", references: References) -> list[Label]:
         axes,
         {
             "Bayes-optimal": references.optimal_total,
+            "upper bound": references.optimal_bound,
             "task told": references.known_task_total,
             "no memory": references.memoryless_total,
         },
@@ -57,6 +60,7 @@ def reference_curves(
         labels.append(Label(optimum[-1], f"Bayes-optimal: {quantity(optimum[-1])}", style.INK))
     totals = {
         "Bayes-optimal mean": None if references.optimal_episodes else references.optimal_total,
+        "upper bound, mean": references.optimal_bound,
         "task told": None if "contextual" in drawn else references.known_task_total,
         "no memory": None if "memoryless" in drawn else references.memoryless_total,
     }

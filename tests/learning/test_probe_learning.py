@@ -66,7 +66,7 @@ def test_the_optimum_of_doors_is_learned(name: str) -> None:
     tasks = doors()
     evaluated = train(ALGORITHMS[name], tasks, recurrent(tasks))
     result = evaluated()
-    assert tasks.references.optimal_total == 3.0
+    assert tasks.references().optimal_total == 3.0
     assert result.total_return_mean > 0.95 * 3.0
     assert np.all(result.episode_return_mean[1:] > 0.95)
     ablated = evaluated(ablate_memory=True)

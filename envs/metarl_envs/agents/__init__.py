@@ -1,0 +1,1 @@
+"""Classical agents, as policies that nobody trains."""
