@@ -17,6 +17,7 @@ from metarl_envs.bandit import bandit
 from metarl_envs.cheetah import cheetah_dir, cheetah_vel
 from metarl_envs.goal_grid import goal_grid
 from metarl_envs.mouse import mouse
+from metarl_envs.tabular_mdp import tabular_mdp
 from metarl_jax.meta_episode import MetaEpisode, MetaState
 from metarl_jax.rollout import task_keys
 from metarl_jax.tasks import DiscreteSpace, TaskDistribution, specification
@@ -26,6 +27,7 @@ from probes import counter, doors, revealed_target
 FAMILIES: dict[str, Callable[[], TaskDistribution]] = {
     "bandit": lambda: bandit(num_arms=3, num_pulls=4),
     "goal_grid": goal_grid,
+    "tabular_mdp": lambda: tabular_mdp(num_states=4, episode_length=3, num_episodes=2),
     "mouse_lecture": lambda: mouse(
         size=3, walls="none", cheese="near", episode_length=2, num_episodes=6, step_cost=0.0
     ),

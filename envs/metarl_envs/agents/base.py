@@ -4,7 +4,7 @@ They stand in the same evaluator as what was learned, and every number of a tabl
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -17,38 +17,58 @@ NEVER = -1e9
 """A logit that no sample meets, and whose probability times itself is 0."""
 
 
-def agent(
-    name: str,
-    belief: Callable[[], PyTree],
-    act: Callable[[Any, Key, PyTree, Experience], tuple[PyTree, Array]],
-    params: PyTree = (),
-) -> Policy:
+class Agent(NamedTuple):
+    """How an agent learns and acts, written for one task.
+
+    Attributes:
+        belief: before the first step.
+        learn: (belief, experience) -> belief, from the experience's last transition, which is blank
+            before the first step.
+        plan: (params, key, belief) -> what it holds on to for an episode; made where one begins.
+        act: (params, key, belief, plan, experience) -> logits [n] of the n actions.
+    """
+
+    belief: Callable[[], PyTree]
+    learn: Callable[[PyTree, Experience], PyTree]
+    act: Callable[[Any, Key, PyTree, PyTree, Experience], Array]
+    plan: Callable[[Any, Key, PyTree], PyTree] = lambda params, key, belief: ()
+
+
+def as_policy(name: str, agent: Agent, params: PyTree = (), *, contextual: bool = False) -> Policy:
     """A policy that nobody trains.
 
     Args:
         name: what a table calls it.
-        belief: of one task, before its first step.
-        act: (params, key, belief, experience) -> (belief, logits [n] of the n actions), of one
-            task. It learns from the experience's last transition, then chooses.
+        agent: what it does.
         params: tables that the agent looks up; the same for all tasks.
+        contextual: whether it is told the task.
     """
 
     def initial_carry(key: Key) -> PyTree:
-        return key, belief()
-
-    def step_of_one(
-        params: Any, carry: PyTree, experience: Experience
-    ) -> tuple[PyTree, PolicyOutput]:
-        key, now = jax.random.split(carry[0])
-        known, logits = act(params, now, carry[1], experience)
-        nothing = jnp.zeros((0,), jnp.float32)
-        return (key, known), PolicyOutput(Categorical(logits), jnp.zeros((), jnp.float32), nothing)
+        belief = agent.belief()
+        plan = jax.eval_shape(agent.plan, params, key, belief)  # made at the first step
+        return key, belief, jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), plan)
 
     def step(params: Any, carry: PyTree, experience: Experience) -> tuple[PyTree, PolicyOutput]:
-        batched = step_of_one
-        for _ in range(experience.episode_start.ndim):
-            batched = jax.vmap(batched, in_axes=(None, 0, 0))
-        return batched(params, carry, experience)
+        def each(function: Callable[..., Any], *arguments: Any) -> Any:
+            for _ in range(experience.episode_start.ndim):
+                function = jax.vmap(function)
+            return function(*arguments)
+
+        def planned() -> PyTree:
+            new = each(lambda key, belief: agent.plan(params, key, belief), planning, belief)
+            return each(_where, experience.episode_start, new, plan)
+
+        keys, belief, plan = carry
+        own, planning, acting = each(_three, keys)
+        belief = each(agent.learn, belief, experience)
+        # A plan takes long: none is made at steps where no episode of the batch begins.
+        plan = jax.lax.cond(jnp.any(experience.episode_start), planned, lambda: plan)
+        logits = each(lambda *rest: agent.act(params, *rest), acting, belief, plan, experience)
+        zero = jnp.zeros(experience.episode_start.shape, jnp.float32)
+        return (own, belief, plan), PolicyOutput(
+            Categorical(logits), zero, zero[..., None][..., :0]
+        )
 
     def unroll(params: Any, carry: PyTree, xs: Experience) -> tuple[PyTree, PolicyOutput]:
         return jax.lax.scan(lambda carry, x: step(params, carry, x), carry, xs)
@@ -57,7 +77,16 @@ def agent(
         del key
         return params
 
-    return Policy(name, False, init, initial_carry, step, unroll)
+    return Policy(name, contextual, init, initial_carry, step, unroll)
+
+
+def _three(key: Key) -> tuple[Key, Key, Key]:
+    first, second, third = jax.random.split(key, 3)
+    return first, second, third
+
+
+def _where(condition: Array, new: PyTree, old: PyTree) -> PyTree:
+    return jax.tree.map(lambda new, old: jnp.where(condition, new, old), new, old)
 
 
 def best_of(scores: Array) -> Array:

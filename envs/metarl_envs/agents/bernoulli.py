@@ -23,7 +23,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from metarl_envs.agents.base import agent, best_of, with_chance
+from metarl_envs.agents.base import Agent, as_policy, best_of, with_chance
 from metarl_envs.references import bernoulli, gittins
 from metarl_jax.policy import Policy
 from metarl_jax.tasks import References
@@ -103,26 +103,28 @@ class Counts(struct.PyTreeNode):
         return (1.0 + self.successes) / (2.0 + self.pulls)
 
 
-Score = Callable[[PyTree, Key, Counts], Array]
+Logits = Callable[[PyTree, Key, Counts], Array]
+"""(params, key, counts) -> [k]."""
 
 
-def _bandit_agent(name: str, num_arms: int, logits: Score, params: PyTree = ()) -> Policy:
-    """An agent whose logits [k] are a function of (params, key, counts)."""
-
+def _bandit_agent(name: str, num_arms: int, logits: Logits, params: PyTree = ()) -> Policy:
     def belief() -> Counts:
         zeros = jnp.zeros((num_arms,), jnp.int32)
         return Counts(zeros, zeros)
 
-    def act(
-        params: PyTree, key: Key, counts: Counts, experience: Experience
-    ) -> tuple[Counts, Array]:
+    def learn(counts: Counts, experience: Experience) -> Counts:
         last = experience.transition
         pulled = jnp.arange(num_arms) == last.action  # none before the first step: action -1
         paid = last.reward > 0.5
-        counts = Counts(counts.successes + (pulled & paid), counts.failures + (pulled & ~paid))
-        return counts, logits(params, key, counts)
+        return Counts(counts.successes + (pulled & paid), counts.failures + (pulled & ~paid))
 
-    return agent(name, belief, act, params)
+    def act(
+        params: PyTree, key: Key, counts: Counts, plan: PyTree, experience: Experience
+    ) -> Array:
+        del plan, experience
+        return logits(params, key, counts)
+
+    return as_policy(name, Agent(belief, learn, act), params)
 
 
 def random_arm(num_arms: int) -> Policy:

@@ -55,8 +55,6 @@ _HUNDRED: dict[str, Any] = _LONG | {
 _OTHER_MEMORIES: dict[str, dict[str, Any]] = {
     "linear-recurrence": {
         "learning_rate": (2e-3, 1e-4),
-        "discount": (0.9, 0.995),
-        "gae_lambda": (0.3, 0.9),
         "entropy_coefficient": (0.1, 0.0),
     },
     "context-set": {
