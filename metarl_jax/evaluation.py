@@ -15,6 +15,7 @@ from metarl_jax.meta_episode import MetaEpisode
 from metarl_jax.policy import Policy, PolicyOutput
 from metarl_jax.rollout import collect, episode_returns, start, task_keys
 from metarl_jax.sharding import REPLICATED, SPLIT, Devices
+from metarl_jax.statistics import confidence_half_width, interquartile_mean
 from metarl_jax.tasks import TaskDistribution
 from metarl_jax.types import (
     Array,
@@ -28,10 +29,6 @@ from metarl_jax.types import (
 
 CHUNK = 1024
 """Tasks evaluated side by side; more are taken in turn, so that memory stays bounded."""
-
-
-NORMAL_QUANTILE = 1.96
-"""The 0.975 quantile of the normal distribution."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,6 +68,27 @@ class Evaluation:
         """Half-width of its 95% interval."""
         return float(confidence_half_width(np.sum(self.episode_returns, axis=1)[:, None])[0])
 
+    @property
+    def total_return_iqm(self) -> float:
+        """Interquartile mean over tasks of the return of a whole meta-episode."""
+        return interquartile_mean(self.episode_returns.sum(axis=1, dtype=np.float64))
+
+    @property
+    def total_return_p20(self) -> float:
+        """What a fifth of the tasks fall short of: the 20th percentile of that return."""
+        return float(np.percentile(self.episode_returns.sum(axis=1, dtype=np.float64), 20))
+
+    @property
+    def adaptation_gain(self) -> float:
+        """Mean return of the last episode less that of the first."""
+        return float(self.episode_return_mean[-1] - self.episode_return_mean[0])
+
+    @property
+    def adaptation_gain_ci95(self) -> float:
+        """Half-width of its 95% interval; the two are of the same tasks."""
+        gains = self.episode_returns[:, -1] - self.episode_returns[:, 0]
+        return float(confidence_half_width(gains[:, None])[0])
+
     def row(self) -> dict[str, Any]:
         """What a row of metrics tells of it."""
         return {
@@ -98,29 +116,6 @@ class PopulationEvaluation:
             row[f"{name}_members"] = values
             row[name] = np.mean(values, axis=0).tolist()
         return row
-
-
-def seeds_half_width(values: np.ndarray) -> np.ndarray:
-    """Half-width of the 95% interval of a mean over few agents: t s / √S over axis 0.
-
-    With t the 0.975 quantile of Student's distribution of S - 1 degrees of freedom, and s the
-    sample standard deviation; NaN for one agent.
-
-    Args:
-        values: [S, ...].
-    """
-    from scipy.special import stdtrit
-
-    return confidence_half_width(values) * (stdtrit(len(values) - 1, 0.975) / NORMAL_QUANTILE)
-
-
-def confidence_half_width(samples: np.ndarray) -> np.ndarray:
-    """1.96 s / √N over axis 0, with s the sample standard deviation; NaN for one sample."""
-    samples = np.asarray(samples, np.float64)
-    if samples.shape[0] < 2:
-        return np.full(samples.shape[1:], np.nan)
-    deviation = np.asarray(np.std(samples, axis=0, ddof=1))
-    return np.asarray(NORMAL_QUANTILE * deviation / np.sqrt(samples.shape[0]))
 
 
 def meta_test_tasks(

@@ -113,8 +113,23 @@ def assert_answers(run: pathlib.Path, label: str, expected: Evaluation, **fields
     assert record["task_set_hash"] == expected.task_set_hash
     assert record["episode_return_mean"] == expected.episode_return_mean.tolist()
     assert record["episode_return_ci95"] == expected.episode_return_ci95.tolist()
-    assert record["total_return_mean"] == expected.total_return_mean
-    assert record["total_return_ci95"] == expected.total_return_ci95
+    for name in ("total_return_mean", "total_return_ci95", "total_return_iqm"):
+        assert record[name] == getattr(expected, name)
+    for name in ("total_return_p20", "adaptation_gain", "adaptation_gain_ci95"):
+        assert record[name] == getattr(expected, name)
+
+
+def test_what_is_too_good_to_be_true_is_no_result(
+    run: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+    monkeypatch.setattr(evaluate, "highest_total", lambda _, **kind: asked.append(kind) or -1e3)
+    with pytest.raises(ConfigurationError, match="leaks"):
+        evaluate.evaluate_command([str(run), "--tasks", "64", "--ablate-memory"])
+    assert not list(run.glob("*64_tasks*"))
+    assert asked == [{"contextual": False, "memory_ablated": True}]
+    # Of other numbers of episodes the exact values are not known here.
+    assert evaluate.evaluate_command([str(run), "--tasks", "64", "--episodes", "2"]) == 0
 
 
 def test_a_run_ends_with_the_plain_evaluation(trained: pathlib.Path) -> None:

@@ -12,7 +12,6 @@ from instruments import assert_same, random_params, relative_error
 from metarl_jax import evaluation
 from metarl_jax.evaluation import (
     Evaluation,
-    confidence_half_width,
     evaluate,
     make_evaluator,
     meta_test_tasks,
@@ -22,6 +21,7 @@ from metarl_jax.evaluation import (
 from metarl_jax.meta_episode import MetaEpisode
 from metarl_jax.policy import Architecture, Policy, memoryless_policy
 from metarl_jax.rollout import collect, start, task_keys
+from metarl_jax.statistics import confidence_half_width
 from metarl_jax.tasks import TaskDistribution
 from metarl_jax.types import ConfigurationError, PyTree
 from probes import CounterTask, counter, doors, scripted_policy, small_policy, tiny_bandit

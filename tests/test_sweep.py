@@ -13,12 +13,13 @@ import scipy.stats
 from command_line import SMALL, assert_refused, assert_well_put, metarl, signalled
 from metarl_experiments.options import read_sweep
 from metarl_experiments.populations import print_population
-from metarl_jax.evaluation import Evaluation, PopulationEvaluation, seeds_half_width
+from metarl_jax.evaluation import Evaluation, PopulationEvaluation
 from metarl_jax.experiment import Settings, agents_of
 from metarl_jax.metrics_file import read_rows
 from metarl_jax.program import split_devices
 from metarl_jax.report.population import adaptation_figure, learning_figure, sweep_figure
 from metarl_jax.sharding import Devices
+from metarl_jax.statistics import seeds_half_width
 from metarl_jax.tasks import References
 from metarl_jax.types import ConfigurationError
 from runs import rows_of

@@ -19,6 +19,7 @@ from metarl_jax.learner import TrainState, require_positive, require_seed
 from metarl_jax.metrics_file import jsonable, write_whole
 from metarl_jax.policy import PolicyParams
 from metarl_jax.program import Program, make_program, shorter_window
+from metarl_jax.standing import highest_total, require_possible
 from metarl_jax.types import ConfigurationError
 
 META_TEST_SEED = 2_147_483_629
@@ -134,6 +135,7 @@ def evaluate_run(
     """
     params = state.learner.params
     evaluation = evaluator_of(options, config, program)(params)
+    _require_possible(evaluation, options, program)
     record = evaluation_record(evaluation, options, config, program, int(state.update))
     if options.label == "evaluation":
         from metarl_experiments.measures import measure  # imports the families, which takes seconds
@@ -141,6 +143,19 @@ def evaluate_run(
         record["measures"] = measure(program, params, jax.random.key(MEASURE_SEED))
     write_evaluation(options, record, evaluation.episode_returns)
     return record
+
+
+def _require_possible(evaluation: Evaluation, options: EvaluateOptions, program: Program) -> None:
+    """Holds it against exact values, where those are of the same tasks and as many episodes."""
+    if options.split is not None or options.episodes not in (None, program.tasks.num_episodes):
+        return
+    highest = highest_total(
+        program.tasks.references(),
+        contextual=program.policy.contextual,
+        memory_ablated=options.ablate_memory,
+    )
+    if highest is not None:
+        require_possible(evaluation, highest, program.tasks.name)
 
 
 def evaluator_of(
@@ -207,6 +222,10 @@ def evaluation_record(
         "episode_return_ci95": evaluation.episode_return_ci95.tolist(),
         "total_return_mean": evaluation.total_return_mean,
         "total_return_ci95": evaluation.total_return_ci95,
+        "total_return_iqm": evaluation.total_return_iqm,
+        "total_return_p20": evaluation.total_return_p20,
+        "adaptation_gain": evaluation.adaptation_gain,
+        "adaptation_gain_ci95": evaluation.adaptation_gain_ci95,
     }
 
 
@@ -220,4 +239,8 @@ def print_evaluation(record: dict[str, Any]) -> None:
     for name, value in record.get("measures", {}).items():
         values = value if isinstance(value, list) else [value]
         print(f"  {name.replace('_', ' ')}: {', '.join(f'{v:.3f}' for v in values)}")
+    gain, width = record["adaptation_gain"], record["adaptation_gain_ci95"]
+    print(f"  gain         {gain:10.4f} ± {width:.4f}, last episode less the first")
+    print(f"  middle half  {record['total_return_iqm']:10.4f}, mean total of the tasks between")
+    print(f"  worst fifth  {record['total_return_p20']:10.4f} in total, or less")
     print(f"  total        {record['total_return_mean']:10.4f} ± {record['total_return_ci95']:.4f}")

@@ -14,7 +14,7 @@ from metarl_experiments.evaluate import (
     write_evaluation,
 )
 from metarl_experiments.runs import RunConfig
-from metarl_jax.evaluation import Evaluation, seeds_half_width
+from metarl_jax.evaluation import Evaluation
 from metarl_jax.experiment import sweep_points
 from metarl_jax.learner import TrainState
 from metarl_jax.metrics_file import read_rows
@@ -22,6 +22,7 @@ from metarl_jax.population import member
 from metarl_jax.program import Program
 from metarl_jax.report.population import adaptation_figure, learning_figure, sweep_figure
 from metarl_jax.report.style import save_figure
+from metarl_jax.statistics import seeds_half_width
 from metarl_jax.training_plan import SKIPPED_IN_A_ROW
 
 

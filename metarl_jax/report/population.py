@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from metarl_jax.evaluation import seeds_half_width
 from metarl_jax.report import style
 from metarl_jax.report.reference_lines import UNKNOWN, reference_curves, total_levels
 from metarl_jax.report.style import Label
 from metarl_jax.report.units import quantity
+from metarl_jax.statistics import seeds_half_width
 from metarl_jax.tasks import References
 
 if TYPE_CHECKING:

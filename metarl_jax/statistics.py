@@ -1,0 +1,42 @@
+"""What many returns come to: means with intervals, and what outliers do not move."""
+
+import numpy as np
+
+NORMAL_QUANTILE = 1.96
+"""The 0.975 quantile of the normal distribution."""
+
+
+def confidence_half_width(samples: np.ndarray) -> np.ndarray:
+    """1.96 s / √N over axis 0, with s the sample standard deviation; NaN for one sample."""
+    samples = np.asarray(samples, np.float64)
+    if samples.shape[0] < 2:
+        return np.full(samples.shape[1:], np.nan)
+    deviation = np.asarray(np.std(samples, axis=0, ddof=1))
+    return np.asarray(NORMAL_QUANTILE * deviation / np.sqrt(samples.shape[0]))
+
+
+def seeds_half_width(values: np.ndarray) -> np.ndarray:
+    """Half-width of the 95% interval of a mean over few agents: t s / √S over axis 0.
+
+    With t the 0.975 quantile of Student's distribution of S - 1 degrees of freedom, and s the
+    sample standard deviation; NaN for one agent.
+
+    Args:
+        values: [S, ...].
+    """
+    from scipy.special import stdtrit
+
+    return confidence_half_width(values) * (stdtrit(len(values) - 1, 0.975) / NORMAL_QUANTILE)
+
+
+def interquartile_mean(values: np.ndarray) -> float:
+    """Mean of the middle half of [N] numbers; those on its edges count for their part.
+
+    Reference:
+        Agarwal, Schwarzer, Castro, Courville, Bellemare (2021), "Deep reinforcement learning at the
+        edge of the statistical precipice", section 4.2.
+    """
+    number = len(values)
+    rank = np.arange(number)
+    inside = np.minimum(rank + 1, 0.75 * number) - np.maximum(rank, 0.25 * number)
+    return float(np.average(np.sort(values), weights=inside.clip(0)))
