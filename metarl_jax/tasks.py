@@ -105,6 +105,11 @@ class TaskDistribution:
     scene: Callable[[Task, PyTree], Scene] | None = None
 
     def __post_init__(self) -> None:
+        if not callable(self.references):
+            raise ConfigurationError(
+                f"{self.name}: references must be a function () -> References, got "
+                f"{self.references!r}; write lambda: before it."
+            )
         for field in ("episode_length", "num_episodes"):
             value = getattr(self, field)
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:

@@ -126,7 +126,7 @@ def test_a_sample_is_as_often_the_best_as_the_posterior_says():
     num_samples = 20_000
 
     def first_arm(key):
-        carry = (key, counts)
+        carry = (key, counts, ())
         experience = blank_experience()
         return policy.step((), carry, experience)[1].action_distribution.mode() == 0
 
@@ -141,6 +141,41 @@ def blank_experience():
     tasks = bandit(num_arms=2)
     task = tasks.sample(jax.random.key(0))
     return MetaEpisode(tasks).reset(jax.random.key(0), task).experience
+
+
+def test_after_its_pulls_an_agent_plays_the_best_mean():
+    longer = bandit(num_arms=2, num_pulls=9)
+    for agent in (agents.bayes_optimal(2, 4), agents.finite_horizon_gittins(2, 4)):
+        keys = task_keys(jax.random.key(0), 64)
+        drawn = jax.vmap(longer.sample)(task_keys(jax.random.key(2), 64))
+        params = agent.init(jax.random.key(1))
+
+        def run(agent=agent, params=params, drawn=drawn, keys=keys):
+            actors = start(agent, MetaEpisode(longer), drawn, keys)
+            return collect(agent, params, MetaEpisode(longer), actors)
+
+        _, rollout, _ = jax.jit(run)()
+        pulled = jax.nn.one_hot(rollout.action, 2)  # [T, B, k]
+        paid = np.cumsum(pulled * rollout.outcome.reward[..., None], axis=0)
+        mean = (1 + paid) / (2 + np.cumsum(pulled, axis=0))
+        chosen = np.take_along_axis(mean[4:-1], np.asarray(rollout.action)[5:, :, None], axis=2)
+        np.testing.assert_allclose(chosen[..., 0], mean[4:-1].max(axis=2), rtol=1e-6)
+
+
+def test_the_optimistic_never_takes_an_arm_for_worse_than_its_mean():
+    """With means 0.75 and 0.4 the first arm is pulled unless the second one's sample is above."""
+    counts = agents.Counts(jnp.array([2, 1]), jnp.array([0, 2]))
+    policy, num_samples = agents.thompson(2, optimistic=True), 20_000
+
+    def second_arm(key):
+        output = policy.step((), (key, counts, ()), blank_experience())[1]
+        return output.action_distribution.mode() == 1
+
+    share = jax.jit(jax.vmap(second_arm))(task_keys(jax.random.key(3), num_samples)).mean()
+    # P(θ_2 > max(θ_1, m_1)) with θ_1 ~ Beta(3, 1), θ_2 ~ Beta(2, 3), by integration.
+    grid = (np.arange(20_000) + 0.5) / 20_000
+    expected = np.mean((grid > 0.75) * 12 * grid * (1 - grid) ** 2 * grid**3)
+    assert abs(share - expected) < 4 * np.sqrt(expected * (1 - expected) / num_samples)
 
 
 def test_a_chance_of_any_arm_is_shared_by_all():
@@ -173,7 +208,7 @@ def test_the_exact_player_is_offered_only_where_it_can_be_made():
 
 
 @pytest.mark.parametrize(
-    ("pulls", "arms", "constant"), [(10, 5, 0.02), (20, 6, 0.02), (120, 40, 0.1), (1000, 3, 0.2)]
+    ("arms", "pulls", "constant"), [(5, 10, 0.02), (6, 20, 0.02), (40, 120, 0.1), (3, 1000, 0.2)]
 )
-def test_ucb_is_tuned_to_the_nearest_bandit(pulls, arms, constant):
+def test_ucb_is_tuned_to_the_nearest_bandit(arms, pulls, constant):
     assert agents.tuned_constant(arms, pulls) == constant

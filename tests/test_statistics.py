@@ -41,8 +41,17 @@ def test_what_is_possible_depends_on_what_the_policy_knows() -> None:
     assert highest_total(REFERENCES) == 5.0
     assert highest_total(REFERENCES, contextual=True) == 6.0
     assert highest_total(REFERENCES, memory_ablated=True) == 2.0
-    assert highest_total(References(optimal_bound=5.5)) == 5.5
+    assert highest_total(References(optimal_bound=5.5), memory_ablated=True) == 5.5
+    assert highest_total(References(known_task_total=6.0)) == 6.0
     assert highest_total(References()) is None
+
+
+def test_rounding_and_few_tasks_are_no_leak() -> None:
+    require_possible(evaluation_of([2.76, 2.76]), 2.76, "mouse")  # in float32 2.7600000
+    require_possible(evaluation_of([7.0, 7.1]), 6.66, "bandit")  # 8 standard errors, of two tasks
+    require_possible(evaluation_of([9.0]), 6.66, "bandit")  # one task has no interval
+    with pytest.raises(ConfigurationError, match="leaks"):
+        require_possible(evaluation_of([2.77, 2.77]), 2.76, "mouse")
 
 
 def test_four_standard_errors_above_the_optimum_are_a_leak() -> None:

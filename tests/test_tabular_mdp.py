@@ -141,7 +141,8 @@ def test_every_plan_is_the_optimal_one_once_all_is_known(name):
 def test_optimism_is_above_the_mean_and_a_sample_is_spread_as_the_belief():
     belief = belief_of(random_mdp(), 3.0)
     mean = agents.mean_plan(1, jax.random.key(0), belief)
-    assert np.all(agents.bonus_plan(1, 2.0, jax.random.key(0), belief) - mean > 0.49)
+    bonus = agents.bonus_plan(1, 2.0, jax.random.key(0), belief) - mean
+    np.testing.assert_allclose(bonus, 2.0 / (1 + NUM_STATES + 3), rtol=1e-5)
     keys = task_keys(jax.random.key(1), 1_000)
     sample = jax.jit(jax.vmap(lambda key: agents.sampled_plan(1, key, belief)))(keys)
     # One step from the end Q is the reward alone, of variance 1 / (1 + n) = 1/4.
@@ -152,6 +153,50 @@ def test_optimism_is_above_the_mean_and_a_sample_is_spread_as_the_belief():
     )
     # The mean of the largest of three normals is 0.8463 standard deviations above theirs.
     assert np.abs(best.mean(axis=0) - mean - 0.8463 * 0.5).max() < 0.07
+
+
+def test_the_favourable_plan_keeps_to_its_radii():
+    """Two steps by hand, of 3 visits each: 12 pairs, 36 steps."""
+    task, width = random_mdp(), 0.1
+    values = agents.favourable_plan(2, width, jax.random.key(0), belief_of(task, 3.0))
+    log = np.log(2 * NUM_ACTIONS * 36 / 0.05)
+    near = width * np.sqrt(7 * (log + np.log(NUM_STATES)) / (2 * 3))
+    rewards = (1 + 3 * np.asarray(task.rewards)) / 4 + near
+    np.testing.assert_allclose(values[1], rewards, rtol=1e-5)
+    apart = np.full(rewards.shape, width * np.sqrt(14 * NUM_STATES * log / 3), np.float32)
+    best = agents.most_favourable(task.transitions, jnp.array(apart), jnp.array(rewards.max(1)))
+    np.testing.assert_allclose(values[0], rewards + best @ rewards.max(1), rtol=1e-5)
+
+
+def test_only_where_an_episode_begins_is_the_plan_made_anew():
+    policy = TASKS.references().agents["psrl"]()
+
+    def begin():
+        keys = (task_keys(jax.random.key(i), 2) for i in range(3))
+        reset = jax.vmap(MetaEpisode(TASKS).reset)
+        states = reset(next(keys), jax.vmap(TASKS.sample)(next(keys)))
+        return jax.vmap(policy.initial_carry)(next(keys)), states.experience
+
+    carry, first = begin()
+    carry, _ = policy.step((), carry, first)
+    mixed = first.replace(episode_start=jnp.array([False, True]))
+    later, _ = policy.step((), carry, mixed)
+    kept, made = (np.array_equal(later[2][i], carry[2][i]) for i in range(2))
+    assert kept and not made
+
+
+def test_a_plan_is_read_at_its_step_and_state():
+    values = np.zeros((6, NUM_STATES, NUM_ACTIONS), np.float32)
+    best = np.random.default_rng(0).integers(0, NUM_ACTIONS, (6, NUM_STATES))
+    np.put_along_axis(values, best[..., None], 1.0, axis=2)
+    policy = agents._planner("scripted", NUM_STATES, NUM_ACTIONS, lambda key, belief: values)
+    drawn = jax.vmap(TASKS.sample)(task_keys(jax.random.key(2), 8))
+    meta_episode = MetaEpisode(TASKS)
+    actors = start(policy, meta_episode, drawn, task_keys(jax.random.key(0), 8))
+    _, rollout, _ = jax.jit(lambda actors: collect(policy, (), meta_episode, actors, 18))(actors)
+    state = np.asarray(rollout.outcome.state.state)
+    for step in range(18):
+        np.testing.assert_array_equal(rollout.action[step], best[step % 6, state[step]])
 
 
 # Simulated elsewhere to within 0.2: Duan et al. (2016) have 100.1 for random.

@@ -13,13 +13,10 @@ import jax.numpy as jnp
 from flax import struct
 from gymnax.environments import environment, spaces
 
-from metarl_envs.agents.tabular import tabular_references
+from metarl_envs.agents.tabular import PRIOR_MEAN_REWARD, tabular_references
 from metarl_envs.arguments import check_whole_number
 from metarl_jax.tasks import TaskDistribution
 from metarl_jax.types import Array, Key
-
-MEAN_REWARD = 1.0
-"""Mean and standard deviation of the mean rewards; the noise on top has 1 too."""
 
 
 class TabularTask(struct.PyTreeNode):
@@ -103,7 +100,7 @@ def tabular_mdp(
         transition_key, reward_key = jax.random.split(key)
         # A flat Dirichlet is exponential variables over their sum.
         weights = jax.random.exponential(transition_key, (*shape, num_states))
-        rewards = MEAN_REWARD + jax.random.normal(reward_key, shape)
+        rewards = PRIOR_MEAN_REWARD + jax.random.normal(reward_key, shape)
         return TabularTask(weights / jnp.sum(weights, axis=-1, keepdims=True), rewards)
 
     def describe(task: TabularTask) -> Array:
@@ -118,6 +115,6 @@ def tabular_mdp(
         num_episodes=num_episodes,
         ends_early=False,
         references=functools.cache(
-            lambda: tabular_references(num_states, num_actions, episode_length, num_episodes)
+            lambda: tabular_references(num_states, num_actions, episode_length)
         ),
     )

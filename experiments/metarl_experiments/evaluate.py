@@ -135,7 +135,6 @@ def evaluate_run(
     """
     params = state.learner.params
     evaluation = evaluator_of(options, config, program)(params)
-    _require_possible(evaluation, options, program)
     record = evaluation_record(evaluation, options, config, program, int(state.update))
     if options.label == "evaluation":
         from metarl_experiments.measures import measure  # imports the families, which takes seconds
@@ -174,7 +173,13 @@ def evaluator_of(
         num_devices=program.num_devices,
     )
     key = jax.random.fold_in(actors_key, options.seed)
-    return lambda params: evaluator(params, meta_test, key)
+
+    def evaluate(params: PolicyParams) -> Evaluation:
+        evaluation = evaluator(params, meta_test, key)
+        _require_possible(evaluation, options, program)
+        return evaluation
+
+    return evaluate
 
 
 def write_evaluation(
@@ -241,6 +246,6 @@ def print_evaluation(record: dict[str, Any]) -> None:
         print(f"  {name.replace('_', ' ')}: {', '.join(f'{v:.3f}' for v in values)}")
     gain, width = record["adaptation_gain"], record["adaptation_gain_ci95"]
     print(f"  gain         {gain:10.4f} ± {width:.4f}, last episode less the first")
-    print(f"  middle half  {record['total_return_iqm']:10.4f}, mean total of the tasks between")
-    print(f"  worst fifth  {record['total_return_p20']:10.4f} in total, or less")
+    print(f"  middle half  {record['total_return_iqm']:10.4f}, interquartile mean of the total")
+    print(f"  worst fifth  {record['total_return_p20']:10.4f} 20th percentile of the total")
     print(f"  total        {record['total_return_mean']:10.4f} ± {record['total_return_ci95']:.4f}")

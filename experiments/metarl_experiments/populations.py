@@ -46,7 +46,9 @@ def evaluate_population(
     params = state.learner.params
     each = [evaluator(member(params, i)) for i in range(len(program.agents))]
     asked = evaluation_record(each[0], options, config, program, int(state.update[0]))
-    record = {name: value for name, value in asked.items() if "return" not in name}
+    record = {
+        name: value for name, value in asked.items() if "return" not in name and "gain" not in name
+    }
     record["points"] = _points(config, each)
     skipped = np.asarray(state.skipped_in_a_row)
     record["diverged_agents"] = np.flatnonzero(skipped >= SKIPPED_IN_A_ROW).tolist()

@@ -30,17 +30,20 @@ from metarl_jax.tasks import References
 from metarl_jax.types import Array, ConfigurationError, Experience, Key, PyTree
 
 UCB_CONSTANTS = {
-    (10, 5): 0.02,
+    (5, 10): 0.02,
     (10, 10): 0.02,
-    (10, 50): 0.02,
-    (100, 5): 0.15,
-    (100, 10): 0.15,
-    (100, 50): 0.1,
-    (500, 5): 0.2,
-    (500, 10): 0.2,
-    (500, 50): 0.2,
+    (50, 10): 0.02,
+    (5, 100): 0.15,
+    (10, 100): 0.15,
+    (50, 100): 0.1,
+    (5, 500): 0.2,
+    (10, 500): 0.2,
+    (50, 500): 0.2,
 }
-"""c of UCB by (pulls, arms): the best of a few for each of these."""
+"""c of UCB by (arms, pulls), chosen among a few by the return of simulated play."""
+
+MAX_LOOKED_UP = 20_000
+"""Beliefs in a layer that 32 bits can tell apart."""
 
 
 def bandit_references(num_arms: int, num_pulls: int) -> References:
@@ -77,13 +80,9 @@ def tuned_constant(num_arms: int, num_pulls: int) -> float:
     """UCB's c for the numbers of pulls and arms nearest by their ratios."""
 
     def apart(tuned: tuple[int, int]) -> float:
-        return abs(math.log(tuned[0] / num_pulls)) + 0.1 * abs(math.log(tuned[1] / num_arms))
+        return abs(math.log(tuned[1] / num_pulls)) + 0.1 * abs(math.log(tuned[0] / num_arms))
 
     return UCB_CONSTANTS[min(UCB_CONSTANTS, key=apart)]
-
-
-MAX_LOOKED_UP = 20_000
-"""Beliefs in a layer that 32 bits can tell apart."""
 
 
 class Counts(struct.PyTreeNode):
@@ -138,7 +137,7 @@ def greedy(num_arms: int, chance: float = 0.0) -> Policy:
     def logits(params: PyTree, key: Key, counts: Counts) -> Array:
         return with_chance(best_of(counts.mean), chance) if chance else best_of(counts.mean)
 
-    return _bandit_agent(f"{chance:g}-greedy" if chance else "greedy", num_arms, logits)
+    return _bandit_agent("epsilon-greedy" if chance else "greedy", num_arms, logits)
 
 
 def thompson(num_arms: int, *, optimistic: bool = False) -> Policy:
@@ -176,27 +175,31 @@ def ucb1(num_arms: int) -> Policy:
 
 
 def finite_horizon_gittins(num_arms: int, num_pulls: int) -> Policy:
-    """The highest index for the pulls that are left."""
+    """The highest index for the pulls that are left; after n pulls, the best mean."""
     tables = gittins.finite_horizon_indices(num_pulls)
     starts = np.cumsum([0, *(len(table) for table in tables[:-1])]).astype(np.int32)
 
     def logits(params: PyTree, key: Key, counts: Counts) -> Array:
         starts, indices = params
-        time = jnp.minimum(jnp.sum(counts.pulls), num_pulls - 1)
-        return best_of(indices[starts[time] + _code(counts)])
+        time = jnp.sum(counts.pulls)
+        index = indices[starts[jnp.minimum(time, num_pulls - 1)] + _code(counts)]
+        return best_of(jnp.where(time < num_pulls, index, counts.mean))
 
     params = (jnp.asarray(starts), jnp.asarray(np.concatenate(tables)))
     return _bandit_agent("gittins", num_arms, logits, params)
 
 
 def discounted_gittins(num_arms: int, num_pulls: int, discount: float) -> Policy:
-    """The highest index of a game without an end, discounted by γ in (0, 1)."""
+    """The highest index of a game without an end, discounted by γ in (0, 1).
+
+    Of an arm pulled n times or more, it is its mean.
+    """
 
     def logits(indices: PyTree, key: Key, counts: Counts) -> Array:
-        return best_of(indices[_code(counts)])
+        return best_of(jnp.where(counts.pulls < num_pulls, indices[_code(counts)], counts.mean))
 
     indices = jnp.asarray(gittins.discounted_indices(num_pulls, discount))
-    return _bandit_agent(f"gittins-{discount:g}", num_arms, logits, indices)
+    return _bandit_agent("discounted-gittins", num_arms, logits, indices)
 
 
 def _code(counts: Counts) -> Array:
@@ -205,10 +208,10 @@ def _code(counts: Counts) -> Array:
 
 
 def bayes_optimal(num_arms: int, num_pulls: int) -> Policy:
-    """The best possible player, where no layer has more than `MAX_LOOKED_UP` beliefs.
+    """The best possible player of n pulls; after them, the best mean.
 
     Raises:
-        ConfigurationError: there are more.
+        ConfigurationError: there are more than `MAX_LOOKED_UP` beliefs after one of the pulls.
     """
     if not can_look_up(num_arms, num_pulls):
         raise ConfigurationError(
@@ -220,9 +223,11 @@ def bayes_optimal(num_arms: int, num_pulls: int) -> Policy:
     def logits(params: PyTree, key: Key, counts: Counts) -> Array:
         marks, hashes, best = params
         code = _code(counts)
-        time = jnp.minimum(jnp.sum(counts.pulls), num_pulls - 1)
-        belief = jnp.searchsorted(hashes[time], jnp.sum(marks[code], dtype=jnp.uint32))
-        return best_of((code == best[time, belief]).astype(jnp.float32))
+        time = jnp.sum(counts.pulls)
+        row = jnp.minimum(time, num_pulls - 1)
+        belief = jnp.searchsorted(hashes[row], jnp.sum(marks[code], dtype=jnp.uint32))
+        chosen = (code == best[row, belief]).astype(jnp.float32)
+        return best_of(jnp.where(time < num_pulls, chosen, counts.mean))
 
     params = (jnp.asarray(marks), jnp.asarray(hashes), jnp.asarray(best))
     return _bandit_agent("bayes-optimal", num_arms, logits, params)

@@ -9,8 +9,8 @@ what is like one:
 
     greedy       the mean of the belief; ε-greedy acts at random with probability ε
     PSRL         a sample of the belief                       (Strens 2000; Osband et al. 2013)
-    OPSRL        the best of K samples, for each (s, a, h) anew     (Osband, Van Roy 2017, sec. 5)
-    BEB          the mean, with rewards + β / (1 + n)                         (Kolter, Ng 2009)
+    OPSRL        K samples of the belief: the highest of their Q      (optimistic PSRL)
+    BEB          the mean, with rewards + β / (1 + S + n)                     (Kolter, Ng 2009)
     UCRL2        the most favourable MDP of a set around what was seen    (Jaksch et al. 2010)
     known-mdp    the task itself: it is told
 """
@@ -28,8 +28,11 @@ from metarl_jax.policy import Policy
 from metarl_jax.tasks import References
 from metarl_jax.types import Array, Experience, Key, PyTree
 
-CHANCE, SAMPLES, BONUS, WIDTH = 0.1, 5, 2.0, 0.1
-"""ε, K, β and c: the best of a few for episodes of 10 steps, 25 of them."""
+PRIOR_MEAN_REWARD = 1.0
+"""Of r̄(s, a) ~ N(1, 1), as `tabular_mdp` draws them."""
+
+CHANCE, SAMPLES, BONUS, WIDTH = 0.05, 5, 10.0, 0.1
+"""ε, K, β and c, chosen by hand for episodes of 10 steps."""
 
 
 class TabularBelief(struct.PyTreeNode):
@@ -53,7 +56,7 @@ class TabularBelief(struct.PyTreeNode):
     @property
     def mean_rewards(self) -> Array:
         """[S, A]."""
-        return (1 + self.reward) / (1 + self.visits)
+        return (PRIOR_MEAN_REWARD + self.reward) / (1 + self.visits)
 
 
 Plan = Callable[[Key, TabularBelief], Array]
@@ -104,29 +107,25 @@ def sampled_plan(horizon: int, key: Key, belief: TabularBelief) -> Array:
 
 
 def best_sampled_plan(horizon: int, num_samples: int, key: Key, belief: TabularBelief) -> Array:
-    """Q_h(s, a) = max_k [ r_k(s, a) + P_k(· | s, a) V_{h+1} ] over samples of the belief."""
+    """The highest Q_h(s, a) of K samples of the belief, each planned alone."""
     keys = jax.random.split(key, num_samples)
-    transitions, rewards = jax.vmap(_sample, in_axes=(0, None))(keys, belief)
-
-    def worth(value: Array) -> Array:
-        return jnp.max(rewards + transitions @ value, axis=0)
-
-    return backward_induction(worth, len(belief.reward), horizon)
+    plans = jax.vmap(sampled_plan, in_axes=(None, 0, None))(horizon, keys, belief)
+    return jnp.max(plans, axis=0)
 
 
 def bonus_plan(horizon: int, bonus: float, key: Key, belief: TabularBelief) -> Array:
-    """Q of the belief's mean with β / (1 + n) on top of the rewards."""
+    """Q of the belief's mean, with β / (1 + S + n) on top: S + n is what its Dirichlet sums to."""
     del key
-    rewards = belief.mean_rewards + bonus / (1 + belief.visits)
+    rewards = belief.mean_rewards + bonus / (1 + len(belief.reward) + belief.visits)
     return optimal_values(belief.mean_transitions, rewards, horizon)
 
 
 def favourable_plan(horizon: int, width: float, key: Key, belief: TabularBelief) -> Array:
     """Q of the most favourable MDP whose rewards and transitions are near to those that were seen.
 
-    Within c √(7 ln(2 S A t / δ) / (2 n)) of the mean reward, and c √(14 S ln(2 A t / δ) / n) of the
-    shares of s', in the sum over s'; t the steps so far, n at least 1, δ = 0.05 (Jaksch et al.
-    2010, figure 1, where c = 1).
+    Within c √(7 ln(2 S A t / δ) / (2 n)) of the belief's mean reward, and in the sum over s' within
+    c √(14 S ln(2 A t / δ) / n) of the shares that were seen; t the steps so far, n at least 1, δ =
+    0.05 (Jaksch et al. 2010, figure 1, where c = 1 and the mean is that of what was seen).
     """
     del key
     num_states, num_actions = belief.reward.shape
@@ -137,7 +136,7 @@ def favourable_plan(horizon: int, width: float, key: Key, belief: TabularBelief)
     apart = width * jnp.sqrt(14 * num_states * log / visits)
     seen = belief.followed / visits[..., None]
     seen = jnp.where(belief.visits[..., None] == 0, 1 / num_states, seen)
-    rewards = belief.reward / visits + near
+    rewards = belief.mean_rewards + near
 
     def worth(value: Array) -> Array:
         return rewards + most_favourable(seen, apart, value) @ value
@@ -203,10 +202,9 @@ def known_mdp(num_states: int, num_actions: int, horizon: int) -> Policy:
     return as_policy("known-mdp", Agent(begin, learn, act, plan), contextual=True)
 
 
-def tabular_references(
-    num_states: int, num_actions: int, episode_length: int, num_episodes: int
-) -> References:
+def tabular_references(num_states: int, num_actions: int, episode_length: int) -> References:
     """The agents; no value is known exactly but of each MDP alone."""
+    no_plan = lambda key, belief: jnp.zeros((episode_length, num_states, num_actions))
     plans = {
         "greedy": partial(mean_plan, episode_length),
         "psrl": partial(sampled_plan, episode_length),
@@ -220,6 +218,6 @@ def tabular_references(
     agents["epsilon-greedy"] = partial(
         _planner, "epsilon-greedy", num_states, num_actions, plans["greedy"], CHANCE
     )
-    agents["random"] = partial(_planner, "random", num_states, num_actions, plans["greedy"], 1.0)
+    agents["random"] = partial(_planner, "random", num_states, num_actions, no_plan, 1.0)
     agents["known-mdp"] = partial(known_mdp, num_states, num_actions, episode_length)
     return References(agents=agents)

@@ -1,1 +1,1 @@
-"""Exact values of the task families, computed on the host with numpy; no policy takes part."""
+"""Exact values of the task families, where they can be computed; no policy takes part."""

@@ -20,7 +20,8 @@ import numpy as np
 from metarl_jax.types import ConfigurationError
 
 MAX_WEIGHED = 10_000_000
-"""Arms of beliefs; more are refused. Two arms and 100 pulls have 4.4 million and take 4 seconds."""
+"""Pulls to weigh, arms times beliefs; more are refused. Two arms and 100 pulls have 4.4 million,
+and take 4 seconds."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,13 +30,11 @@ class Layer:
 
     Attributes:
         arms: [N, k] int32, each belief's arms by `arm_code`, in any order.
-        after: [N, k, 2] int64, the belief in the next layer after arm i did not pay, or did.
         value: [N] float64, V.
         best: [N] int32, code of the arm to pull.
     """
 
     arms: np.ndarray
-    after: np.ndarray
     value: np.ndarray
     best: np.ndarray
 
@@ -88,7 +87,7 @@ def solve(num_arms: int, num_pulls: int) -> tuple[Layer, ...]:
         n layers; the first holds the one belief before any pull.
 
     Raises:
-        ConfigurationError: there are more than `MAX_WEIGHED` arms of beliefs.
+        ConfigurationError: there are more than `MAX_WEIGHED` pulls to weigh.
     """
     # Untouched arms are alike, and n pulls touch at most n: more arms are worth no more.
     num_arms = min(num_arms, num_pulls)
@@ -111,7 +110,7 @@ def solve(num_arms: int, num_pulls: int) -> tuple[Layer, ...]:
         chosen = np.argmax(worth, axis=1)[:, None]
         following = np.take_along_axis(worth, chosen, axis=1)[:, 0]
         best = np.take_along_axis(layer, chosen, axis=1)[:, 0]
-        layers.append(Layer(layer, after, following, best))
+        layers.append(Layer(layer, following, best))
     return tuple(reversed(layers))
 
 
@@ -119,7 +118,7 @@ def optimal_total(num_arms: int, num_pulls: int) -> float:
     """Bayes-optimal expected total reward of n pulls of k arms.
 
     Raises:
-        ConfigurationError: there are more than `MAX_WEIGHED` arms of beliefs.
+        ConfigurationError: there are more than `MAX_WEIGHED` pulls to weigh.
     """
     return float(solve(num_arms, num_pulls)[0].value[0])
 

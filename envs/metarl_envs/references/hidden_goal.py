@@ -9,7 +9,7 @@ candidates not yet visited, and c a new one or none:
     J(e, t, cell, left) = max_a { [c found] (pay(e, t) + (E - e) known(c)) / G
                                   + off |left - c| / G + J(e, t + 1, cell', left - c) }
 
-Where the states are too many for whole meta-episodes, one episode may be enough: no first episode
+One episode may be enough, and is tried first: no first episode
 earns more than the best single one, and no later one more than with the goal known. A plan whose
 first episode is a best one, and whose second passes all candidates that are left on one shortest
 way, attains both.
@@ -27,9 +27,6 @@ from metarl_jax.types import ConfigurationError
 MAX_STATES = 1_000_000
 """Pairs of cell and candidates visited, over all steps; more are refused. They take 3 seconds."""
 
-MAX_CANDIDATES = 57
-"""They and a cell are told by the bits of one number."""
-
 TOLERANCE = 1e-9
 
 
@@ -45,7 +42,8 @@ class HiddenGoal:
         num_episodes: E.
         on_goal: what a step pays that ends on the goal.
         off_goal: what any other pays; less than that.
-        ends: whether the goal ends the episode; otherwise one can stay on it.
+        ends: whether the goal ends the episode; otherwise one can stay on it. Where it does, no
+            step may pay without it, or it would be best left alone.
     """
 
     moves: np.ndarray
@@ -57,6 +55,13 @@ class HiddenGoal:
     off_goal: float
     ends: bool
 
+    def __post_init__(self) -> None:
+        if self.on_goal <= self.off_goal or (self.ends and self.off_goal > 0):
+            raise ConfigurationError(
+                "a hidden goal expects a reward worth looking for, and none for other steps where "
+                f"it ends the episode, got {self.on_goal} on it and {self.off_goal} elsewhere."
+            )
+
     @cached_property
     def distances(self) -> np.ndarray:
         """[C, C] float64: steps from one cell to another, by breadth-first search; inf: no way."""
@@ -66,8 +71,11 @@ class HiddenGoal:
         leads[np.arange(num_cells)[:, None], self.moves] = True
         reached = np.eye(num_cells, dtype=bool)
         for steps in range(num_cells):
-            distance[reached & np.isinf(distance)] = steps
-            reached = reached @ leads
+            new = reached & np.isinf(distance)
+            if not new.any():
+                break
+            distance[new] = steps
+            reached = new @ leads
         return distance
 
     def found_return(self, step: np.ndarray) -> np.ndarray:
@@ -108,19 +116,19 @@ def plan_returns(problem: HiddenGoal, plan: np.ndarray) -> np.ndarray:
 def search_references(problem: HiddenGoal) -> References:
     """Exact values where they can be computed; otherwise a bound on them."""
     num_episodes, known = problem.num_episodes, problem.known_episode
-    told = References(known_task_total=num_episodes * known, optimal_bound=total_bound(problem))
+    values = References(known_task_total=num_episodes * known, optimal_bound=total_bound(problem))
     try:
         first = float(optimal_returns(dataclasses.replace(problem, num_episodes=1))[0])
-        told = dataclasses.replace(
-            told,
+        values = dataclasses.replace(
+            values,
             memoryless_total=num_episodes * first,
             optimal_bound=first + (num_episodes - 1) * known,
         )
         optimal = optimal_returns(problem)
     except ConfigurationError:
-        return told
+        return values
     return dataclasses.replace(
-        told,
+        values,
         optimal_total=float(optimal.sum()),
         optimal_episodes=tuple(optimal.tolist()),
         optimal_bound=None,
@@ -148,7 +156,7 @@ def total_bound(problem: HiddenGoal) -> float:
 
 
 def best_plan(problem: HiddenGoal) -> np.ndarray:
-    """[E, H] int64 cells of a Bayes-optimal plan; -1 where nothing is left to look for.
+    """[E, H] int64 cells of a Bayes-optimal plan; -1 where nothing in reach is left.
 
     Raises:
         ConfigurationError: there are too many states of one episode; or, where that does not
@@ -156,7 +164,7 @@ def best_plan(problem: HiddenGoal) -> np.ndarray:
     """
     plan = _plan_of_one_episode(problem) if problem.num_episodes > 1 else None
     if plan is None:
-        plan = _follow(problem, _solve(problem, *_reachable(problem)), lambda left: True)
+        plan = _follow(problem, _solve(problem, *_reachable(problem)))
     assert plan is not None  # any end was accepted
     return plan
 
@@ -230,10 +238,10 @@ def _reachable(problem: HiddenGoal) -> tuple[list[_Layer], np.ndarray]:
 
 def _bits(problem: HiddenGoal) -> np.ndarray:
     """[C] int64: the bit of each candidate, 0 of other cells."""
-    if len(problem.candidates) > MAX_CANDIDATES:
+    if len(problem.moves) << len(problem.candidates) >= 2**63:  # a state is one number
         raise ConfigurationError(
-            f"the best search expects at most {MAX_CANDIDATES} goals, got "
-            f"{len(problem.candidates)}; take a smaller grid, or compare with the bound."
+            f"the best search expects fewer goals, got {len(problem.candidates)} in "
+            f"{len(problem.moves)} cells; take a smaller grid, or compare with the bound."
         )
     bits = np.zeros(len(problem.moves), np.int64)
     bits[problem.candidates] = 1 << np.arange(len(problem.candidates))
@@ -279,9 +287,11 @@ def _solve(problem: HiddenGoal, layers: list[_Layer], final: np.ndarray) -> _Sol
 
 
 def _follow(
-    problem: HiddenGoal, solution: _Solution, accept: Callable[[np.ndarray], bool]
+    problem: HiddenGoal,
+    solution: _Solution,
+    accept: Callable[[np.ndarray], bool] | None = None,
 ) -> np.ndarray | None:
-    """[E, H] cells of an optimal plan that leaves candidates [G'] that are accepted, or None."""
+    """[E, H] cells of an optimal plan; None where none leaves candidates [G'] that are accepted."""
     number = np.arange(len(problem.candidates))
     optimal = [worth >= worth.max(axis=0) - TOLERANCE for worth in solution.worth]
     reached = np.ones(1, bool)
@@ -291,7 +301,8 @@ def _follow(
         reached = ahead
     good = np.zeros(len(solution.final), bool)
     for state in np.flatnonzero(reached):
-        good[state] = accept(problem.candidates[solution.final[state] >> number & 1 == 0])
+        left = problem.candidates[solution.final[state] >> number & 1 == 0]
+        good[state] = accept is None or accept(left)
     ways = []
     for layer, best in zip(reversed(solution.layers), reversed(optimal), strict=True):
         ways.append(best & good[layer.after])
