@@ -181,7 +181,7 @@ def test_physics_is_measured_in_its_parts():
 def test_flops_of_attention_are_those_counted_by_hand():
     tasks = WORKLOADS["bandit_gru128"].family()
     policy = recurrent_policy(tasks, transformer(100, 8, num_layers=1, num_heads=2))
-    layers = 2 * 128 * 8 + 2 * 8 * 24 + 2 * 8 * 8 + 2 * (8 * 32 + 32 * 8)
+    layers = 2 * 128 * 8 + 2 * 8 * 32 + 2 * 8 * 8 + 2 * (8 * 32 + 32 * 8)
     embedding, heads = 2 * 15 * 64 + 2 * 64, 2 * (8 + 64) * (10 + 1)
     attention = 2 * (100 * 8) + 2 * (100 * 8)  # queries and keys, weights and values
     flops = count_flops(policy, tasks)
