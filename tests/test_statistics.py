@@ -1,5 +1,7 @@
 """Statistics of returns against definitions; evaluations that are too good to be true."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -8,6 +10,7 @@ from metarl_jax.standing import highest_total, require_possible
 from metarl_jax.statistics import interquartile_mean
 from metarl_jax.tasks import References
 from metarl_jax.types import ConfigurationError
+from probes import tiny_bandit
 
 REFERENCES = References(optimal_total=5.0, memoryless_total=2.0, known_task_total=6.0)
 
@@ -44,6 +47,11 @@ def test_what_is_possible_depends_on_what_the_policy_knows() -> None:
     assert highest_total(References(optimal_bound=5.5), memory_ablated=True) == 5.5
     assert highest_total(References(known_task_total=6.0)) == 6.0
     assert highest_total(References()) is None
+
+
+def test_references_that_are_no_function_are_refused_with_the_cure() -> None:
+    with pytest.raises(ConfigurationError, match=r"tiny.*must be a function.*write lambda:"):
+        dataclasses.replace(tiny_bandit(), name="tiny", references=REFERENCES)
 
 
 def test_rounding_and_few_tasks_are_no_leak() -> None:

@@ -144,17 +144,15 @@ def evaluate_run(
     return record
 
 
-def _require_possible(evaluation: Evaluation, options: EvaluateOptions, program: Program) -> None:
-    """Holds it against exact values, where those are of the same tasks and as many episodes."""
+def _highest_total(options: EvaluateOptions, program: Program) -> float | None:
+    """What is possible, where it is known of these tasks and of as many episodes."""
     if options.split is not None or options.episodes not in (None, program.tasks.num_episodes):
-        return
-    highest = highest_total(
+        return None
+    return highest_total(
         program.tasks.references(),
         contextual=program.policy.contextual,
         memory_ablated=options.ablate_memory,
     )
-    if highest is not None:
-        require_possible(evaluation, highest, program.tasks.name)
 
 
 def evaluator_of(
@@ -173,10 +171,12 @@ def evaluator_of(
         num_devices=program.num_devices,
     )
     key = jax.random.fold_in(actors_key, options.seed)
+    highest = _highest_total(options, program)
 
     def evaluate(params: PolicyParams) -> Evaluation:
         evaluation = evaluator(params, meta_test, key)
-        _require_possible(evaluation, options, program)
+        if highest is not None:
+            require_possible(evaluation, highest, program.tasks.name)
         return evaluation
 
     return evaluate

@@ -6,8 +6,8 @@
 with n_t = min(t, W) the steps it sees. Both n and the gate of the values are for what adds up over
 hundreds of steps: most of what a transition says is the same in every task, and of the rest a mean
 over n steps has 1/√n the spread of one step, so that it would fade the longer it is learnt. (On a
-bandit of ten arms and 100 pulls, six million steps of training came to 67 of 84 without either, to
-70 with one of them, and to 74 with both.)
+bandit of ten arms and 100 pulls, six million steps of training came to 74 of 84 with both and to 70
+with one of them, eight million to 72 with neither.)
 
 Queries and keys are turned by their step's angle (rotary positions): what counts is how long ago a
 step was. `gated` puts a gate on each residual instead of a sum, which begins nearly closed:

@@ -9,10 +9,9 @@ candidates not yet visited, and c a new one or none:
     J(e, t, cell, left) = max_a { [c found] (pay(e, t) + (E - e) known(c)) / G
                                   + off |left - c| / G + J(e, t + 1, cell', left - c) }
 
-One episode may be enough, and is tried first: no first episode
-earns more than the best single one, and no later one more than with the goal known. A plan whose
-first episode is a best one, and whose second passes all candidates that are left on one shortest
-way, attains both.
+One episode may be enough, and is tried first: no first episode earns more than the best single one,
+and no later one more than with the goal known. A plan whose first episode is a best one, and whose
+second passes all candidates that are left on one shortest way, attains both.
 """
 
 import dataclasses
