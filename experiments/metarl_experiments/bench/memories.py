@@ -55,24 +55,17 @@ class MemoryRow:
 def measure_memories(
     devices: Devices,
     repetitions: int,
-    lengths: Sequence[int] = LENGTHS,
+    length: int,
     memories: Sequence[MemoryName] = get_args(MemoryName),
 ) -> list[MemoryRow]:
-    """Times every memory at every length on the bandit; those of a length in turn.
+    """Times every memory on the bandit, in turn.
 
     Args:
         devices: the tasks are split over.
         repetitions: of each program, at most.
-        lengths: of meta-episodes.
+        length: of a meta-episode, in steps.
         memories: all by default.
     """
-    parts = [_of_length(devices, repetitions, length, memories) for length in lengths]
-    return [row for part in parts for row in part]
-
-
-def _of_length(
-    devices: Devices, repetitions: int, length: int, memories: Sequence[MemoryName]
-) -> list[MemoryRow]:
     num_tasks = num_tasks_on(devices)
     makers: dict[str, Callable[[], Variant]] = {}
     for name in memories:

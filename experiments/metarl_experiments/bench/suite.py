@@ -10,7 +10,7 @@ import jax
 from rich.console import Console
 
 from metarl_experiments.bench.flops import count_flops, peak_product
-from metarl_experiments.bench.memories import LENGTHS, measure_memories, memories_table
+from metarl_experiments.bench.memories import LENGTHS, MemoryRow, measure_memories, memories_table
 from metarl_experiments.bench.physics import physics_variants
 from metarl_experiments.bench.picture import memories_figure, scaling_figure
 from metarl_experiments.bench.rows import Measured, measure, table, write_record
@@ -60,9 +60,11 @@ def run_suite(options: "BenchOptions") -> None:
     if options.wants("memories"):
         _say("memories")
         lengths = QUICK_LENGTHS if options.quick else LENGTHS
-        rows = measure_memories(devices, _repetitions(options), lengths)
-        record["memories"] = [dataclasses.asdict(row) for row in rows]
-        write_record(options.out, record)
+        rows: list[MemoryRow] = []
+        for length in lengths:
+            rows += measure_memories(devices, _repetitions(options), length)
+            record["memories"] = [dataclasses.asdict(row) for row in rows]
+            write_record(options.out, record)
         Console().print(memories_table(rows))
         figure = memories_figure(rows, subtitle=record["device"])
         save_figure(figure, options.out.with_name("memories.png"))
