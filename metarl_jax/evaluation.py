@@ -10,22 +10,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from metarl_jax.ablations import Ablation, make_play
 from metarl_jax.fingerprint import host_leaves
-from metarl_jax.meta_episode import MetaEpisode
-from metarl_jax.policy import Policy, PolicyOutput
-from metarl_jax.rollout import collect, episode_returns, start, task_keys
+from metarl_jax.policy import Policy
+from metarl_jax.rollout import task_keys
 from metarl_jax.sharding import REPLICATED, SPLIT, Devices
-from metarl_jax.statistics import confidence_half_width, interquartile_mean
+from metarl_jax.statistics import confidence_half_width, interquartile_mean, with_control
 from metarl_jax.tasks import TaskDistribution
-from metarl_jax.types import (
-    Array,
-    ConfigurationError,
-    Experience,
-    Key,
-    PyTree,
-    Task,
-    blank_transition,
-)
+from metarl_jax.types import ConfigurationError, Key, Task
 
 CHUNK = 1024
 """Tasks evaluated side by side; more are taken in turn, so that memory stays bounded."""
@@ -38,35 +30,46 @@ class Evaluation:
     Attributes:
         episode_returns: [N, E] float32, undiscounted.
         task_set_hash: SHA-256 over the leaves of the N tasks.
+        control: [N] a control variate of mean 0, such as what each task is worth to who knows it,
+            less the mean of that over p(M): easy tasks among the N do not pass for skill then.
+            Means and their intervals are with it; the interquartile mean and the percentile not.
     """
 
     episode_returns: np.ndarray
     task_set_hash: str
+    control: np.ndarray | None = None
 
     @property
     def num_tasks(self) -> int:
         """N."""
         return self.episode_returns.shape[0]
 
+    @functools.cached_property
+    def controlled_returns(self) -> np.ndarray:
+        """[N, E] float64, of the same means as the returns over p(M)."""
+        if self.control is None:
+            return self.episode_returns.astype(np.float64)
+        return with_control(self.episode_returns, self.control)
+
     @property
     def episode_return_mean(self) -> np.ndarray:
         """[E]: the adaptation curve."""
-        return np.asarray(np.mean(self.episode_returns, axis=0, dtype=np.float64))
+        return np.asarray(np.mean(self.controlled_returns, axis=0))
 
     @property
     def episode_return_ci95(self) -> np.ndarray:
         """[E]: half-widths of the 95% intervals of the means."""
-        return confidence_half_width(self.episode_returns)
+        return confidence_half_width(self.controlled_returns)
 
     @property
     def total_return_mean(self) -> float:
         """Mean return of a whole meta-episode."""
-        return float(np.mean(np.sum(self.episode_returns, axis=1, dtype=np.float64)))
+        return float(np.mean(np.sum(self.controlled_returns, axis=1)))
 
     @property
     def total_return_ci95(self) -> float:
         """Half-width of its 95% interval."""
-        return float(confidence_half_width(np.sum(self.episode_returns, axis=1)[:, None])[0])
+        return float(confidence_half_width(np.sum(self.controlled_returns, axis=1)[:, None])[0])
 
     @property
     def total_return_iqm(self) -> float:
@@ -86,7 +89,7 @@ class Evaluation:
     @property
     def adaptation_gain_ci95(self) -> float:
         """Half-width of its 95% interval; the two are of the same tasks."""
-        gains = self.episode_returns[:, -1] - self.episode_returns[:, 0]
+        gains = self.controlled_returns[:, -1] - self.controlled_returns[:, 0]
         return float(confidence_half_width(gains[:, None])[0])
 
     def row(self) -> dict[str, Any]:
@@ -157,7 +160,7 @@ def make_evaluator(
     *,
     num_episodes: int | None = None,
     greedy: bool = False,
-    ablate_memory: bool = False,
+    ablation: Ablation | None = None,
     num_devices: int = 1,
 ) -> Callable[[Any, Task, Key], Evaluation]:
     """An evaluator that compiles once for all calls of a number of tasks, or of over 1,024.
@@ -167,36 +170,37 @@ def make_evaluator(
         policy: any policy, learned or classical.
         num_episodes: E, by default the number it was trained on.
         greedy: the most probable action instead of a sample.
-        ablate_memory: a fresh carry and the blank transition at every episode's start: what is left
-            is what the policy does without having learned anything about the task.
+        ablation: what is taken from the policy; see `metarl_jax.ablations`.
         num_devices: the tasks are split over so many devices of this process, or over as many as
             divide them.
 
     Returns:
         (params, tasks stacked on axis 0, key) -> Evaluation.
+
+    Raises:
+        ConfigurationError: the ablation `history` of meta-episodes of one episode, or of one task.
     """
     tasks = dataclasses.replace(tasks, num_episodes=num_episodes or tasks.num_episodes)
-    meta_episode = MetaEpisode(tasks, policy.contextual)
-    actor = without_memory(policy) if ablate_memory else policy
-
-    def returns(params: Any, chunk: Task, keys: Key) -> Array:
-        actors = start(actor, meta_episode, chunk, keys)
-        _, rollout, _ = collect(actor, params, meta_episode, actors, greedy=greedy)
-        return episode_returns(rollout, tasks.num_episodes)
-
+    if ablation == "history" and tasks.num_episodes < 2:
+        raise ConfigurationError(
+            f"{tasks.name}: the history of another task expects meta-episodes of at least 2 "
+            "episodes, got 1; ask for more episodes."
+        )
+    play = make_play(tasks, policy, greedy=greedy, ablation=ablation)
     compiled = functools.cache(
-        lambda devices: jax.jit(devices.run(returns, (REPLICATED, SPLIT, SPLIT), SPLIT))
+        lambda devices: jax.jit(devices.run(play, (REPLICATED, SPLIT, SPLIT), SPLIT))
     )
 
     def evaluate(params: Any, meta_test: Task, key: Key) -> Evaluation:
         num_tasks = jax.tree.leaves(meta_test)[0].shape[0]
+        played = _with_others(meta_test) if ablation == "history" else meta_test
         size = min(CHUNK, num_tasks)
         devices = Devices(num_devices).dividing(size)
         params, results = devices.place(params), []
         for wanted in range(0, num_tasks, size):
             # The last chunk reaches back instead of being shorter, so that one program serves all.
             first = min(wanted, num_tasks - size)
-            chunk = jax.tree.map(lambda x, first=first: x[first : first + size], meta_test)
+            chunk = jax.tree.map(lambda x, first=first: x[first : first + size], played)
             chunk_returns = compiled(devices)(params, chunk, task_keys(key, size, first))
             results.append(np.asarray(chunk_returns)[wanted - first :])
         return Evaluation(np.concatenate(results), task_set_hash(meta_test))
@@ -228,6 +232,15 @@ def evaluate(
     return make_evaluator(tasks, policy, **options)(params, meta_test, actors_key)
 
 
+def _with_others(meta_test: Task) -> tuple[Task, Task]:
+    """The tasks, and for each of them another: the one before it."""
+    if jax.tree.leaves(meta_test)[0].shape[0] < 2:
+        raise ConfigurationError(
+            "the history of another task expects at least 2 tasks, got 1; evaluate on more."
+        )
+    return meta_test, jax.tree.map(lambda x: jnp.concatenate([x[-1:], x[:-1]]), meta_test)
+
+
 def task_set_hash(meta_test: Task) -> str:
     """SHA-256 over the leaves of a set of tasks, with their dtypes and shapes."""
     digest = hashlib.sha256()
@@ -235,36 +248,3 @@ def task_set_hash(meta_test: Task) -> str:
         digest.update(f"{leaf.array.dtype.str}{leaf.array.shape}".encode())
         digest.update(leaf.array.tobytes())
     return digest.hexdigest()
-
-
-def without_memory(policy: Policy) -> Policy:
-    """The policy, given a fresh carry and the blank transition at every episode's start."""
-
-    def initial_carry(key: Key) -> PyTree:
-        fresh = policy.initial_carry(key)
-        return fresh, fresh
-
-    def step(params: Any, carry: PyTree, experience: Experience) -> tuple[PyTree, PolicyOutput]:
-        fresh, current = carry
-        begins = experience.episode_start
-        current = _where(begins, fresh, current)
-        blank = blank_transition(experience.transition)
-        experience = experience.replace(transition=_where(begins, blank, experience.transition))
-        current, output = policy.step(params, current, experience)
-        return (fresh, current), output
-
-    def unroll(params: Any, carry: PyTree, xs: Experience) -> tuple[PyTree, PolicyOutput]:
-        return jax.lax.scan(lambda carry, x: step(params, carry, x), carry, xs)
-
-    return policy._replace(initial_carry=initial_carry, step=step, unroll=unroll)
-
-
-def _where(condition: Array, new: PyTree, old: PyTree) -> PyTree:
-    """`jnp.where` over the leading axes that `condition` has."""
-
-    def select(new: Array, old: Array) -> Array:
-        return jnp.where(
-            condition.reshape(condition.shape + (1,) * (new.ndim - condition.ndim)), new, old
-        )
-
-    return jax.tree.map(select, new, old)

@@ -1,9 +1,14 @@
 """Where an evaluation stands among exact values, and whether it can be true."""
 
+import dataclasses
+
+import jax
+import numpy as np
+
 from metarl_jax.evaluation import Evaluation
 from metarl_jax.statistics import NORMAL_QUANTILE
 from metarl_jax.tasks import References
-from metarl_jax.types import ConfigurationError
+from metarl_jax.types import ConfigurationError, Task
 
 TOO_GOOD = 4.0
 """Standard errors above what is possible; fewer tasks need more, for as little a chance of it."""
@@ -27,6 +32,60 @@ def highest_total(
         limits += [references.optimal_total, references.optimal_bound]
         limits += [references.memoryless_total] * memory_ablated
     return min((limit for limit in limits if limit is not None), default=None)
+
+
+def with_known_tasks(evaluation: Evaluation, references: References, meta_test: Task) -> Evaluation:
+    """The evaluation, its means freed of what easy and hard tasks among the drawn ones do to them.
+
+    Args:
+        evaluation: on tasks of p(M), over as many episodes as the references are of.
+        references: of its tasks; without a return of known tasks, the evaluation stays as it is.
+        meta_test: its tasks, stacked on axis 0.
+    """
+    if references.known_task_return is None or references.known_task_total is None:
+        return evaluation
+    known = np.asarray(jax.vmap(references.known_task_return)(meta_test), np.float64)
+    return dataclasses.replace(evaluation, control=known - references.known_task_total)
+
+
+@dataclasses.dataclass(frozen=True)
+class Standing:
+    """How far a policy is from the best one, total returns of a meta-episode.
+
+    Attributes:
+        best: the Bayes-optimal return; of a policy that is told the task, or where that optimum is
+            unknown, the best return with the task known.
+        regret: best less the mean.
+        normalized_score: (mean - random) / (best - random): 0 at random, 1 at best; None where one
+            of them is unknown.
+        normalized_score_ci95: half-width of its 95% interval.
+    """
+
+    best: float
+    regret: float
+    normalized_score: float | None
+    normalized_score_ci95: float | None
+
+
+def standing(
+    evaluation: Evaluation, references: References, *, contextual: bool = False
+) -> Standing | None:
+    """Where the evaluation stands; None where no best is known.
+
+    Args:
+        evaluation: of the references' tasks, over as many episodes.
+        references: of its tasks.
+        contextual: the policy is told the task.
+    """
+    optimal = None if contextual else references.optimal_total
+    best = references.known_task_total if optimal is None else optimal
+    if best is None:
+        return None
+    regret, worst = best - evaluation.total_return_mean, references.random_total
+    if worst is None or best <= worst:
+        return Standing(best, regret, None, None)
+    width = evaluation.total_return_ci95 / (best - worst)
+    return Standing(best, regret, 1 - regret / (best - worst), width)
 
 
 def require_possible(evaluation: Evaluation, highest: float, family: str) -> None:

@@ -48,6 +48,7 @@ FLOORS = (
         "population",
         "footprint",
         "fingerprint",
+        "ablations",
         "evaluation",
         "standing",
         "conformance",

@@ -36,6 +36,8 @@ from metarl_jax import (
 )
 from metarl_jax.checkpoint import restore, steps
 from metarl_jax.program import make_program
+from metarl_jax.standing import with_known_tasks
+from metarl_jax.tasks import References
 
 TASKS = goal_grid(size=3, episode_length=3, num_episodes=3)
 POLICY = recurrent_policy(TASKS, gru(4), Architecture(embedding_size=4))
@@ -86,7 +88,9 @@ def directly(
     meta_test = meta_test_tasks(TASKS, tasks_key, num_tasks)
     evaluator = make_evaluator(TASKS, POLICY, **options)
     params = state_of(run, step).learner.params
-    return evaluator(params, meta_test, jax.random.fold_in(actors_key, seed))
+    evaluation = evaluator(params, meta_test, jax.random.fold_in(actors_key, seed))
+    known = References() if "num_episodes" in options else TASKS.references()
+    return with_known_tasks(evaluation, known, meta_test)
 
 
 def contents(run: pathlib.Path) -> dict[str, tuple[bytes, int]]:
@@ -108,7 +112,7 @@ def assert_answers(run: pathlib.Path, label: str, expected: Evaluation, **fields
     record, returns = answer(run, label)
     np.testing.assert_array_equal(returns, expected.episode_returns)
     fields = {"update": LAST, "split": None, "sampled_actions": True} | fields
-    fields = {"memory_ablated": False, "num_tasks": expected.num_tasks} | fields
+    fields = {"ablation": None, "num_tasks": expected.num_tasks} | fields
     assert {name: record[name] for name in fields} == fields
     assert record["task_set_hash"] == expected.task_set_hash
     assert record["episode_return_mean"] == expected.episode_return_mean.tolist()
@@ -123,9 +127,14 @@ def test_what_is_too_good_to_be_true_is_no_result(
     run: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = []
-    monkeypatch.setattr(evaluate, "highest_total", lambda _, **kind: asked.append(kind) or -1e3)
+
+    def highest_total(references: References, **kind: bool) -> float | None:
+        asked.append(kind)
+        return None if references.optimal_total is None else -1e3
+
+    monkeypatch.setattr(evaluate, "highest_total", highest_total)
     with pytest.raises(ConfigurationError, match="leaks"):
-        evaluate.evaluate_command([str(run), "--tasks", "64", "--ablate-memory"])
+        evaluate.evaluate_command([str(run), "--tasks", "64", "--ablate", "memory"])
     assert not list(run.glob("*64_tasks*"))
     assert asked == [{"contextual": False, "memory_ablated": True}]
     # Of other numbers of episodes the exact values are not known here.
@@ -139,17 +148,17 @@ def test_a_run_ends_with_the_plain_evaluation(trained: pathlib.Path) -> None:
 @pytest.mark.parametrize(
     ("flags", "label", "options", "fields"),
     [
-        (["--ablate-memory"], "without_memory", {"ablate_memory": True}, {"memory_ablated": True}),
+        (["--ablate", "memory"], "without_memory", {"ablation": "memory"}, {"ablation": "memory"}),
         (["--greedy"], "greedy", {"greedy": True}, {"sampled_actions": False}),
         (["--episodes", "2"], "2_episodes", {"num_episodes": 2}, {}),
         (["--tasks", "24"], "24_tasks", {"num_tasks": 24}, {}),
         (["--step", str(FIRST)], f"step_{FIRST}", {"step": FIRST}, {"update": FIRST}),
         (["--seed", "5"], "seed_5", {"seed": 5}, {}),
         (
-            ["--tasks=24", "--episodes=1", "--ablate-memory", f"--step={FIRST}", "--seed=5"],
+            ["--tasks=24", "--episodes=1", "--ablate", "memory", f"--step={FIRST}", "--seed=5"],
             f"24_tasks_1_episodes_without_memory_step_{FIRST}_seed_5",
-            {"num_tasks": 24, "num_episodes": 1, "ablate_memory": True, "step": FIRST, "seed": 5},
-            {"memory_ablated": True, "update": FIRST},
+            {"num_tasks": 24, "num_episodes": 1, "ablation": "memory", "step": FIRST, "seed": 5},
+            {"ablation": "memory", "update": FIRST},
         ),
     ],
 )

@@ -1,4 +1,4 @@
-"""Evaluation: returns per episode, the same however they are cut into chunks; the ablation."""
+"""Evaluation: returns per episode, the same however they are cut into chunks."""
 
 import dataclasses
 from typing import Any
@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from instruments import assert_same, random_params, relative_error
+from instruments import assert_same, random_params
 from metarl_jax import evaluation
 from metarl_jax.evaluation import (
     Evaluation,
@@ -16,14 +16,10 @@ from metarl_jax.evaluation import (
     make_evaluator,
     meta_test_tasks,
     task_set_hash,
-    without_memory,
 )
-from metarl_jax.meta_episode import MetaEpisode
-from metarl_jax.policy import Architecture, Policy, memoryless_policy
-from metarl_jax.rollout import collect, start, task_keys
+from metarl_jax.policy import Policy
 from metarl_jax.statistics import confidence_half_width
-from metarl_jax.tasks import TaskDistribution
-from metarl_jax.types import ConfigurationError, PyTree
+from metarl_jax.types import ConfigurationError
 from probes import CounterTask, counter, doors, scripted_policy, small_policy, tiny_bandit
 
 KEY_SEED = 7
@@ -100,78 +96,6 @@ def test_more_episodes_than_in_training() -> None:
     result = make_evaluator(tasks, policy, num_episodes=5)((), tasks.all_tasks(), key())
     assert result.episode_returns.shape == (8, 5)
     np.testing.assert_array_equal(result.episode_returns[:, 4], result.episode_returns[:, 0])
-
-
-# The ablation.
-
-
-def roll_out(tasks: TaskDistribution, policy: Policy, params: PyTree) -> Any:
-    meta_episode = MetaEpisode(tasks)
-    assert tasks.all_tasks is not None
-    every = tasks.all_tasks()
-
-    @jax.jit
-    def run() -> Any:
-        num_tasks = jax.tree.leaves(every)[0].shape[0]
-        actors = start(policy, meta_episode, every, task_keys(key(), num_tasks))
-        return collect(policy, params, meta_episode, actors)[1:]
-
-    return run()
-
-
-@pytest.mark.parametrize("ends_early", [False, True])
-def test_ablated_each_episode_is_played_as_if_it_were_the_first(ends_early: bool) -> None:
-    """Its outputs are those of a fresh carry and the blank transition, unrolled by hand."""
-    tasks = counter(ends_early=ends_early)
-    policy = small_policy(tasks)
-    params = random_params(policy)
-    rollout, outputs = roll_out(tasks, without_memory(policy), params)
-    unroll = jax.jit(policy.unroll)
-    checked = 0
-    for task in (0, 5):
-        where = np.flatnonzero(np.asarray(rollout.experience.episode_start)[:, task])
-        for first, end in zip(where, [*where[1:], rollout.value.shape[0]], strict=True):
-            episode = jax.tree.map(lambda x, a=first, b=end, t=task: x[a:b, t], rollout.experience)
-            blank = jax.tree.map(lambda x: x.at[0].set(jnp.zeros((), x.dtype)), episode.transition)
-            blank = blank.replace(action=blank.action.at[0].set(-1))
-            _, alone = unroll(params, jnp.zeros(8), episode.replace(transition=blank))
-            together = jax.tree.map(lambda x, a=first, b=end, t=task: x[a:b, t], outputs)
-            assert relative_error(together, alone) < 1e-5
-            checked += 1
-    assert checked >= 6
-    _, whole = roll_out(tasks, policy, params)
-    assert relative_error(outputs.value, whole.value) > 0.01, "the memory was not ablated"
-
-
-def test_ablated_unroll_equals_ablated_steps() -> None:
-    tasks = counter(ends_early=True)
-    policy = without_memory(small_policy(tasks))
-    params = random_params(policy)
-    rollout, outputs = roll_out(tasks, policy, params)
-    carry = jax.tree.map(lambda x: jnp.broadcast_to(x, (8, *x.shape)), policy.initial_carry(key()))
-    _, unrolled = jax.jit(policy.unroll)(params, carry, rollout.experience)
-    assert relative_error(unrolled, outputs) < 1e-5
-
-
-def test_ablated_a_memoryless_policy_stays_what_it_is() -> None:
-    tasks = counter(ends_early=True)
-    policy = memoryless_policy(tasks, Architecture(embedding_size=8))
-    params = random_params(policy)
-    plain, ablated = (
-        evaluate(tasks, policy, params, key(), 8, ablate_memory=ablate) for ablate in (False, True)
-    )
-    np.testing.assert_array_equal(ablated.episode_returns, plain.episode_returns)
-
-
-def test_ablated_all_episodes_are_worth_the_same() -> None:
-    """In distribution: means over 4,000 tasks, within four standard errors of their difference."""
-    tasks = doors(num_episodes=4)
-    policy = small_policy(tasks)
-    result = evaluate(tasks, policy, random_params(policy, 3), key(), 4000, ablate_memory=True)
-    for episode in range(1, 4):
-        difference = result.episode_returns[:, episode] - result.episode_returns[:, 0]
-        assert difference.std() > 0, "two episodes drew the same luck"
-        assert abs(difference.mean()) < 4 * difference.std() / len(difference) ** 0.5
 
 
 # The tasks.

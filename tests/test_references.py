@@ -1,5 +1,6 @@
 """Exact references: against published digits, brute force, and one another."""
 
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
@@ -196,7 +197,7 @@ def test_an_arm_in_each_episode_is_the_best_search_of_a_star():
 
 def test_an_episode_may_be_solved_where_the_whole_search_is_not(monkeypatch):
     monkeypatch.setattr(hidden_goal, "MAX_STATES", 20)
-    references = hidden_goal.search_references(star())
+    references = hidden_goal.search_references(star(), lambda task: task)
     assert references.optimal_total is None
     assert references.memoryless_total == pytest.approx(3 * FIRST_ARM)
     assert references.optimal_bound == pytest.approx(FIRST_ARM + 2 * ALL_ARMS_KNOWN)
@@ -211,6 +212,35 @@ def test_goals_beyond_reach_are_never_found():
     searched = (1.0 + 0.9 - 6 * 0.2) / 8
     known = (2 * 1.0 + 2 * 0.9 - 4 * 0.2) / 8
     np.testing.assert_allclose(played, [searched, known])
+
+
+@pytest.mark.parametrize("ends", [False, True])
+def test_actions_at_random_come_to_the_mean_over_all_sequences(ends):
+    problem = line(5, ends=ends)
+    sequences = product(range(3), repeat=problem.episode_length)
+    walks = []
+    for sequence in sequences:
+        cells, cell = [], problem.start
+        for action in sequence:
+            cell = problem.moves[cell, action]
+            cells.append(cell)
+        walks.append(cells)
+    unaware = replace(problem, num_episodes=1)  # and goes on at random where it has found the goal
+    returns = []
+    for cells, goal in product(walks, problem.candidates):
+        paid = [problem.on_goal if cell == goal else problem.off_goal for cell in cells]
+        until = cells.index(goal) + 1 if ends and goal in cells else len(cells)
+        returns.append(sum(paid[:until]))
+    assert unaware.random_episode == pytest.approx(np.mean(returns))
+
+
+def test_a_known_goal_is_worth_its_own_distance():
+    problem = line(5, num_episodes=2)
+    known = hidden_goal.search_references(problem, lambda task: task).known_task_return
+    # Two of three steps on a neighbour; one of three on a cell two steps away.
+    returns = [2 * (3 * -0.1 + 1.1 * steps) for steps in (2, 3, 3, 2)]
+    assert known is not None
+    np.testing.assert_allclose(known(problem.candidates), returns, rtol=1e-6)
 
 
 def test_the_bound_counts_no_goal_before_its_distance():

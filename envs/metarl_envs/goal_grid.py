@@ -133,7 +133,7 @@ def goal_grid(
         num_episodes=num_episodes,
         ends_early=False,
         all_tasks=lambda: GoalGridTask(jnp.asarray(goals)),
-        references=functools.cache(lambda: search_references(problem)),
+        references=functools.cache(lambda: search_references(problem, lambda task: task.goal)),
         scene=scene,
     )
 

@@ -324,15 +324,14 @@ def _references(
     if layout.same_walls is None:
         return References()
     x, y = layout.start
-    return search_references(
-        HiddenGoal(
-            moves=mazes.moves(layout.same_walls),
-            start=y * layout.size + x,
-            candidates=layout.cheeses,
-            episode_length=episode_length,
-            num_episodes=num_episodes,
-            on_goal=CHEESE_REWARD - step_cost,
-            off_goal=-step_cost,
-            ends=True,
-        )
+    problem = HiddenGoal(
+        moves=mazes.moves(layout.same_walls),
+        start=y * layout.size + x,
+        candidates=layout.cheeses,
+        episode_length=episode_length,
+        num_episodes=num_episodes,
+        on_goal=CHEESE_REWARD - step_cost,
+        off_goal=-step_cost,
+        ends=True,
     )
+    return search_references(problem, lambda task: task.cheese)

@@ -115,6 +115,6 @@ def tabular_mdp(
         num_episodes=num_episodes,
         ends_early=False,
         references=functools.cache(
-            lambda: tabular_references(num_states, num_actions, episode_length)
+            lambda: tabular_references(num_states, num_actions, episode_length, num_episodes)
         ),
     )

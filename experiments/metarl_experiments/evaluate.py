@@ -13,17 +13,26 @@ import tyro
 
 from metarl_experiments.pictures import draw_run
 from metarl_experiments.runs import RunConfig, load_config, load_tasks
+from metarl_jax.ablations import Ablation
 from metarl_jax.checkpoint import restore
 from metarl_jax.evaluation import Evaluation, make_evaluator, meta_test_tasks
 from metarl_jax.learner import TrainState, require_positive, require_seed
 from metarl_jax.metrics_file import jsonable, write_whole
 from metarl_jax.policy import PolicyParams
 from metarl_jax.program import Program, make_program, shorter_window
-from metarl_jax.standing import highest_total, require_possible
+from metarl_jax.standing import highest_total, require_possible, standing, with_known_tasks
+from metarl_jax.tasks import References
 from metarl_jax.types import ConfigurationError
 
 META_TEST_SEED = 2_147_483_629
 """Of the meta-test tasks: the same for all runs of a family, and no run's own seed."""
+
+ABLATIONS: dict[Ablation, str] = {
+    "memory": "without_memory",
+    "rewards": "without_rewards",
+    "history": "history_of_another_task",
+}
+"""What the files of an ablation are called."""
 
 MEASURE_SEED = 2_147_483_549
 """Of the tasks on which a family's own measures are taken."""
@@ -38,20 +47,24 @@ class EvaluateOptions:
         tasks: meta-test tasks; the run's own number by default.
         episodes: episodes in a meta-episode; as trained by default.
         greedy: the most probable action instead of a sample.
-        ablate_memory: a fresh memory and a blank transition at every episode's start.
+        ablate: what is taken from the policy. memory: every episode begins with a fresh one and the
+            blank transition; rewards: it reads none; history: its task is exchanged for another
+            before the last episode.
         split: an out-of-distribution split of the family.
         step: the checkpoint of this update; the last one by default.
         seed: of the actions; the tasks are the same for all.
+        json: prints the result as JSON, as evaluation*.json holds it.
     """
 
     run: tyro.conf.Positional[Path]
     tasks: int | None = None
     episodes: int | None = None
     greedy: bool = False
-    ablate_memory: bool = False
+    ablate: Ablation | None = None
     split: str | None = None
     step: int | None = None
     seed: int = 0
+    json: bool = False
 
     def __post_init__(self) -> None:
         for name in ("tasks", "episodes"):
@@ -65,7 +78,8 @@ class EvaluateOptions:
         parts = ["evaluation"]
         parts += [f"{self.tasks}_tasks"] * (self.tasks is not None)
         parts += [f"{self.episodes}_episodes"] * (self.episodes is not None)
-        parts += ["greedy"] * self.greedy + ["without_memory"] * self.ablate_memory
+        parts += ["greedy"] * self.greedy
+        parts += [ABLATIONS[self.ablate]] if self.ablate else []
         parts += [f"split_{self.split}"] * (self.split is not None)
         parts += [f"step_{self.step}"] * (self.step is not None)
         parts += [f"seed_{self.seed}"] * (self.seed != 0)
@@ -113,9 +127,16 @@ def conclude(
         from metarl_experiments import populations
 
         record = populations.evaluate_population(options, config, program, state)
-        populations.print_population(record)
+        if options.json:
+            print(json.dumps(jsonable(record), indent=2))
+        else:
+            populations.print_population(record)
         return populations.draw_population(options.run, config, program, record) if plain else []
-    print_evaluation(evaluate_run(options, config, program, state))
+    record = evaluate_run(options, config, program, state)
+    if options.json:
+        print(json.dumps(jsonable(record), indent=2))
+    else:
+        print_evaluation(record)
     return draw_run(options.run, config, program, state.learner.params) if plain else []
 
 
@@ -144,15 +165,11 @@ def evaluate_run(
     return record
 
 
-def _highest_total(options: EvaluateOptions, program: Program) -> float | None:
-    """What is possible, where it is known of these tasks and of as many episodes."""
+def references_of(options: EvaluateOptions, program: Program) -> References:
+    """What is known of the tasks that are evaluated, and of as many episodes; often nothing."""
     if options.split is not None or options.episodes not in (None, program.tasks.num_episodes):
-        return None
-    return highest_total(
-        program.tasks.references(),
-        contextual=program.policy.contextual,
-        memory_ablated=options.ablate_memory,
-    )
+        return References()
+    return program.tasks.references()
 
 
 def evaluator_of(
@@ -167,14 +184,19 @@ def evaluator_of(
         program.policy,
         num_episodes=options.episodes,
         greedy=options.greedy,
-        ablate_memory=options.ablate_memory,
+        ablation=options.ablate,
         num_devices=program.num_devices,
     )
     key = jax.random.fold_in(actors_key, options.seed)
-    highest = _highest_total(options, program)
+    references = references_of(options, program)
+    highest = highest_total(
+        references,
+        contextual=program.policy.contextual,
+        memory_ablated=options.ablate == "memory",
+    )
 
     def evaluate(params: PolicyParams) -> Evaluation:
-        evaluation = evaluator(params, meta_test, key)
+        evaluation = with_known_tasks(evaluator(params, meta_test, key), references, meta_test)
         if highest is not None:
             require_possible(evaluation, highest, program.tasks.name)
         return evaluation
@@ -210,6 +232,8 @@ def evaluation_record(
     update: int,
 ) -> dict[str, Any]:
     """An evaluation as JSON: means with the half-widths of their 95% intervals."""
+    contextual = program.policy.contextual
+    stands = standing(evaluation, references_of(options, program), contextual=contextual)
     return {
         "task_family": program.tasks.name,
         "experiment": config.experiment,
@@ -221,7 +245,7 @@ def evaluation_record(
         "task_set_hash": evaluation.task_set_hash,
         "split": options.split,
         "sampled_actions": not options.greedy,
-        "memory_ablated": options.ablate_memory,
+        "ablation": options.ablate,
         "seed": options.seed,
         "episode_return_mean": evaluation.episode_return_mean.tolist(),
         "episode_return_ci95": evaluation.episode_return_ci95.tolist(),
@@ -231,6 +255,7 @@ def evaluation_record(
         "total_return_p20": evaluation.total_return_p20,
         "adaptation_gain": evaluation.adaptation_gain,
         "adaptation_gain_ci95": evaluation.adaptation_gain_ci95,
+        "standing": stands and dataclasses.asdict(stands),
     }
 
 
@@ -249,3 +274,8 @@ def print_evaluation(record: dict[str, Any]) -> None:
     print(f"  middle half  {record['total_return_iqm']:10.4f}, interquartile mean of the total")
     print(f"  worst fifth  {record['total_return_p20']:10.4f} 20th percentile of the total")
     print(f"  total        {record['total_return_mean']:10.4f} ± {record['total_return_ci95']:.4f}")
+    if stands := record["standing"]:
+        print(f"  regret       {stands['regret']:10.4f}, of the best possible {stands['best']:.4f}")
+    if stands and stands["normalized_score"] is not None:
+        score, width = stands["normalized_score"], stands["normalized_score_ci95"]
+        print(f"  score        {score:10.4f} ± {width:.4f}, 0 at random and 1 at best")

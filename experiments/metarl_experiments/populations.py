@@ -47,7 +47,9 @@ def evaluate_population(
     each = [evaluator(member(params, i)) for i in range(len(program.agents))]
     asked = evaluation_record(each[0], options, config, program, int(state.update[0]))
     record = {
-        name: value for name, value in asked.items() if "return" not in name and "gain" not in name
+        name: value
+        for name, value in asked.items()
+        if not {"return", "gain", "standing"} & set(name.split("_"))
     }
     record["points"] = _points(config, each)
     skipped = np.asarray(state.skipped_in_a_row)

@@ -153,7 +153,7 @@ def run(job: Job, folder: Path) -> int:
         _require_preset(job, folder)
         steps["evaluation.json"] = ["train", "--resume", str(folder)]
     if job.policy == "recurrent":
-        steps["evaluation_without_memory.json"] = ["evaluate", str(folder), "--ablate-memory"]
+        steps["evaluation_without_memory.json"] = ["evaluate", str(folder), "--ablate", "memory"]
     if job.more_episodes:
         longer = ["evaluate", str(folder), "--episodes", str(job.more_episodes)]
         steps[_longer(job)] = longer

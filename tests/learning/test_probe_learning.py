@@ -69,7 +69,7 @@ def test_the_optimum_of_doors_is_learned(name: str) -> None:
     assert tasks.references().optimal_total == 3.0
     assert result.total_return_mean > 0.95 * 3.0
     assert np.all(result.episode_return_mean[1:] > 0.95)
-    ablated = evaluated(ablate_memory=True)
+    ablated = evaluated(ablation="memory")
     np.testing.assert_allclose(
         ablated.episode_return_mean, 0.0, atol=2 * float(ablated.episode_return_ci95.max())
     )
@@ -97,5 +97,5 @@ def test_continuous_actions_are_learned_from_the_final_observation() -> None:
     )
     result = evaluated(greedy=True)
     np.testing.assert_allclose(result.episode_return_mean, [-0.25, 0.0, 0.0], atol=0.05)
-    ablated = evaluated(greedy=True, ablate_memory=True)
+    ablated = evaluated(greedy=True, ablation="memory")
     np.testing.assert_allclose(ablated.episode_return_mean, -0.25, atol=0.05)

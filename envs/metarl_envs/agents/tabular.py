@@ -202,8 +202,13 @@ def known_mdp(num_states: int, num_actions: int, horizon: int) -> Policy:
     return as_policy("known-mdp", Agent(begin, learn, act, plan), contextual=True)
 
 
-def tabular_references(num_states: int, num_actions: int, episode_length: int) -> References:
-    """The agents; no value is known exactly but of each MDP alone."""
+def tabular_references(
+    num_states: int, num_actions: int, episode_length: int, num_episodes: int
+) -> References:
+    """The agents; exactly known are each MDP alone, and that no action at random beats another.
+
+    A step at random pays the mean of the prior, whatever state it is taken in.
+    """
     no_plan = lambda key, belief: jnp.zeros((episode_length, num_states, num_actions))
     plans = {
         "greedy": partial(mean_plan, episode_length),
@@ -220,4 +225,5 @@ def tabular_references(num_states: int, num_actions: int, episode_length: int) -
     )
     agents["random"] = partial(_planner, "random", num_states, num_actions, no_plan, 1.0)
     agents["known-mdp"] = partial(known_mdp, num_states, num_actions, episode_length)
-    return References(agents=agents)
+    random_total = PRIOR_MEAN_REWARD * episode_length * num_episodes
+    return References(random_total=random_total, agents=agents)

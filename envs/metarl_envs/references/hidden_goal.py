@@ -18,10 +18,11 @@ import dataclasses
 from collections.abc import Callable
 from functools import cached_property
 
+import jax.numpy as jnp
 import numpy as np
 
 from metarl_jax.tasks import References
-from metarl_jax.types import ConfigurationError
+from metarl_jax.types import Array, ConfigurationError, Task
 
 MAX_STATES = 1_000_000
 """Pairs of cell and candidates visited, over all steps; more are refused. They take 3 seconds."""
@@ -88,6 +89,24 @@ class HiddenGoal:
         """[G]: of an episode with the goal known."""
         return self.found_return(self.distances[self.start, self.candidates])
 
+    @cached_property
+    def random_episode(self) -> float:
+        """Mean return of an episode of actions that are all as probable."""
+        goals = np.arange(len(self.candidates))
+        moves = np.zeros((len(self.moves), len(self.moves)))
+        np.add.at(moves, (np.arange(len(self.moves))[:, None], self.moves), 1 / self.moves.shape[1])
+        where = np.zeros((len(goals), len(self.moves)))  # probabilities, goal by goal
+        where[:, self.start] = 1.0
+        total = 0.0
+        for _ in range(self.episode_length):
+            going_on = where.sum(axis=1)
+            where = where @ moves
+            found = where[goals, self.candidates]
+            total += np.mean(self.off_goal * (going_on - found) + self.on_goal * found)
+            if self.ends:
+                where[goals, self.candidates] = 0.0
+        return float(total)
+
     @property
     def known_episode(self) -> float:
         """Mean return of an episode with the goal known."""
@@ -112,10 +131,22 @@ def plan_returns(problem: HiddenGoal, plan: np.ndarray) -> np.ndarray:
     return returns / len(problem.candidates)
 
 
-def search_references(problem: HiddenGoal) -> References:
-    """Exact values where they can be computed; otherwise a bound on them."""
+def search_references(problem: HiddenGoal, goal_of: Callable[[Task], Array]) -> References:
+    """Exact values where they can be computed; otherwise a bound on them.
+
+    Args:
+        problem: the tasks, their goals all alike.
+        goal_of: a task's goal, the number of its cell.
+    """
     num_episodes, known = problem.num_episodes, problem.known_episode
-    values = References(known_task_total=num_episodes * known, optimal_bound=total_bound(problem))
+    known_totals = np.zeros(len(problem.moves), np.float32)
+    known_totals[problem.candidates] = num_episodes * problem.known_returns
+    values = References(
+        known_task_total=num_episodes * known,
+        known_task_return=lambda task: jnp.asarray(known_totals)[goal_of(task)],
+        random_total=num_episodes * problem.random_episode,
+        optimal_bound=total_bound(problem),
+    )
     try:
         first = float(optimal_returns(dataclasses.replace(problem, num_episodes=1))[0])
         values = dataclasses.replace(
