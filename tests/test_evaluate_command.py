@@ -14,6 +14,7 @@ import pytest
 from command_line import assert_well_put
 from metarl_envs.goal_grid import GoalGridTask, goal_grid
 from metarl_experiments import evaluate, train
+from metarl_experiments.compare import compare_command
 from metarl_experiments.evaluate import (
     META_TEST_SEED,
     EvaluateOptions,
@@ -215,6 +216,23 @@ def test_a_split_is_what_the_tasks_are_drawn_from(run: pathlib.Path) -> None:
     )
     np.testing.assert_array_equal(returns, expected.episode_returns)
     assert record["task_set_hash"] == expected.task_set_hash != directly(run).task_set_hash
+
+
+def test_a_run_is_compared_on_the_tasks_it_is_evaluated_on(
+    run: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = contents(run)
+    assert compare_command([str(run), str(run), "--json"]) == 0
+    compared = json.loads(capsys.readouterr().out)
+    plain = answer(run, "evaluation")[0]
+    for name in ("task_set_hash", "num_tasks"):
+        assert compared[name] == plain[name]
+    for line in compared["contenders"]:
+        assert line["total_return_mean"] == pytest.approx(plain["total_return_mean"], abs=1e-6)
+        assert line["difference_mean"] == 0.0
+    assert contents(run) == before
+    with pytest.raises(ConfigurationError, match=r"same tasks.*bandit_10_5.*goal_grid_3"):
+        compare_command([str(run), "--preset", "bandit_10_5"])
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from metarl_jax.metrics_file import jsonable, write_whole
 from metarl_jax.policy import PolicyParams
 from metarl_jax.program import Program, make_program, shorter_window
 from metarl_jax.standing import highest_total, require_possible, standing, with_known_tasks
-from metarl_jax.tasks import References
+from metarl_jax.tasks import References, TaskDistribution
 from metarl_jax.types import ConfigurationError
 
 META_TEST_SEED = 2_147_483_629
@@ -91,21 +91,38 @@ def evaluate_command(arguments: Sequence[str]) -> int:
     options = tyro.cli(EvaluateOptions, prog="metarl evaluate", args=list(arguments))
     config = load_config(options.run)
     _, tasks = load_tasks(config)
-    if config.settings.precision != "f32" and jax.default_backend() == "cpu":
-        print("metarl: evaluated in f32, a CPU having no product of bfloat16.", file=sys.stderr)
-        config = dataclasses.replace(
-            config, settings=dataclasses.replace(config.settings, precision="f32")
-        )
-    program = make_program(tasks, config.settings, sweep=config.sweep)
+    program, state = restore_run(options.run, config, tasks, options.step)
     steps = (options.episodes or tasks.num_episodes) * tasks.episode_length
     if looks_back := shorter_window(program.policy, steps):
         print(f"metarl: {looks_back}", file=sys.stderr)
+    conclude(options, config, program, state)
+    return 0
+
+
+def restore_run(
+    folder: Path, config: RunConfig, tasks: TaskDistribution, step: int | None = None
+) -> tuple[Program, TrainState]:
+    """A run's program, and the train state of a checkpoint; what is passed over is said.
+
+    Args:
+        folder: the run's.
+        config: the run's.
+        tasks: the run's.
+        step: the checkpoint of this update; the last one by default.
+
+    Raises:
+        ConfigurationError: there is no such checkpoint, or none that is whole.
+    """
+    settings = config.settings
+    if settings.precision != "f32" and jax.default_backend() == "cpu":
+        print("metarl: evaluated in f32, a CPU having no product of bfloat16.", file=sys.stderr)
+        settings = dataclasses.replace(settings, precision="f32")
+    program = make_program(tasks, settings, sweep=config.sweep)
     template = jax.eval_shape(program.algorithm.init, program.key)
-    restored = restore(options.run / "checkpoints", template, options.step)
+    restored = restore(folder / "checkpoints", template, step)
     for reason in restored.passed_over:
         print(f"metarl: passed over: {reason}", file=sys.stderr)
-    conclude(options, config, program, restored.state)
-    return 0
+    return program, restored.state
 
 
 def conclude(

@@ -132,7 +132,9 @@ def sweep_figure(points: Points, *, title: str, references: References = UNKNOWN
 
 
 def name_of(point: Mapping[str, Any]) -> str:
-    """The point's values, for a label before a number; nothing where nothing is swept."""
+    """Its name or its values, for a label before a number; nothing where nothing is swept."""
+    if "name" in point:
+        return f"{point['name']}: "
     values = ", ".join(f"{n.replace('_', ' ')} {v:g}" for n, v in point["values"].items())
     return f"{values}: " if values else ""
 
