@@ -1,5 +1,7 @@
 """The real command line, in a process of its own."""
 
+import contextlib
+import io
 import os
 import pathlib
 import re
@@ -7,6 +9,10 @@ import signal
 import subprocess
 import sys
 import time
+from typing import Any
+from unittest import mock
+
+from metarl_experiments import cli
 
 BROKEN = pathlib.Path(__file__).with_name("broken_families.py")
 SMALL = ["--num-tasks", "4", "--hidden-size", "4", "--embedding-size", "4", "--total-steps", "96"]
@@ -27,6 +33,30 @@ def metarl(*arguments: str | pathlib.Path, cwd: pathlib.Path | None = None, **en
     return subprocess.run(
         _command(arguments), cwd=cwd, env=environment, timeout=120, check=False, **PROCESS
     )
+
+
+def metarl_here(
+    *arguments: str | pathlib.Path, cwd: pathlib.Path
+) -> subprocess.CompletedProcess[str]:
+    """The same command line in this process, whose jax is configured already: seconds less."""
+    # With an encoding: without one, rich draws its boxes otherwise.
+    stdout, stderr = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8") for _ in range(2))
+    with (
+        contextlib.chdir(cwd),
+        contextlib.redirect_stdout(stdout),
+        contextlib.redirect_stderr(stderr),
+        mock.patch.dict(os.environ, {"COLUMNS": "200"}),
+        mock.patch("metarl_experiments.cli.configure_jax"),
+    ):
+        try:
+            code: Any = cli.main([str(argument) for argument in arguments])
+        except SystemExit as exit_:
+            code = exit_.code
+    said = []
+    for stream in (stdout, stderr):
+        stream.seek(0)
+        said.append(stream.read())
+    return subprocess.CompletedProcess(arguments, code, *said)
 
 
 def signalled(run: pathlib.Path, number: signal.Signals, *arguments: str | pathlib.Path):

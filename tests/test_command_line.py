@@ -4,7 +4,7 @@ import pathlib
 
 import pytest
 
-from command_line import BROKEN, assert_refused, metarl
+from command_line import BROKEN, assert_refused, metarl, metarl_here
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ from command_line import BROKEN, assert_refused, metarl
 def test_bad_arguments_are_refused_before_compilation(
     arguments: list[str], fragments: list[str], tmp_path: pathlib.Path
 ) -> None:
-    assert_refused(metarl(*arguments, cwd=tmp_path), *fragments)
+    assert_refused(metarl_here(*arguments, cwd=tmp_path), *fragments)
     assert not list(tmp_path.iterdir()), "a refused run leaves nothing behind"
 
 
@@ -129,4 +129,8 @@ def test_bad_arguments_are_refused_before_compilation(
 def test_broken_families_are_refused(
     family: str, fragments: list[str], tmp_path: pathlib.Path
 ) -> None:
-    assert_refused(metarl("train", f"{BROKEN}:{family}", cwd=tmp_path), *fragments)
+    assert_refused(metarl_here("train", f"{BROKEN}:{family}", cwd=tmp_path), *fragments)
+
+
+def test_a_process_that_is_refused_says_so_by_its_exit_code(tmp_path: pathlib.Path) -> None:
+    assert_refused(metarl("train", f"{BROKEN}:unsupported_actions", cwd=tmp_path), "got Dict")
