@@ -15,6 +15,7 @@ from typing import Any, get_args
 
 import tyro
 
+from metarl_experiments.classical import reproduce_classical
 from metarl_experiments.more_episodes import more_episodes_figure, with_more_episodes
 from metarl_experiments.options import parse_train_options
 from metarl_experiments.results import (
@@ -107,7 +108,8 @@ class ReproduceOptions:
 
     Attributes:
         what: presets, or parts of the names of their runs; all where none is given. The run of
-            bandit_100_10 with a transformer is bandit_100_10-recurrent-transformer.
+            bandit_100_10 with a transformer is bandit_100_10-recurrent-transformer. `classical`
+            alone: the classical agents of bandits and tabular MDPs, which nobody trains.
         runs: where the runs' folders go.
     """
 
@@ -118,9 +120,12 @@ class ReproduceOptions:
 def main() -> int:
     """Runs what was asked for; returns the first exit code that is not 0."""
     options = tyro.cli(ReproduceOptions, prog="make reproduce")
+    if options.what == ("classical",):
+        reproduce_classical()
+        return 0
     jobs = [job for job in JOBS if not options.what or any(w in job.name for w in options.what)]
     if not jobs:
-        names = ", ".join(sorted({job.experiment for job in JOBS}))
+        names = ", ".join(["classical", *sorted({job.experiment for job in JOBS})])
         print(f"expected presets among {names}, got {' '.join(options.what)}", file=sys.stderr)
         return 2
     try:

@@ -119,7 +119,7 @@ def markdown_table(rows: Rows) -> str:
                 _total(recurrent, "ablated"),
             ]
         )
-    return _markdown(HEADINGS, lines)
+    return markdown(HEADINGS, lines)
 
 
 def measures_table(rows: Rows) -> str:
@@ -132,7 +132,7 @@ def measures_table(rows: Rows) -> str:
             figures = ", ".join(f"{x:.3g}" for x in values)
             words = name.replace("_", " ")
             lines.append([f"`{key.experiment}`", key.algorithm.upper(), words, figures])
-    return _markdown(("task family", "algorithm", "measure", "by episode"), lines)
+    return markdown(("task family", "algorithm", "measure", "by episode"), lines)
 
 
 def memories_table(rows: Rows) -> str:
@@ -153,10 +153,11 @@ def memories_table(rows: Rows) -> str:
             key=lambda item: (item[0].experiment, item[0].flags, -float(item[1]["total_return"])),
         )
     ]
-    return _markdown(MEMORY_HEADINGS, lines)
+    return markdown(MEMORY_HEADINGS, lines)
 
 
-def _markdown(headings: Iterable[str], lines: Iterable[Iterable[str]]) -> str:
+def markdown(headings: Iterable[str], lines: Iterable[Iterable[str]]) -> str:
+    """A table: headings, and lines of as many cells."""
     headings = list(headings)
     cells = [headings, ["---"] * len(headings), *lines]
     return "\n".join(f"| {' | '.join(line)} |" for line in cells)
