@@ -17,6 +17,7 @@ from metarl_envs.bandit import bandit
 from metarl_envs.cheetah import cheetah_dir, cheetah_vel
 from metarl_envs.dependent_bandit import dependent_bandit
 from metarl_envs.goal_grid import goal_grid
+from metarl_envs.informative_bandit import informative_bandit
 from metarl_envs.mouse import mouse
 from metarl_envs.restless_bandit import restless_bandit
 from metarl_envs.tabular_mdp import tabular_mdp
@@ -29,6 +30,7 @@ from probes import counter, doors, revealed_target
 FAMILIES: dict[str, Callable[[], TaskDistribution]] = {
     "bandit": lambda: bandit(num_arms=3, num_pulls=4),
     "dependent_bandit": lambda: dependent_bandit(kind="hard", num_pulls=3),
+    "informative_bandit": informative_bandit,
     "restless_bandit": lambda: restless_bandit(num_pulls=6),
     "goal_grid": goal_grid,
     "tabular_mdp": lambda: tabular_mdp(num_states=4, episode_length=3, num_episodes=2),
