@@ -15,6 +15,7 @@ import pytest
 from instruments import assert_same
 from metarl_envs.bandit import bandit
 from metarl_envs.cheetah import cheetah_dir, cheetah_vel
+from metarl_envs.deceptive_bandit import deceptive_bandit
 from metarl_envs.dependent_bandit import dependent_bandit
 from metarl_envs.goal_grid import goal_grid
 from metarl_envs.informative_bandit import informative_bandit
@@ -32,6 +33,7 @@ FAMILIES: dict[str, Callable[[], TaskDistribution]] = {
     "dependent_bandit": lambda: dependent_bandit(kind="hard", num_pulls=3),
     "informative_bandit": informative_bandit,
     "restless_bandit": lambda: restless_bandit(num_pulls=6),
+    "deceptive_bandit": lambda: deceptive_bandit(num_arms=3, num_pulls=4),
     "goal_grid": goal_grid,
     "tabular_mdp": lambda: tabular_mdp(num_states=4, episode_length=3, num_episodes=2),
     "mouse_lecture": lambda: mouse(
