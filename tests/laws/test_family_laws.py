@@ -18,6 +18,7 @@ from metarl_envs.cheetah import cheetah_dir, cheetah_vel
 from metarl_envs.deceptive_bandit import deceptive_bandit
 from metarl_envs.dependent_bandit import dependent_bandit
 from metarl_envs.goal_grid import goal_grid
+from metarl_envs.harlow import harlow
 from metarl_envs.informative_bandit import informative_bandit
 from metarl_envs.mouse import mouse
 from metarl_envs.restless_bandit import restless_bandit
@@ -34,6 +35,7 @@ FAMILIES: dict[str, Callable[[], TaskDistribution]] = {
     "informative_bandit": informative_bandit,
     "restless_bandit": lambda: restless_bandit(num_pulls=6),
     "deceptive_bandit": lambda: deceptive_bandit(num_arms=3, num_pulls=4),
+    "harlow": lambda: harlow(object_size=2, num_trials=3),
     "goal_grid": goal_grid,
     "tabular_mdp": lambda: tabular_mdp(num_states=4, episode_length=3, num_episodes=2),
     "mouse_lecture": lambda: mouse(
