@@ -23,6 +23,7 @@ from metarl_envs.informative_bandit import informative_bandit
 from metarl_envs.mouse import mouse
 from metarl_envs.restless_bandit import restless_bandit
 from metarl_envs.tabular_mdp import tabular_mdp
+from metarl_envs.two_step import two_step
 from metarl_jax.meta_episode import MetaEpisode, MetaState
 from metarl_jax.rollout import task_keys
 from metarl_jax.tasks import DiscreteSpace, TaskDistribution, specification
@@ -35,6 +36,7 @@ FAMILIES: dict[str, Callable[[], TaskDistribution]] = {
     "informative_bandit": informative_bandit,
     "restless_bandit": lambda: restless_bandit(num_pulls=6),
     "deceptive_bandit": lambda: deceptive_bandit(num_arms=3, num_pulls=4),
+    "two_step": lambda: two_step(reversing_transitions=True, num_trials=3),
     "harlow": lambda: harlow(object_size=2, num_trials=3),
     "goal_grid": goal_grid,
     "tabular_mdp": lambda: tabular_mdp(num_states=4, episode_length=3, num_episodes=2),
