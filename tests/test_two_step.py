@@ -1,5 +1,8 @@
 """The two-step task: chances by counting, the optimum against looking at everything."""
 
+from types import SimpleNamespace
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,6 +11,7 @@ import pytest
 from expectimax import best_return
 from instruments import earned, played
 from metarl_envs.two_step import TwoStepState, TwoStepTask, two_step
+from metarl_experiments.measures import MEASURES, measure
 from metarl_jax import task_keys
 from metarl_jax.types import ConfigurationError
 
@@ -123,6 +127,42 @@ def test_learned_values_choose_as_a_plain_loop_does():
                 reward = rollout.outcome.reward[2 * trial + 1, task]
                 learned = reached if of_states else action
                 values[learned] += 0.5 * (reward - values[learned])
+
+
+def test_stays_are_counted_by_what_led_to_them():
+    """Five trials of one task, counted by hand; from the third on the transitions are swapped."""
+    nothing = -1  # second steps, and what is not read of a first one
+    kept = {
+        "action": np.array([0, 1, 0, 0, 1, 0, 1, 1, 1, 0]),
+        "reached": np.array([0, nothing, 1, nothing, 1, nothing, 0, nothing, 0, nothing]),
+        "swapped": np.array([0, 0, 0, 0, 1, 1, 1, 1, 1, 1]),
+        "rewarded": np.array([0, 1, 0, 1, 0, 0, 0, 1, 0, 1], bool),
+    }
+    # Choices 0 0 1 1 1. The first, common and paid, is repeated; the second, rare and paid, is not;
+    # the third, rare and unpaid, is; the fourth, common and paid, is; nothing follows the fifth.
+    values = MEASURES["two_step"].summarize(
+        two_step(num_trials=5), None, {name: x[:, None] for name, x in kept.items()}
+    )
+    assert values == {
+        "stay_after_common_reward": 1.0,
+        "stay_after_common_no_reward": 0.0,
+        "stay_after_rare_reward": 0.0,
+        "stay_after_rare_no_reward": 1.0,
+    }
+
+
+def test_only_who_knows_the_transitions_leaves_after_a_rare_reward():
+    tasks = two_step(num_trials=50)
+    stays = {}
+    for name in ("model-based", "model-free"):
+        program: Any = SimpleNamespace(
+            tasks=tasks, policy=tasks.references().agents[name](), num_devices=1
+        )
+        stays[name] = measure(program, (), jax.random.key(0))
+    known, habit = stays["model-based"], stays["model-free"]
+    assert habit["stay_after_rare_reward"] == habit["stay_after_common_reward"] == 1.0
+    assert known["stay_after_common_reward"] == 1.0
+    assert known["stay_after_rare_reward"] < known["stay_after_rare_no_reward"]
 
 
 @pytest.mark.parametrize(
