@@ -4,7 +4,8 @@ from metarl_envs.deceptive_bandit import deceptive_bandit
 from metarl_jax.experiment import Experiment, Settings
 
 # Settled on the known arm, a policy earns 50 and sees nothing better: much entropy, for long, and
-# credit that is long enough from the start for a first look to pay.
+# credit that is long enough from the start for a first look to pay. A GRU of 64 units came to 74 in
+# 6 M steps, and was still learning.
 bandit_deceptive = Experiment(
     name="bandit_deceptive",
     summary="10 arms, one known and above the others' average, 100 pulls",

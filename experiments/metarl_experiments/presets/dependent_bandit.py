@@ -3,15 +3,16 @@
 from metarl_envs.dependent_bandit import Kind, dependent_bandit
 from metarl_jax.experiment import Experiment, Settings
 
-# Two arms that tell the same are learned sooner than those of bandit_100_5, on whose settings
-# these are modelled: short credit at first, lengthened.
+# No pull is worth more for what it tells: short credit is enough. Lengthened to γ .995 and λ .9, as
+# on bandit_100_5, it cost what had been learned. A GRU came to 73.7 of the exact 73.78 (uniform) in
+# 4 M steps.
 _SETTINGS = Settings(
     hidden_size=64,
     num_tasks=128,
-    total_steps=20_000_000,
+    total_steps=10_000_000,
     learning_rate=(3e-3, 1e-4),
-    discount=(0.9, 0.995),
-    gae_lambda=(0.3, 0.9),
+    discount=(0.9,),
+    gae_lambda=(0.3,),
     entropy_coefficient=(0.05, 0.0),
 )
 

@@ -5,7 +5,8 @@ from typing import Any
 from metarl_envs import two_step as family
 from metarl_jax.experiment import Experiment, Settings
 
-# Of 48 LSTM units and a discount of 0.9 there; a trial is two steps, and what pays lasts 40 trials.
+# A discount of 0.9, as there: a choice is paid in the next step, and either tells as much. A GRU
+# came to 69.9 of the exact 70.59 in 4 M steps; to 63.0 of 66.10 in 6 M where transitions reverse.
 _SETTINGS: dict[str, Any] = {
     "hidden_size": 64,
     "num_tasks": 128,
@@ -20,7 +21,7 @@ two_step = Experiment(
     name="two_step",
     summary="two-step task: what pays changes, 100 trials",
     family=family.two_step,
-    settings=Settings(total_steps=30_000_000, **_SETTINGS),
+    settings=Settings(total_steps=10_000_000, **_SETTINGS),
     variants=_VARIANTS,
 )
 two_step_reversing = Experiment(
@@ -28,6 +29,6 @@ two_step_reversing = Experiment(
     summary="two-step task: what pays and what leads where change, 100 trials",
     family=family.two_step,
     arguments={"reversing_transitions": True},
-    settings=Settings(total_steps=60_000_000, **_SETTINGS),
+    settings=Settings(total_steps=30_000_000, **_SETTINGS),
     variants=_VARIANTS,
 )
