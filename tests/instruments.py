@@ -11,10 +11,13 @@ import optax
 from jax.extend import core
 
 from metarl_jax.algorithms import a2c, ppo
+from metarl_jax.evaluation import evaluate
 from metarl_jax.footprint import programs_of
 from metarl_jax.learner import Algorithm, Learner, TrainState
 from metarl_jax.memory import unroll_by_steps
+from metarl_jax.meta_episode import MetaEpisode
 from metarl_jax.policy import Policy, PolicyParams, blank_experience
+from metarl_jax.rollout import Rollout, collect, start, task_keys
 from metarl_jax.schedules import Hyperparameters
 from metarl_jax.tasks import TaskDistribution, specification
 from metarl_jax.types import Array, Experience, PyTree
@@ -162,3 +165,21 @@ def assert_same(actual: PyTree, expected: PyTree) -> None:
         if jnp.issubdtype(a.dtype, jax.dtypes.prng_key):
             a, e = jax.random.key_data(a), jax.random.key_data(e)
         np.testing.assert_array_equal(np.asarray(a), np.asarray(e))
+
+
+def earned(tasks: TaskDistribution, agent: str, num_tasks: int) -> tuple[float, float]:
+    """A classical agent's mean total return, and its standard error."""
+    policy = tasks.references().agents[agent]()
+    params = policy.init(jax.random.key(0))
+    result = evaluate(tasks, policy, params, jax.random.key(1), num_tasks)
+    return result.total_return_mean, result.total_return_ci95 / 1.96
+
+
+def played(tasks: TaskDistribution, agent: str, num_tasks: int) -> Rollout:
+    """[T, B] of a classical agent's meta-episodes in fresh tasks."""
+    policy = tasks.references().agents[agent]()
+    params = policy.init(jax.random.key(0))
+    drawn = jax.vmap(tasks.sample)(task_keys(jax.random.key(2), num_tasks))
+    actors = start(policy, MetaEpisode(tasks), drawn, task_keys(jax.random.key(3), num_tasks))
+    run = jax.jit(lambda actors: collect(policy, params, MetaEpisode(tasks), actors)[1])
+    return jax.tree.map(np.asarray, run(actors))

@@ -1,4 +1,7 @@
-"""What a return does not tell: how the mouse searched, how soon the cheetah ran at its speed."""
+"""What a return does not tell.
+
+How the mouse searched, how soon the cheetah ran at its speed, after what a choice is repeated.
+"""
 
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -120,7 +123,38 @@ def _summarize_cheetah(tasks: TaskDistribution, task: Task, kept: Any) -> Values
     }
 
 
+def _keep_two_step(tasks: TaskDistribution, task: Task, rollout: Rollout) -> PyTree:
+    del tasks, task
+    outcome = rollout.outcome
+    return {
+        "action": rollout.action,
+        "swapped": outcome.state.swapped,
+        "reached": outcome.next_state.stage - 1,
+        "rewarded": outcome.reward > 0,
+    }
+
+
+def _summarize_two_step(tasks: TaskDistribution, task: Task, kept: Any) -> Values:
+    """How often a trial's choice is the one before, by what that one led to; 0 where it never did.
+
+    Who learns by reward alone stays after a reward, whatever the transition was; who knows the
+    transitions leaves after a reward that a rare one led to (Daw et al. 2011, figure 2).
+    """
+    del tasks, task
+    action = kept["action"][::2]
+    common = kept["reached"][::2] == action ^ kept["swapped"][::2]
+    rewarded = kept["rewarded"][1::2]
+    stays = action[1:] == action[:-1]
+    values = {}
+    for way, led in (("common", common), ("rare", ~common)):
+        for end, got in (("reward", rewarded), ("no_reward", ~rewarded)):
+            chosen = stays[led[:-1] & got[:-1]]
+            values[f"stay_after_{way}_{end}"] = float(chosen.mean()) if chosen.size else 0.0
+    return values
+
+
 MEASURES: Mapping[str, Measure] = {
     "mouse": Measure(_keep_mouse, _summarize_mouse),
     "cheetah_vel": Measure(_keep_cheetah, _summarize_cheetah),
+    "two_step": Measure(_keep_two_step, _summarize_two_step),
 }

@@ -15,9 +15,15 @@ import pytest
 from instruments import assert_same
 from metarl_envs.bandit import bandit
 from metarl_envs.cheetah import cheetah_dir, cheetah_vel
+from metarl_envs.deceptive_bandit import deceptive_bandit
+from metarl_envs.dependent_bandit import dependent_bandit
 from metarl_envs.goal_grid import goal_grid
+from metarl_envs.harlow import harlow
+from metarl_envs.informative_bandit import informative_bandit
 from metarl_envs.mouse import mouse
+from metarl_envs.restless_bandit import restless_bandit
 from metarl_envs.tabular_mdp import tabular_mdp
+from metarl_envs.two_step import two_step
 from metarl_jax.meta_episode import MetaEpisode, MetaState
 from metarl_jax.rollout import task_keys
 from metarl_jax.tasks import DiscreteSpace, TaskDistribution, specification
@@ -26,6 +32,12 @@ from probes import counter, doors, revealed_target
 
 FAMILIES: dict[str, Callable[[], TaskDistribution]] = {
     "bandit": lambda: bandit(num_arms=3, num_pulls=4),
+    "dependent_bandit": lambda: dependent_bandit(kind="hard", num_pulls=3),
+    "informative_bandit": informative_bandit,
+    "restless_bandit": lambda: restless_bandit(num_pulls=6),
+    "deceptive_bandit": lambda: deceptive_bandit(num_arms=3, num_pulls=4),
+    "two_step": lambda: two_step(reversing_transitions=True, num_trials=3),
+    "harlow": lambda: harlow(object_size=2, num_trials=3),
     "goal_grid": goal_grid,
     "tabular_mdp": lambda: tabular_mdp(num_states=4, episode_length=3, num_episodes=2),
     "mouse_lecture": lambda: mouse(

@@ -52,7 +52,23 @@ def bandit_references(num_arms: int, num_pulls: int) -> References:
     Nothing crossing an episode's end, n / 2; the probabilities told, n k / (k + 1), the mean of the
     largest of k uniforms; the Bayes optimum where there are few beliefs; and the agents.
     """
-    agents: dict[str, Callable[[], Policy]] = {
+    agents = index_agents(num_arms, num_pulls)
+    if can_look_up(num_arms, num_pulls):
+        agents["bayes-optimal"] = partial(bayes_optimal, num_arms, num_pulls)
+    known = bernoulli.is_solvable(num_arms, num_pulls)
+    return References(
+        optimal_total=bernoulli.optimal_total(num_arms, num_pulls) if known else None,
+        memoryless_total=num_pulls / 2,
+        random_total=num_pulls / 2,
+        known_task_total=num_pulls * num_arms / (num_arms + 1),
+        known_task_return=lambda task: num_pulls * jnp.max(task.probabilities),
+        agents=agents,
+    )
+
+
+def index_agents(num_arms: int, num_pulls: int) -> dict[str, Callable[[], Policy]]:
+    """Those that give every arm a score of its own, and are quickly made."""
+    return {
         "random": partial(random_arm, num_arms),
         "greedy": partial(greedy, num_arms),
         "epsilon-greedy": partial(greedy, num_arms, 0.05),
@@ -65,17 +81,6 @@ def bandit_references(num_arms: int, num_pulls: int) -> References:
             discounted_gittins, num_arms, num_pulls, max(1 - 1 / num_pulls, 0.5)
         ),
     }
-    if can_look_up(num_arms, num_pulls):
-        agents["bayes-optimal"] = partial(bayes_optimal, num_arms, num_pulls)
-    known = bernoulli.is_solvable(num_arms, num_pulls)
-    return References(
-        optimal_total=bernoulli.optimal_total(num_arms, num_pulls) if known else None,
-        memoryless_total=num_pulls / 2,
-        random_total=num_pulls / 2,
-        known_task_total=num_pulls * num_arms / (num_arms + 1),
-        known_task_return=lambda task: num_pulls * jnp.max(task.probabilities),
-        agents=agents,
-    )
 
 
 def tuned_constant(num_arms: int, num_pulls: int) -> float:

@@ -1,0 +1,120 @@
+"""Arms that are worse than a known one on average, and better only for who looks for the best.
+
+The first arm always has the same mean, above what the others have on average: every first pull of
+another costs something. A policy that is trained to earn may settle on the first arm before it has
+learned to look around.
+
+Reference:
+    Norman, Clune (2023), "First-Explore, then Exploit: Meta-Learning to Solve Hard
+    Exploration-Exploitation Trade-Offs", its bandits with one fixed arm (10 arms, 100 pulls).
+"""
+
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+from gymnax.environments import environment, spaces
+
+from metarl_envs.agents.gaussian import gaussian_agents
+from metarl_envs.arguments import check_whole_number
+from metarl_jax.tasks import References, TaskDistribution
+from metarl_jax.types import Array, Key
+
+FIXED_MEAN = 0.5
+NOISE_VARIANCE = 0.5
+
+
+class DeceptiveTask(struct.PyTreeNode):
+    """What is hidden: what each arm pays on average. That of the first is always 0.5."""
+
+    means: Array  # [k] float32
+
+
+class DeceptiveState(struct.PyTreeNode):
+    """A bandit is in one state, always; there is nothing to remember."""
+
+
+class DeceptiveBandit(environment.Environment[Any, Any]):
+    """Pulling arm a pays N(μ_a, 1/2). The observation is a single 0, as a bandit's is."""
+
+    def __init__(self, num_arms: int) -> None:
+        self.num_arms = num_arms
+
+    def reset_env(self, key: Key, task: DeceptiveTask) -> tuple[Array, DeceptiveState]:
+        """Returns (observation [1] float32, state); draws nothing."""
+        del key, task
+        return jnp.zeros((1,), jnp.float32), DeceptiveState()
+
+    def step_env(
+        self, key: Key, state: DeceptiveState, action: Array, task: DeceptiveTask
+    ) -> tuple[Array, DeceptiveState, Array, Array, dict[str, Array]]:
+        """Pulls arm `action`."""
+        noise = jnp.float32(NOISE_VARIANCE**0.5) * jax.random.normal(key, (), jnp.float32)
+        observation = jnp.zeros((1,), jnp.float32)
+        return observation, state, task.means[action] + noise, jnp.zeros((), bool), {}
+
+    def action_space(self, task: DeceptiveTask) -> spaces.Discrete:
+        """One action per arm."""
+        del task
+        return spaces.Discrete(self.num_arms)
+
+    def observation_space(self, task: DeceptiveTask) -> spaces.Box:
+        """One number, always 0."""
+        del task
+        return spaces.Box(0.0, 1.0, (1,), jnp.float32)
+
+
+def deceptive_bandit(*, num_arms: int = 10, num_pulls: int = 100) -> TaskDistribution:
+    """Slot machines: the first pays 0.5 on average, always; the others have means ~ N(0, 1).
+
+    Every pull is an episode of one step.
+
+    Args:
+        num_arms: arms to choose from, k, the first among them.
+        num_pulls: pulls in a meta-episode, n.
+
+    Returns:
+        The task distribution. Its Bayes-optimal return is not known.
+
+    Raises:
+        ConfigurationError: fewer than two arms or less than one pull.
+    """
+    check_whole_number("deceptive_bandit", "num_arms", num_arms, at_least=2)
+    check_whole_number("deceptive_bandit", "num_pulls", num_pulls, at_least=1)
+
+    def sample(key: Key) -> DeceptiveTask:
+        means = jax.random.normal(key, (num_arms,), jnp.float32)
+        return DeceptiveTask(means.at[0].set(FIXED_MEAN))
+
+    return TaskDistribution(
+        name="deceptive_bandit",
+        environment=DeceptiveBandit(num_arms),
+        sample=sample,
+        describe=lambda task: task.means,
+        episode_length=1,
+        num_episodes=num_pulls,
+        ends_early=False,
+        references=functools.cache(lambda: deceptive_references(num_arms, num_pulls)),
+    )
+
+
+def deceptive_references(num_arms: int, num_pulls: int) -> References:
+    """No memory, the first arm; the means told, the best arm; and the agents."""
+    first = np.arange(num_arms) == 0
+    return References(
+        memoryless_total=num_pulls * FIXED_MEAN,
+        known_task_total=num_pulls * best_mean(num_arms - 1),
+        agents=gaussian_agents(FIXED_MEAN * first, 1.0 - first, NOISE_VARIANCE),
+    )
+
+
+def best_mean(num_others: int) -> float:
+    """E max(0.5, X_1, …, X_m) of standard normals: 0.5 + ∫_0.5^∞ (1 - Φ(x)^m) dx."""
+    from scipy.integrate import quad
+    from scipy.special import ndtr
+
+    above, _ = quad(lambda x: 1 - ndtr(x) ** num_others, FIXED_MEAN, np.inf)
+    return FIXED_MEAN + above

@@ -1,0 +1,22 @@
+"""Ten arms of which one is known (Norman and Clune 2023), 100 pulls."""
+
+from metarl_envs.deceptive_bandit import deceptive_bandit
+from metarl_jax.experiment import Experiment, Settings
+
+# Settled on the known arm, a policy earns 50 and sees nothing better: much entropy, for long, and
+# credit that is long enough from the start for a first look to pay. A GRU of 64 units came to 74 in
+# 6 M steps, and was still learning.
+bandit_deceptive = Experiment(
+    name="bandit_deceptive",
+    summary="10 arms, one known and above the others' average, 100 pulls",
+    family=deceptive_bandit,
+    settings=Settings(
+        num_tasks=64,
+        total_steps=60_000_000,
+        learning_rate=(2e-3, 1e-4),
+        discount=(0.95, 1.0),
+        gae_lambda=(0.5, 0.95),
+        entropy_coefficient=(0.2, 0.05, 0.0),
+    ),
+    variants={"ppo": {"learning_rate": (1e-3, 1e-4)}},
+)

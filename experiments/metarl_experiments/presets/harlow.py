@@ -1,0 +1,21 @@
+"""Harlow's task (after Wang et al. 2018), six trials."""
+
+from metarl_envs import harlow as family
+from metarl_jax.experiment import Experiment, Settings
+
+# To hold an object against another is a product of what was read before and what is read now;
+# for all that, a GRU came to 6.12 of 6.2 in 5 M steps.
+harlow = Experiment(
+    name="harlow",
+    summary="Harlow's task: of two new objects one pays, six trials",
+    family=family.harlow,
+    settings=Settings(
+        hidden_size=64,
+        num_tasks=128,
+        total_steps=10_000_000,
+        learning_rate=(2e-3, 1e-4),
+        discount=(0.97,),
+        entropy_coefficient=(0.05, 0.0),
+    ),
+    variants={"ppo": {"learning_rate": (1e-3, 1e-4)}},
+)

@@ -1,0 +1,22 @@
+"""Two restless arms (Wang et al. 2016, section 3.1), 100 pulls."""
+
+from metarl_envs.restless_bandit import restless_bandit
+from metarl_jax.experiment import Experiment, Settings
+
+# No pull is worth more for what it tells: short credit is enough. A GRU came to 66.3 of 66.92 in
+# 4 M steps.
+bandit_restless = Experiment(
+    name="bandit_restless",
+    summary="2 arms that change places, seldom or often, 100 pulls",
+    family=restless_bandit,
+    settings=Settings(
+        hidden_size=64,
+        num_tasks=128,
+        total_steps=10_000_000,
+        learning_rate=(3e-3, 1e-4),
+        discount=(0.9,),
+        gae_lambda=(0.3,),
+        entropy_coefficient=(0.05, 0.0),
+    ),
+    variants={"ppo": {"learning_rate": (1e-3, 1e-4)}},
+)
