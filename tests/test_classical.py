@@ -1,4 +1,4 @@
-"""`make reproduce WHAT=classical`: rows as measured, tables as written, agents that stand to reason."""
+"""`make reproduce WHAT=classical`: rows as measured, tables as written, agents as simulated."""
 
 import pytest
 
@@ -6,7 +6,6 @@ from metarl_envs.bandit import bandit
 from metarl_experiments import classical
 from metarl_experiments.classical import (
     CLASSICAL,
-    Row,
     bandit_table,
     evaluate_agent,
     read_rows,

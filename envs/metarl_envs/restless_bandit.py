@@ -179,6 +179,7 @@ def restless_references(
     exact = functools.partial(believer, "bayes-optimal", prior, moves, both)
     return References(
         optimal_total=float(optimal.sum()),
+        random_total=num_pulls / 2,
         known_task_total=float(np.mean(known)),
         agents=index_agents(2, num_pulls) | {"bayes-optimal": exact},
     )
