@@ -13,7 +13,6 @@ from metarl_jax.report import style
 from metarl_jax.report.figures import DIAGNOSTICS, META_TEST
 from metarl_jax.report.population import TOTALS, name_of
 from metarl_jax.report.reference_lines import LEVEL_LOOKS, known_means, known_totals
-from metarl_jax.report.replay import rounded
 from metarl_jax.report.units import quantity, round_count
 from metarl_jax.statistics import seeds_half_width
 from metarl_jax.tasks import References
@@ -206,13 +205,18 @@ def _metric(rows: Rows, metric: str, name: str, colour: str) -> Chart:
 
 def _line(name: str, xs: np.ndarray, ys: np.ndarray, colour: str) -> Chart:
     kept = _kept(len(xs))
-    return {"name": name, "colour": colour, "xs": xs[kept].tolist(), "ys": rounded(ys[kept])}
+    return {"name": name, "colour": colour, "xs": xs[kept].tolist(), "ys": _short(ys[kept])}
 
 
 def _band(mean: np.ndarray, half_width: np.ndarray) -> Chart:
     kept = _kept(len(mean))
     low, high = mean - half_width, mean + half_width
-    return {"low": rounded(low[kept]), "high": rounded(high[kept])}
+    return {"low": _short(low[kept]), "high": _short(high[kept])}
+
+
+def _short(values: np.ndarray) -> list[float | None]:
+    """Each to five digits of its own, so that none becomes 0 that a logarithm is taken of."""
+    return [float(f"{value:.5g}") if np.isfinite(value) else None for value in values]
 
 
 def _kept(number: int) -> np.ndarray:

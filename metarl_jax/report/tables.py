@@ -141,7 +141,10 @@ def references_table(evaluation: Mapping[str, Any]) -> str:
     ordered = sorted(lines, key=lambda line: -line[1])
     return table(
         ["", "return of a meta-episode", "this policy less that"],
-        [[name, number(value), number(own - value)] for name, value in ordered],
+        [
+            [name, number(value), "" if value is own else number(own - value)]
+            for name, value in ordered
+        ],
     )
 
 
@@ -195,7 +198,7 @@ def table(columns: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
         for name, *cells in lines
     )
     return (
-        '<div class="scrolls" tabindex="0" role="region" aria-label="table"><table>'
+        '<div class="scrolls card" tabindex="0" role="region" aria-label="table"><table>'
         f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
     )
 
@@ -217,8 +220,9 @@ def _with_interval(mean: float | None, width: float | None) -> str:
 
 
 def number(value: float) -> str:
-    """`quantity` with a minus sign as wide as the plus."""
-    return quantity(value).replace("-", MINUS)
+    """`quantity` without exponents, and with a minus sign as wide as the plus."""
+    text = f"{value:.4f}" if 0 < abs(value) < 0.01 else quantity(value)
+    return text.replace("-", MINUS)
 
 
 def _cell(values: Sequence[float | None], episode: int) -> str:
@@ -231,7 +235,7 @@ def _steps(row: Mapping[str, Any]) -> float:
 
 
 def _plain(name: str) -> str:
-    return name.replace("_", " ")
+    return name.removeprefix("num_").replace("_", " ")
 
 
 def _value(value: Any) -> str:

@@ -253,10 +253,17 @@ def test_an_episode_can_be_drawn(played: Played) -> None:
         outcome.next_state,
     )
     scene = played.tasks.scene(jax.tree.map(lambda x: x[0], played.task), states)
-    assert scene.path is not None or scene.series
+    assert scene.path is not None or scene.series or scene.choices
     if scene.path is not None:
         assert scene.path.shape == (len(first) + 1, 2) and scene.bounds is not None
         low, high = np.array(scene.bounds[:2]), np.array(scene.bounds[2:])
         assert np.all(scene.path >= low) and np.all(scene.path <= high)
     for series in scene.series.values():
         assert series.shape == (len(first),) and np.isfinite(series).all()
+    for points in scene.markers.values():
+        assert points.shape == (len(first) + 1, 2) and np.isfinite(points).all()
+    if scene.limbs is not None:
+        assert scene.limbs.ends.shape == (len(first) + 1, len(scene.limbs.widths), 2, 2)
+    num_actions = specification(played.tasks).num_actions
+    assert len(scene.choices) in (0, num_actions)
+    assert scene.moves is None or scene.moves.shape == (num_actions, 2)

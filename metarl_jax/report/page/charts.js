@@ -17,7 +17,7 @@ function domains(chart) {
   const ys = [...told, ...chart.levels.map((level) => level.y)].filter((y) => y !== null);
   let [x0, x1] = [chart.zero ? 0 : Math.min(...xs), Math.max(...xs)];
   let [y0, y1] = [Math.min(...ys), Math.max(...ys)];
-  if (chart.log) [y0, y1] = [Math.log10(y0), Math.log10(y1)];
+  if (chart.log) [y0, y1] = [Math.log10(y0) - 0.1, Math.log10(y1) + 0.1];
   const room = (y1 - y0 || Math.abs(y1) || 1) * 0.07;
   if (x0 === x1) [x0, x1] = [x0 - 0.5, x1 + 0.5];
   if (chart.whole && x1 - x0 < FEW) [x0, x1] = [x0 - 0.2, x1 + 0.2];
@@ -27,10 +27,10 @@ function domains(chart) {
 function endLabels(chart) {
   const named = chart.lines.filter((line) => !line.pale).map((line) => {
     const y = line.ys.findLast((value) => value !== null) ?? 0;
-    return { y, text: `${line.name} ${quantity(y)}`, colour: line.colour, dash: line.dash };
+    return { y, text: `${line.name}: ${quantity(y)}`, colour: line.colour, dash: line.dash };
   });
   const levels = chart.levels.map((level) => (
-    { ...level, text: `${level.name} ${quantity(level.y)}` }));
+    { ...level, text: `${level.name}: ${quantity(level.y)}` }));
   return [...named, ...levels];
 }
 
@@ -53,10 +53,10 @@ function drawChart(holder, chart) {
   const height = Math.round(Math.min(chart.plain ? 180 : 320, Math.max(170, width * 0.62)));
   const domain = domains(chart);
   const yTicks = chart.log
-    ? evenTicks(domain.y0, domain.y1, 4, true)
+    ? logTicks(domain.y0, domain.y1)
     : evenTicks(domain.y0, domain.y1, height / 55);
   const yText = (tick) => (chart.log ? roundCount(10 ** tick) : roundCount(tick));
-  const left = 12 + Math.max(...yTicks.map((tick) => textWidth(yText(tick))));
+  const left = 12 + Math.max(0, ...yTicks.map((tick) => textWidth(yText(tick))));
   const right = beside ? widest + 16 : 20;
   const [top, bottom] = [chart.y ? 22 : 8, height - 40];
   const at = {
@@ -160,7 +160,7 @@ function addTip(holder, root, chart, at, width) {
       const i = line.xs.indexOf(nearest);
       if (i >= 0) {
         const half = line.low ? ` ± ${quantity((line.high[i] - line.low[i]) / 2)}` : "";
-        tip.append(element("div", {}, `${line.name} ${quantity(line.ys[i])}${half}`));
+        tip.append(element("div", {}, `${line.name}: ${quantity(line.ys[i])}${half}`));
       }
     }
     tip.hidden = false;

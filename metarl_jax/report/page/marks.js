@@ -18,7 +18,8 @@ function roundCount(value) {
 }
 
 function evenTicks(low, high, count, whole = false) {
-  const rough = (high - low) / count || 1;
+  if (!Number.isFinite(low) || !Number.isFinite(high) || !(count > 0)) return [];
+  const rough = (high - low) / Math.min(count, 50) || 1;
   const power = 10 ** Math.floor(Math.log10(rough));
   const step = [1, 2, 5, 10].map((m) => m * power).find((s) => s >= rough);
   const width = whole ? Math.max(1, Math.round(step)) : step;
@@ -27,6 +28,15 @@ function evenTicks(low, high, count, whole = false) {
     ticks.push(Number((i * width).toPrecision(12)));
   }
   return ticks;
+}
+
+// Exponents of round numbers between 10^low and 10^high: 1, 2, 5 of every decade, or 1 of it alone.
+function logTicks(low, high) {
+  const ticks = [];
+  for (let decade = Math.floor(low); decade <= high; decade += 1) {
+    for (const m of high - low < 1.6 ? [1, 2, 5] : [1]) ticks.push(decade + Math.log10(m));
+  }
+  return ticks.filter((tick) => tick >= low && tick <= high);
 }
 
 // Moves ascending heights as little as needed to stand `gap` apart (least squares).

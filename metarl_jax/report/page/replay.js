@@ -98,6 +98,7 @@ function startReplay(data) {
     byId("task-words").textContent = player.task.task;
     const [wide] = player.task.stages.map((stage) => stage.widths || stage.choices);
     section.querySelector(".scene").classList.toggle("wide", Boolean(wide));
+    section.style.setProperty("--gutter", `${gutterOf(player.task)}px`);
     byId("timeline-words").textContent = timelineWords(player.task);
     byId("timeline").setAttribute("aria-label", timelineWords(player.task));
     tellLegend(player.task);
@@ -124,7 +125,8 @@ function startReplay(data) {
     seek(wanted);
   });
   byId("timeline").addEventListener("pointerdown", (event) => {
-    const part = (event.offsetX - INSET) / (event.target.clientWidth - 2 * INSET);
+    const left = gutterOf(player.task) + INSET;
+    const part = (event.offsetX - left) / (event.target.clientWidth - left - INSET);
     setPlaying(false);
     seek(Math.round(part * (player.task.frames.length - 1)));
   });

@@ -143,7 +143,7 @@ function bodyCentre(rods) {
 function drawBody(canvas, room, task, moment, colours, stage) {
   task.view ??= bodyView(task);
   const { low, high, span } = task.view;
-  const scale = Math.min(room / (3.2 * span), 240 / (high - low));
+  const scale = Math.min(room / ((room < 500 ? 2.2 : 3.2) * span), 240 / (high - low));
   const height = Math.round((high - low) * scale + 64);
   const context = clearCanvas(canvas, room, height);
   const { episode, step } = task.frames[moment.frame];
@@ -174,6 +174,7 @@ function drawGround(context, at, centre, width, stage, colours, [room, height]) 
   context.textAlign = "center";
   for (let x = Math.floor(centre - width / 2); x <= centre + width / 2; x += 1) {
     const [left] = at([x, 0]);
+    if (left < 12 || left > room - 12) continue; // half a number at the edge
     context.beginPath();
     context.moveTo(left, ground);
     context.lineTo(left, ground + 6);

@@ -1,6 +1,7 @@
 // The whole meta-episode at a glance, over the slider: series, choices, or the return so far.
 
 const INSET = 8; // half a slider's thumb, so that the playhead stands above it
+const GUTTER = 46; // for the scale, left of timeline and slider
 const SERIES_COLOURS = ["accent", "vermilion", "green", "purple", "sky"];
 
 function timelineKind(task) {
@@ -8,16 +9,19 @@ function timelineKind(task) {
   return task.episodes[0].series ? "series" : "return";
 }
 
+function gutterOf(task) {
+  return timelineKind(task) === "choices" ? 0 : GUTTER;
+}
+
 function drawTimeline(canvas, task, moment, colours) {
   const [width, height] = [canvas.parentElement.clientWidth - paddingOf(canvas.parentElement), 120];
   const context = clearCanvas(canvas, width, height);
   context.font = `12px ${getComputedStyle(document.body).fontFamily}`;
   const last = task.frames.length - 1;
-  const x = (frame) => lerp(INSET, width - INSET, last ? frame / last : 0);
+  const x = (frame) => lerp(gutterOf(task) + INSET, width - INSET, last ? frame / last : 0);
   drawBoundaries(context, task, x, height, colours);
   const draw = { choices: drawRaster, series: drawSeries, return: drawReturn }[timelineKind(task)];
-  const scale = draw(context, task, moment, x, height, colours);
-  if (scale) tellScale(context, scale, colours);
+  draw(context, task, moment, x, height, colours);
   context.strokeStyle = colours.ink;
   context.lineWidth = 1.5;
   context.beginPath();
@@ -43,35 +47,24 @@ function drawBoundaries(context, task, x, height, colours) {
   }
 }
 
-// Heights of values, and the ticks among them.
-function scaleOf(values, height, unit, context, colours) {
+// The scale of some values: draws its ticks and returns the height of a value.
+function drawScale(context, values, height, colours) {
   const known = values.filter((value) => value !== null);
   const [low, high] = [Math.min(...known), Math.max(...known)];
   const room = (high - low || 1) * 0.1;
   const y = (value) => lerp(height - 4, 6, (value - low + room) / (high - low + 2 * room));
-  const ticks = evenTicks(low, high, 3);
   context.strokeStyle = colours.faint;
+  context.fillStyle = colours.muted;
   context.lineWidth = 1;
-  for (const tick of ticks) {
+  context.textAlign = "right";
+  for (const tick of evenTicks(low, high, 3)) {
     context.beginPath();
-    context.moveTo(INSET, y(tick));
+    context.moveTo(GUTTER + INSET, y(tick));
     context.lineTo(context.canvas.clientWidth - INSET, y(tick));
     context.stroke();
+    context.fillText(roundCount(tick), GUTTER, y(tick) + 4);
   }
-  return { y, ticks, unit };
-}
-
-// Over the curves, with a rim of the ground's colour, so that it can be read.
-function tellScale(context, { y, ticks, unit }, colours) {
-  context.textAlign = "left";
-  context.lineWidth = 5;
-  context.strokeStyle = colours.card;
-  context.fillStyle = colours.muted;
-  for (const tick of ticks) {
-    const place = [`${roundCount(tick)} ${unit}`.trim(), INSET + 2, y(tick) + 4];
-    context.strokeText(...place);
-    context.fillText(...place);
-  }
+  return y;
 }
 
 function strokeValues(context, points, until, colour, dash = []) {
@@ -91,17 +84,15 @@ function strokeValues(context, points, until, colour, dash = []) {
 function drawSeries(context, task, moment, x, height, colours) {
   const names = Object.keys(task.episodes[0].series);
   const all = task.episodes.flatMap((e) => Object.values(e.series).flat());
-  const unit = task.stages[0].unit ?? "";
-  const scale = scaleOf(all, height, unit, context, colours);
+  const y = drawScale(context, all, height, colours);
   names.forEach((name) => {
     const points = task.frames.flatMap(({ episode, step }, frame) => {
       const value = task.episodes[episode].series[name]?.[step - 1];
-      return step && value !== null ? [{ frame, episode, x: x(frame), y: scale.y(value) }] : [];
+      return step && value !== null ? [{ frame, episode, x: x(frame), y: y(value) }] : [];
     });
     const dash = name === "target" ? [6, 4] : [];
     strokeValues(context, points, moment.frame, colours[seriesColour(names, name)], dash);
   });
-  return scale;
 }
 
 function seriesColour(names, name) {
@@ -112,10 +103,9 @@ function seriesColour(names, name) {
 
 function drawReturn(context, task, moment, x, height, colours) {
   const values = task.frames.map((frame) => task.before[frame.episode] + task.sums[frame.episode][frame.step]);
-  const scale = scaleOf(values, height, "", context, colours);
-  const points = values.map((value, frame) => ({ frame, episode: 0, x: x(frame), y: scale.y(value) }));
+  const y = drawScale(context, values, height, colours);
+  const points = values.map((value, frame) => ({ frame, episode: 0, x: x(frame), y: y(value) }));
   strokeValues(context, points, moment.frame, colours.accent);
-  return scale;
 }
 
 // A row a choice, a mark a step: filled where it paid.
@@ -136,7 +126,6 @@ function drawRaster(context, task, moment, x, height, colours) {
     context.fill();
   });
   context.globalAlpha = 1;
-  return null;
 }
 
 function timelineWords(task) {
