@@ -46,34 +46,6 @@ def write_report(
         Its path.
     """
     config, run, rows = _read(folder)
-    optimal = references.optimal_episodes or ()
-    sections = [
-        _trained(config, run, rows, evaluation),
-        Section(
-            name="adaptation",
-            title="Adaptation",
-            note=ADAPTATION,
-            charts=[adaptation_chart(evaluation, baselines, references)],
-        ),
-        Section(
-            name="learning",
-            title="Learning",
-            note=LEARNING,
-            charts=learning_charts(rows, references),
-            small_charts=diagnostic_charts(rows),
-        ),
-        Section(
-            name="numbers",
-            title="Numbers",
-            tables={
-                "Return": tables.episodes_table(evaluation, baselines, optimal),
-                "Beside other ways of acting": tables.references_table(evaluation),
-                "Measures of the task family": tables.measures_table(evaluation),
-            },
-        ),
-    ]
-    if evaluation.get("ablations"):
-        sections.append(_ablations(evaluation))
     lead = (
         f"A policy ({tables.policy_words(config['settings'])}) in tasks of "
         f"{evaluation['task_family']} that it has never seen, "
@@ -83,7 +55,24 @@ def write_report(
         title=_title(config),
         lead=lead,
         headline=tables.headline(evaluation),
-        sections=sections,
+        sections=[
+            _trained(config, run, rows, evaluation),
+            Section(
+                name="adaptation",
+                title="Adaptation",
+                note=ADAPTATION,
+                charts=[adaptation_chart(evaluation, baselines, references)],
+            ),
+            Section(
+                name="learning",
+                title="Learning",
+                note=LEARNING,
+                charts=learning_charts(rows, references),
+                small_charts=diagnostic_charts(rows),
+            ),
+            _numbers(evaluation, baselines, references),
+            *([_ablations(evaluation)] if evaluation.get("ablations") else []),
+        ],
         replay=replay if replay and replay["tasks"] else None,
     )
     return _write(folder, report)
@@ -120,6 +109,23 @@ def write_points_report(folder: Path, record: Mapping[str, Any], references: Ref
         ],
     )
     return _write(folder, report)
+
+
+def _numbers(
+    evaluation: Mapping[str, Any],
+    baselines: Sequence[Mapping[str, Any]],
+    references: References,
+) -> Section:
+    optimal = references.optimal_episodes or ()
+    return Section(
+        name="numbers",
+        title="Numbers",
+        tables={
+            "Return": tables.episodes_table(evaluation, baselines, optimal),
+            "Beside other ways of acting": tables.references_table(evaluation),
+            "Measures of the task family": tables.measures_table(evaluation),
+        },
+    )
 
 
 def _ablations(evaluation: Mapping[str, Any]) -> Section:

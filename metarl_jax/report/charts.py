@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from metarl_jax.report import style
-from metarl_jax.report.figures import DIAGNOSTICS, META_TEST
+from metarl_jax.report.figures import DIAGNOSTICS, meta_test_returns, series_of
 from metarl_jax.report.population import TOTALS, name_of
 from metarl_jax.report.reference_lines import LEVEL_LOOKS, known_means, known_totals
 from metarl_jax.report.units import quantity, round_count
@@ -102,12 +102,9 @@ def learning_charts(rows: Rows, references: References) -> list[Chart]:
         rows: of `metrics.jsonl`.
         references: exact values of these tasks.
     """
-    tested = [row for row in rows if "env_steps" in row and row.get(META_TEST)]
-    steps = np.array([row["env_steps"] for row in tested])
-    returns = np.array([row[META_TEST] for row in tested], np.float64).reshape(len(tested), -1)
+    steps, returns = meta_test_returns(rows)
     totals = [_metric(rows, "return", "tasks trained on", "accent") | {"pale": True}]
-    if len(tested):
-        totals.append(_line("meta-test tasks", steps, returns.sum(axis=1), "accent"))
+    totals.append(_line("meta-test tasks", steps, returns.sum(axis=1), "accent"))
     charts = [chart("learning", "Whole meta-episode", STEP_AXES, totals, known_totals(references))]
     last = returns.shape[1]
     if last > 1:
@@ -198,9 +195,7 @@ def _level(name: str, value: float) -> dict[str, Any]:
 
 def _metric(rows: Rows, metric: str, name: str, colour: str) -> Chart:
     """A metric over the rows that hold it."""
-    found = [(row["env_steps"], row[metric]) for row in rows if row.get(metric) is not None]
-    steps, values = np.array(found, np.float64).reshape(-1, 2).T
-    return _line(name, steps, values, colour)
+    return _line(name, *series_of(rows, metric), colour)
 
 
 def _line(name: str, xs: np.ndarray, ys: np.ndarray, colour: str) -> Chart:

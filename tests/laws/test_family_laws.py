@@ -266,4 +266,11 @@ def test_an_episode_can_be_drawn(played: Played) -> None:
         assert scene.limbs.ends.shape == (len(first) + 1, len(scene.limbs.widths), 2, 2)
     num_actions = specification(played.tasks).num_actions
     assert len(scene.choices) in (0, num_actions)
-    assert scene.moves is None or scene.moves.shape == (num_actions, 2)
+    if scene.moves is not None and scene.path is not None:
+        assert scene.moves.shape == (num_actions, 2)
+        taken = played.before.experience.transition.action[
+            0, first[1:]
+        ]  # in all steps but the last
+        moved = np.diff(scene.path, axis=0)[:-1]
+        hindered = np.all(moved == 0, axis=1)[:, None]
+        np.testing.assert_array_equal(moved, np.where(hindered, 0, scene.moves[taken]))
