@@ -113,7 +113,9 @@ def _scene(states: PhysicsState, task: str, target: float | None = None) -> Scen
         start = float(np.asarray(states.qpos)[0, 0])
         seconds = CONTROL_PERIOD * np.arange(len(velocity) + 1)
         markers["target"] = np.stack([start + target * seconds, np.zeros_like(seconds)], axis=-1)
-    return Scene(series=series, unit="m/s", task=task, limbs=limbs(states.qpos), markers=markers)
+    return Scene(
+        series=series, unit="m/s", task=task, limbs=limbs(np.asarray(states.qpos)), markers=markers
+    )
 
 
 def _velocity_scene(task: VelocityTask, states: PhysicsState) -> Scene:

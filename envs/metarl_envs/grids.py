@@ -61,7 +61,7 @@ def cell_rectangle(cell: int, size: int, role: str) -> Rectangle:
 
 def name_of_cell(cell: int, size: int) -> str:
     """A cell for a person, who counts columns from the left and rows from the bottom from 1 on."""
-    y, x = divmod(int(cell), size)
+    y, x = divmod(cell, size)
     return f"column {x + 1}, row {y + 1}"
 
 

@@ -126,7 +126,9 @@ def rounded(array: np.ndarray) -> Any:
     finite = np.isfinite(array)
     largest = np.max(np.abs(array), where=finite, initial=0.0)
     decimals = DIGITS - 1 - int(np.floor(np.log10(largest))) if largest > 0 else 0
-    values = np.round(np.where(finite, array, 0.0), min(decimals, 12)) + 0.0
+    values = np.round(np.where(finite, array, 0.0), min(decimals, 12)) + 0.0  # no -0.0
     if finite.all():
         return values.tolist()
-    return np.where(finite, values.astype(object), None).tolist()
+    with_gaps = values.astype(object)
+    with_gaps[~finite] = None
+    return with_gaps.tolist()
