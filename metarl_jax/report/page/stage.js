@@ -258,7 +258,7 @@ function drawChoices(canvas, room, task, moment, colours, { choices }) {
   context.font = `12px ${getComputedStyle(document.body).fontFamily}`;
   context.textAlign = "left";
   context.fillStyle = colours.muted;
-  context.fillText("paid on average; the line: what it is worth, hidden from the policy", 2, 13);
+  context.fillText("paid on average; line: its hidden worth", 2, 13);
   context.fillText("times chosen", 2, middle + 26);
   context.textAlign = "center";
   choices.forEach((choice, i) => {
