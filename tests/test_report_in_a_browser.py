@@ -3,15 +3,21 @@
 Screenshots are left in $METARL_SCREENSHOTS, or in pytest's folder for this module.
 """
 
+import io
 import re
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from browser import chromium, screenshots_folder
 from metarl_experiments.report import write_report
+from metarl_jax.report import style
+from metarl_jax.report.html import GROUNDS
 from metarl_jax.report.replay import replay_data
 from records import (
     EPISODES,
+    MOVES,
     REFERENCES,
     STEPS,
     body,
@@ -163,6 +169,61 @@ def test_the_slider_seeks(opened):
     assert len(seen) == 3
 
 
+def picture(page):
+    """[height, width, 3] red, green and blue of the stage's pixels."""
+    shot = page.locator("#stage").screenshot()
+    return np.asarray(Image.open(io.BytesIO(shot)).convert("RGB"))
+
+
+def rgb(name):
+    return [int(name[i : i + 2], 16) for i in (1, 3, 5)]
+
+
+def colours(drawn, x, y):
+    """Of the pixels around a place in a plane of 3 by 3 cells."""
+    side = len(drawn) / 3
+    row, column = round((3 - y) * side), round(x * side)
+    return drawn[row - 2 : row + 3, column - 2 : column + 3].reshape(-1, 3).tolist()
+
+
+def test_the_plane_shows_what_was_seen_and_what_was_run_into(opened):
+    """Every cell at a corner that no way leads over, and every wall, at each episode's end."""
+    page, of, median = opened("plane"), recording(), 4
+    unseen, seen = (rgb(GROUNDS[name][0]) for name in ("unseen", "seen"))
+    visited, marks = {(0, 0)}, 0
+    for episode in range(EPISODES):
+        steps = range(episode * STEPS, (episode + 1) * STEPS)
+        visited |= {tuple(of.after[t, median].tolist()) for t in steps}
+        page.locator("#position").fill(str((episode + 1) * (STEPS + 1) - 1))
+        drawn = picture(page)
+        for x, y in {(x, y) for x in range(3) for y in range(3)} - {(0, 0), (2, 2)}:
+            wanted = seen if (x, y) in visited else unseen
+            assert wanted in colours(drawn, x + 0.12, y + 0.2), (x, y)
+        for t in steps:
+            before, after = of.before[t, median], of.after[t, median]
+            if np.array_equal(before, after):
+                x, y = before + 0.5 + 0.46 * MOVES[of.actions[t, median]]
+                assert rgb(style.VERMILION) in colours(drawn, x, y), (x, y)
+                marks += 1
+    assert len(visited) > 3 and marks > 0
+
+
+def test_choices_are_counted(opened):
+    """Heights of the columns of "times chosen", read off the picture, are as the counts."""
+    page, of = opened("choices"), recording()
+    page.locator("#position").press("End")
+    drawn = picture(page)
+    width = drawn.shape[1]
+    counts = np.bincount(of.actions[:, 4], minlength=4)
+    heights = []
+    for choice in range(4):
+        x = 2 + (width - 4) / 4 * (choice + 0.5) - 18  # beside the number above the column
+        column = drawn[206:274, round(x)]
+        heights.append(np.count_nonzero(np.any(column != rgb(GROUNDS["card"][0]), axis=-1)))
+    np.testing.assert_allclose(heights / np.max(heights), counts / counts.max(), atol=0.05)
+    assert len(set(counts)) > 1
+
+
 def test_the_episodes_begin_at_the_ticks(opened):
     page = opened("plane")
     slider = page.locator("#position").bounding_box()
@@ -203,7 +264,7 @@ def test_keys_are_enough(opened):
     page.keyboard.press("[")
     assert position(page) == 0
     page.locator("#position").focus()
-    page.keyboard.press("ArrowRight")  # the slider's own key: one step, not two
+    page.keyboard.press("ArrowRight")  # a key that the slider knows too: one step, not two
     assert position(page) == 1
     page.keyboard.press(" ")
     wait_until_beyond(page, 1)
@@ -223,13 +284,14 @@ def test_dark_and_light(opened, shots):
 
     pages = {scheme: opened("plane", color_scheme=scheme) for scheme in ("light", "dark")}
     assert min(ground(pages["light"])) > 200 and max(ground(pages["dark"])) < 60
-    assert stage(pages["light"]) != stage(pages["dark"])
+    drawn = {scheme: stage(page) for scheme, page in pages.items()}
+    assert drawn["light"] != drawn["dark"]
     pages["dark"].screenshot(path=shots / "dark.png", full_page=True)
     for page, scheme in ((pages["dark"], "light"), (pages["light"], "dark")):
         page.get_by_role("button", name="Change between light and dark").click()
         assert page.evaluate("document.documentElement.dataset.theme") == scheme
     assert min(ground(pages["dark"])) > 200
-    assert stage(pages["dark"]) != stage(pages["light"])
+    assert (stage(pages["dark"]), stage(pages["light"])) == (drawn["light"], drawn["dark"])
 
 
 @pytest.mark.parametrize("name", SCENES)

@@ -147,7 +147,7 @@ function startReplay(data) {
   return redraw;
 }
 
-// Keys work where nothing else needs them: not in a choice, nor on a control that knows the key.
+// Keys work where nothing else needs them: not in a choice, nor the space on another button.
 function listenToKeys(section, actions) {
   document.addEventListener("keydown", (event) => {
     const { target } = event;
@@ -155,7 +155,6 @@ function listenToKeys(section, actions) {
     if (target !== document.body && !section.contains(target)) return;
     if (target.tagName === "SELECT") return;
     if (target.tagName === "BUTTON" && event.key === " ") return;
-    if (target.type === "range" && !["[", "]", " "].includes(event.key)) return;
     event.preventDefault();
     actions[event.key]();
   });
