@@ -105,6 +105,17 @@ def choices(task, states):
     )
 
 
+def series(task, states):
+    """Neither a plane nor a body: time series alone."""
+    return Scene(series={"load": np.arange(len(states) - 1) + 0.5}, task=f"series {task}")
+
+
+def empty(task, states):
+    """A plane in which nothing moves."""
+    del states
+    return Scene(bounds=(0, 0, 2, 1), shapes=(Rectangle(0, 0, 1, 1, "goal"),), task=f"{task}")
+
+
 def family(scene):
     """A task distribution of as many episodes as are recorded, whose scenes are these."""
     return dataclasses.replace(

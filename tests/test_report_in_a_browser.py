@@ -22,14 +22,17 @@ from records import (
     STEPS,
     body,
     choices,
+    empty,
     evaluation,
     family,
     plane,
     recording,
+    series,
     write_run,
 )
 
 SCENES = {"plane": plane, "body": body, "choices": choices}
+PLAIN_SCENES = {"series": series, "empty": empty}
 FRAMES = {"plane": EPISODES * (STEPS + 1), "body": EPISODES * (STEPS + 1), "choices": 13}
 DESK, PHONE = {"width": 1280, "height": 900}, {"width": 375, "height": 720}
 
@@ -52,7 +55,7 @@ def reports(tmp_path_factory):
     record = evaluation("recurrent", [1.9, 3.2, 3.4], [0.1, 0.2, 0.3], ablations=ablations)
     record |= {"references": {"random": -1.5, "optimal": 9.0}, "normalized_score": 0.95}
     baselines = [evaluation("memoryless", [2.0, 2.0, 2.0], [0.1, 0.1, 0.1])]
-    for name, scene in SCENES.items():
+    for name, scene in (SCENES | PLAIN_SCENES).items():
         folder = tmp_path_factory.mktemp(name)
         write_run(folder)
         replay = replay_data(family(scene), recording())
@@ -87,6 +90,15 @@ def opened(browser, reports):
     assert said == []
     own = {path.as_uri() for path in reports.values()}
     assert [url for url in asked if url not in own and not url.startswith("data:")] == []
+
+
+@pytest.mark.parametrize("name", PLAIN_SCENES)
+def test_a_scene_may_hold_little(opened, name):
+    page = opened(name)
+    page.keyboard.press("End")
+    assert words(page) == f"episode {EPISODES} of {EPISODES}, step {STEPS} of {STEPS}"
+    assert page.locator("#stage").is_visible() == (name == "empty")
+    assert page.locator("#timeline").is_visible()
 
 
 def stage(page):

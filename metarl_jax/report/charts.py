@@ -64,7 +64,7 @@ def adaptation_chart(
         lines.append(curve("Bayes-optimal", optimum, None, "ink") | {"dash": "dashed"})
     drawn = {record["policy"] for record in records}
     means = known_means(references, num_episodes, drawn)
-    random = evaluation.get("references", {}).get("random")
+    random = (evaluation.get("references") or {}).get("random")
     if random is not None:
         means["random actions"] = random / num_episodes
     return chart("adaptation", "Return of each episode", EPISODE_AXES, lines, means)

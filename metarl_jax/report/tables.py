@@ -132,7 +132,7 @@ def shown_episodes(num_episodes: int) -> list[int]:
 
 def references_table(evaluation: Mapping[str, Any]) -> str:
     """What other ways of acting earn in a whole meta-episode; HTML, empty where none is known."""
-    known = {n: v for n, v in evaluation.get("references", {}).items() if v is not None}
+    known = {n: v for n, v in (evaluation.get("references") or {}).items() if v is not None}
     if not known:
         return ""
     own = evaluation["total_return_mean"]

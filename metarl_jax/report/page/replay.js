@@ -98,6 +98,7 @@ function startReplay(data) {
     byId("task-words").textContent = player.task.task;
     const [wide] = player.task.stages.map((stage) => stage.widths || stage.choices);
     section.querySelector(".scene").classList.toggle("wide", Boolean(wide));
+    byId("stage").parentElement.hidden = !wide && !player.task.stages[0].bounds;
     section.style.setProperty("--gutter", `${gutterOf(player.task)}px`);
     byId("timeline-words").textContent = timelineWords(player.task);
     byId("timeline").setAttribute("aria-label", timelineWords(player.task));

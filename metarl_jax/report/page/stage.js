@@ -36,6 +36,7 @@ function drawPlane(canvas, room, task, moment, colours, stage) {
   for (const shape of stage.shapes) {
     drawShape(context, shape, at, scale, colours, isSeen(task, shape, episode, step));
   }
+  if (!task.episodes[episode].path) return;
   const steps = task.episodes.slice(0, episode + 1).map((e, i) => (i < episode ? e.path.length - 1 : step));
   const drawn = Math.max(0, episode - 5);
   for (let i = drawn; i < episode; i += 1) {
