@@ -14,7 +14,8 @@ function gutterOf(task) {
 }
 
 function drawTimeline(canvas, task, moment, colours) {
-  const [width, height] = [canvas.parentElement.clientWidth - paddingOf(canvas.parentElement), 120];
+  const width = canvas.parentElement.clientWidth - paddingOf(canvas.parentElement);
+  const height = Math.max(120, Math.min(220, 8 + 4 * (task.stages[0].choices ?? []).length));
   const context = clearCanvas(canvas, width, height);
   context.font = `12px ${getComputedStyle(document.body).fontFamily}`;
   const last = task.frames.length - 1;
@@ -112,7 +113,7 @@ function drawReturn(context, task, moment, x, height, colours) {
 function drawRaster(context, task, moment, x, height, colours) {
   const number = task.stages[0].choices.length;
   const row = (height - 8) / number;
-  const radius = Math.max(1.2, Math.min(4.5, row * 0.42, (x(1) - x(0)) * 0.42));
+  const radius = Math.max(1.8, Math.min(4.5, Math.max(2.6, row * 0.42), (x(1) - x(0)) * 0.42));
   const best = task.stages[0].choices.reduce((a, c, i, all) => (c.worth > all[a].worth ? i : a), 0);
   context.fillStyle = colours.unseen;
   context.fillRect(INSET, 4 + row * best, x(task.frames.length - 1) - INSET, row);
