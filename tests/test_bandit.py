@@ -158,3 +158,16 @@ def test_the_contextual_policy_is_told_the_probabilities() -> None:
 def test_bad_arguments_are_refused(arguments: dict, words: str) -> None:
     with pytest.raises(ConfigurationError, match=words):
         bandit(**arguments)
+
+
+def test_the_scene_tells_what_each_arm_is_worth() -> None:
+    scene = bandit(num_arms=3).scene
+    assert scene is not None
+    drawn = scene(BanditTask(jnp.array([0.25, 0.75, 0.5], jnp.float32)), BanditState())
+    assert [(choice.name, choice.worth) for choice in drawn.choices] == [
+        ("arm 1", 0.25),
+        ("arm 2", 0.75),
+        ("arm 3", 0.5),
+    ]
+    assert drawn.task == "arm 2 of 3 is the best and pays 75% of its pulls"
+    assert not drawn.is_still  # what was pulled is no state: only a replay can show it

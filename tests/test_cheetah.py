@@ -1,7 +1,11 @@
 """The half-cheetah families: their rewards, resets, tasks and scenes."""
 
+from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
+from xml.etree.ElementTree import Element
 
+import gymnasium
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -16,6 +20,7 @@ from metarl_envs.cheetah import (
     forward_velocity,
 )
 from metarl_envs.physics import PhysicsEngine, PhysicsState
+from metarl_envs.physics.skeleton import limbs
 from metarl_jax.algorithms import a2c
 from metarl_jax.learner import UpdateConfig
 from metarl_jax.schedules import hyperparameters
@@ -160,10 +165,56 @@ def test_scene_shows_the_velocity_of_every_step(family: Any) -> None:
     scene = family.scene(jax.tree.map(np.asarray, task), episode)
     assert (scene.unit, scene.bounds, scene.path) == ("m/s", None, None)
     np.testing.assert_allclose(scene.series["velocity"], velocities, rtol=1e-6)
+    assert scene.limbs.ends.shape == (7, 8, 2, 2)
     if family.name == "cheetah_vel":
         np.testing.assert_array_equal(scene.series["target"], [task.target_velocity] * 6)
+        walked = episode.qpos[0, 0] + 0.05 * np.arange(7) * task.target_velocity
+        np.testing.assert_allclose(scene.markers["target"][:, 0], walked, rtol=1e-5)
+        assert scene.task == f"run at {task.target_velocity:.2f} m/s"
     else:
-        assert set(scene.series) == {"velocity"}
+        assert set(scene.series) == {"velocity"} and not scene.markers
+        assert scene.task == f"run {'forwards' if task.direction > 0 else 'backwards'}"
+
+
+def capsules(body: Element, joints: dict[str, float], at: complex, turned: float) -> list:
+    """Ends of a body's capsules and of those that hang on it, by rotating in the plane.
+
+    A point is x + i z, and a turn about y by an angle takes it by exp(-i angle).
+    """
+    place = [float(x) for x in (body.get("pos") or "0 0 0").split()]
+    at = at + (place[0] + 1j * place[2]) * np.exp(-1j * turned)
+    turned += joints.get(str(body.get("name")), 0.0)
+    found = []
+    for geom in body.findall("geom"):
+        if fromto := geom.get("fromto"):
+            x = [float(v) for v in fromto.split()]
+            ends = np.array([x[0] + 1j * x[2], x[3] + 1j * x[5]])
+        else:
+            centre = [float(v) for v in str(geom.get("pos")).split()]
+            angle = float(str(geom.get("axisangle")).split()[3])
+            half = float(str(geom.get("size")).split()[1])
+            along = half * 1j * np.exp(-1j * angle)
+            ends = centre[0] + 1j * centre[2] + np.array([-along, along])
+        found.append(at + ends * np.exp(-1j * turned))
+    for child in body.findall("body"):
+        found += capsules(child, joints, at, turned)
+    return found
+
+
+def test_limbs_are_where_the_joints_put_them() -> None:
+    """Against the model's file, read here, and rotations of complex numbers."""
+    names = ("bthigh", "bshin", "bfoot", "fthigh", "fshin", "ffoot")
+    folder = Path(gymnasium.__file__).parent / "envs" / "mujoco" / "assets"
+    torso = ElementTree.parse(folder / "half_cheetah.xml").getroot().find("worldbody/body")
+    assert torso is not None
+    qpos = np.random.default_rng(0).uniform(-1, 1, (5, 9)).astype(np.float32)
+    drawn = limbs(qpos)
+    np.testing.assert_allclose(drawn.widths, 0.092)
+    for q, ends in zip(qpos, drawn.ends, strict=True):
+        joints = {"torso": float(q[2])} | dict(zip(names, map(float, q[3:]), strict=True))
+        wanted = capsules(torso, joints, complex(q[0], q[1]), 0.0)
+        given = [sorted(rod[:, 0] + 1j * rod[:, 1]) for rod in ends]
+        np.testing.assert_allclose(given, [sorted(rod) for rod in wanted], atol=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,7 @@ def test_a_run_leaves_all_its_files(run: pathlib.Path) -> None:
     names = {path.name for path in run.iterdir()}
     expected = {"config.json", "run.json", "metrics.jsonl", "checkpoints", "evaluation.json"}
     pictures = {"learning.png", "adaptation.png", "behaviour.png"}
-    assert expected | pictures | {"evaluation.npz"} <= names
+    assert expected | pictures | {"evaluation.npz", "report.html"} <= names
     evaluation = json.loads((run / "evaluation.json").read_text())
     returns = np.load(run / "evaluation.npz")["episode_returns"]
     assert returns.shape == (12, 6)  # all six tasks, equally often, at least 8 together

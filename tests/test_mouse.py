@@ -249,6 +249,7 @@ def test_the_scene_shows_walls_start_cheese_and_path() -> None:
     scene = tasks.scene(task, jax.tree.map(lambda *leaves: np.stack(leaves), first, second))
     assert scene.path is not None
     np.testing.assert_array_equal(scene.path, [(1.5, 0.5), (1.5, 1.5)])
+    assert scene.task == "cheese in column 2, row 3"
     centres = {
         role: {
             (round(shape.x + shape.width / 2, 6), round(shape.y + shape.height / 2, 6))

@@ -16,40 +16,7 @@ from metarl_jax.scene import Rectangle, Scene
 from metarl_jax.tasks import References
 from metarl_jax.types import ConfigurationError
 from probes import counter, scripted_policy, tiny_bandit
-
-REFERENCES = References(
-    optimal_total=9.0,
-    optimal_episodes=(2.0, 3.5, 3.5),
-    memoryless_total=6.0,
-    known_task_total=10.5,
-)
-
-
-def rows(num=40, num_episodes=3, every=4):
-    """Rows of a run whose every number tells its row."""
-    found = []
-    for i in range(1, num + 1):
-        row = {"update": i, "env_steps": 1000 * i, "entropy": 2.0 / i, "value_error": 0.1 + i}
-        row |= {"gradient_norm": i % 3, "return": 0.2 * i}
-        row |= {"return_first_episode": 0.05 * i, "return_last_episode": 0.1 * i}
-        if i % every == 0:
-            row["meta_test_episode_returns"] = [0.01 * i + e for e in range(num_episodes)]
-        found.append(row)
-    return found
-
-
-def evaluation(policy, mean, half_width, **changes):
-    record = {
-        "task_family": "probe",
-        "num_tasks": 256,
-        "episode_return_mean": list(mean),
-        "episode_return_ci95": list(half_width),
-        "total_return_mean": float(np.sum(mean)),
-        "total_return_ci95": 0.25,
-        "policy": policy,
-        "sampled_actions": True,
-    }
-    return record | changes
+from records import REFERENCES, evaluation, rows
 
 
 def drawn(axes):

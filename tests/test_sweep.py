@@ -202,6 +202,7 @@ def sweep(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
 def test_a_sweep_leaves_all_its_files(sweep: pathlib.Path) -> None:
     names = {path.name for path in sweep.iterdir()}
     assert {"learning.png", "adaptation.png", "sweep.png", "evaluation.npz"} <= names
+    assert "report.html" in names
     points = json.loads((sweep / "evaluation.json").read_text())["points"]
     returns = np.load(sweep / "evaluation.npz")["episode_returns"]
     assert returns.shape[0] == 4

@@ -10,11 +10,13 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import struct
 from gymnax.environments import environment, spaces
 
 from metarl_envs.agents.bernoulli import bandit_references
 from metarl_envs.arguments import check_whole_number
+from metarl_jax.scene import Choice, Scene
 from metarl_jax.tasks import TaskDistribution
 from metarl_jax.types import Array, Key
 
@@ -69,6 +71,17 @@ class Bandit(environment.Environment[Any, Any]):
         return spaces.Box(0.0, 1.0, (1,), jnp.float32)
 
 
+def _scene(task: BanditTask, states: BanditState) -> Scene:
+    """The arms and what each pays on average; what was pulled is an action, and no state."""
+    del states
+    worth = np.asarray(task.probabilities, np.float64)
+    best = int(np.argmax(worth))
+    return Scene(
+        task=f"arm {best + 1} of {len(worth)} is the best and pays {worth[best]:.0%} of its pulls",
+        choices=tuple(Choice(f"arm {i + 1}", float(p)) for i, p in enumerate(worth)),
+    )
+
+
 def bandit(*, num_arms: int = 5, num_pulls: int = 10) -> TaskDistribution:
     """A row of slot machines that pay 1 or 0, each with a hidden probability ~ U(0, 1).
 
@@ -99,4 +112,5 @@ def bandit(*, num_arms: int = 5, num_pulls: int = 10) -> TaskDistribution:
         num_episodes=num_pulls,
         ends_early=False,
         references=functools.cache(lambda: bandit_references(num_arms, num_pulls)),
+        scene=_scene,
     )

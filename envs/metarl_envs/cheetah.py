@@ -26,6 +26,7 @@ from metarl_envs.physics import (
     make_engine,
 )
 from metarl_envs.physics.model import CONTROL_PERIOD, NUM_ACTUATORS, NUM_JOINTS
+from metarl_envs.physics.skeleton import limbs
 from metarl_jax.scene import Scene
 from metarl_jax.tasks import TaskDistribution
 from metarl_jax.types import Array, ConfigurationError, Key
@@ -103,13 +104,27 @@ def _observe(state: PhysicsState) -> Array:
     return jnp.concatenate([state.qpos[1:], state.qvel])
 
 
-def _scene(states: PhysicsState, target: float | None = None) -> Scene:
-    """The velocity of every step of an episode, and the one asked for where there is one."""
+def _scene(states: PhysicsState, task: str, target: float | None = None) -> Scene:
+    """The body, and its velocity in every step beside the one asked for, where there is one."""
     velocity = np.asarray(states.displacement)[1:, 0] / CONTROL_PERIOD
-    series = {"velocity": velocity}
+    series, markers = {"velocity": velocity}, {}
     if target is not None:
         series["target"] = np.full_like(velocity, target)
-    return Scene(series=series, unit="m/s")
+        start = float(np.asarray(states.qpos)[0, 0])
+        seconds = CONTROL_PERIOD * np.arange(len(velocity) + 1)
+        markers["target"] = np.stack([start + target * seconds, np.zeros_like(seconds)], axis=-1)
+    return Scene(
+        series=series, unit="m/s", task=task, limbs=limbs(np.asarray(states.qpos)), markers=markers
+    )
+
+
+def _velocity_scene(task: VelocityTask, states: PhysicsState) -> Scene:
+    target = float(task.target_velocity)
+    return _scene(states, f"run at {target:.2f} m/s", target)
+
+
+def _direction_scene(task: DirectionTask, states: PhysicsState) -> Scene:
+    return _scene(states, "run forwards" if task.direction > 0 else "run backwards")
 
 
 def _check_speeds(minimum: float, maximum: float) -> None:
@@ -168,7 +183,7 @@ def cheetah_vel(
         splits={
             "faster": functools.partial(between, maximum_velocity, maximum_velocity + FASTER_BY)
         },
-        scene=lambda task, states: _scene(states, float(task.target_velocity)),
+        scene=_velocity_scene,
     )
 
 
@@ -209,5 +224,5 @@ def cheetah_dir(
         num_episodes=num_episodes,
         ends_early=False,
         all_tasks=lambda: DirectionTask(jnp.array([-1.0, 1.0], jnp.float32)),
-        scene=lambda task, states: _scene(states),
+        scene=_direction_scene,
     )

@@ -122,6 +122,8 @@ def goal_grid(
             bounds=(0.0, 0.0, float(size), float(size)),
             shapes=grids.floor_rectangles(size) + marks,
             path=grids.path_through(states),
+            task=f"goal in {grids.name_of_cell(int(task.goal), size)}",
+            moves=grids.MOVES,
         )
 
     return TaskDistribution(

@@ -12,6 +12,8 @@ from metarl_jax.scene import Rectangle
 from metarl_jax.types import Array
 
 UP, RIGHT, DOWN, LEFT, STAY = range(5)
+MOVES = np.array([[0, 1], [1, 0], [0, -1], [-1, 0], [0, 0]])
+"""[5, 2]: columns and rows by which UP, RIGHT, DOWN, LEFT and STAY move the agent."""
 CELL_MARGIN = 0.03
 """What a drawn cell leaves free on each side, in cells, so that the grid shows."""
 
@@ -55,6 +57,12 @@ def cell_rectangle(cell: int, size: int, role: str) -> Rectangle:
     y, x = divmod(int(cell), size)
     side = 1 - 2 * CELL_MARGIN
     return Rectangle(x + CELL_MARGIN, y + CELL_MARGIN, side, side, role)
+
+
+def name_of_cell(cell: int, size: int) -> str:
+    """A cell for a person, who counts columns from the left and rows from the bottom from 1 on."""
+    y, x = divmod(cell, size)
+    return f"column {x + 1}, row {y + 1}"
 
 
 def path_through(states: GridState) -> np.ndarray:

@@ -261,6 +261,8 @@ class _Layout:
             bounds=(-margin, -margin, self.size + margin, self.size + margin),
             shapes=(*floor, start, cheese, *mazes.wall_rectangles(np.asarray(task.walls))),
             path=grids.path_through(states),
+            task=f"cheese in {grids.name_of_cell(int(task.cheese), self.size)}",
+            moves=grids.MOVES[:NUM_ACTIONS],
         )
 
 

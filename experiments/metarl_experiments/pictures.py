@@ -1,4 +1,4 @@
-"""The pictures of a run: learning, adaptation, behaviour."""
+"""The pictures of a run: learning, adaptation, behaviour; and its report."""
 
 import json
 from pathlib import Path
@@ -6,16 +6,21 @@ from typing import Any
 
 import jax
 
+from metarl_experiments.report import write_report
 from metarl_experiments.runs import RunConfig, load_config
+from metarl_jax.evaluation import meta_test_tasks
 from metarl_jax.metrics_file import read_rows
 from metarl_jax.program import Program
-from metarl_jax.report.behaviour import collect_behaviour
+from metarl_jax.report.behaviour import Behaviour, apart, behaviour_of, record
 from metarl_jax.report.figures import adaptation_figure, learning_figure
 from metarl_jax.report.panels import behaviour_figure
+from metarl_jax.report.replay import replay_data
 from metarl_jax.report.style import save_figure
 from metarl_jax.types import ConfigurationError
 
 BEHAVIOUR_SEED = 2_147_483_587
+RECORDED, PICTURED = 32, 6
+"""Tasks that meta-episodes are recorded in, and those of them that behaviour.png shows."""
 
 
 def draw_run(folder: Path, config: RunConfig, program: Program, params: Any) -> list[Path]:
@@ -28,27 +33,39 @@ def draw_run(folder: Path, config: RunConfig, program: Program, params: Any) -> 
         params: of the policy evaluated.
 
     Returns:
-        The pictures' paths.
+        The paths of the pictures and of the report.
     """
-    tasks = program.tasks
+    references = program.tasks.references()
     title = f"{config.experiment.rpartition(':')[2]}, {config.settings.policy} policy"
     rows = read_rows(folder / "metrics.jsonl")
     evaluation = json.loads((folder / "evaluation.json").read_text())
+    baselines = find_baselines(folder, config, evaluation["task_set_hash"])
     figures = {
-        "learning.png": learning_figure(rows, title=title, references=tasks.references()),
-        "adaptation.png": adaptation_figure(
-            evaluation,
-            baselines=find_baselines(folder, config, evaluation["task_set_hash"]),
-            references=tasks.references(),
-        ),
+        "learning.png": learning_figure(rows, title=title, references=references),
+        "adaptation.png": adaptation_figure(evaluation, baselines=baselines, references=references),
     }
-    if tasks.scene is not None:
-        key = jax.random.key(BEHAVIOUR_SEED)
-        behaviour = collect_behaviour(tasks, program.policy, params, key)
+    behaviour, replay = _record(program, params)
+    if behaviour is not None and behaviour.scenes[0][0].is_still:
         figures["behaviour.png"] = behaviour_figure(behaviour, title=title)
     for name, figure in figures.items():
         save_figure(figure, folder / name)
-    return [folder / name for name in figures]
+    report = write_report(folder, evaluation, references, baselines=baselines, replay=replay)
+    return [*(folder / name for name in figures), report]
+
+
+def _record(program: Program, params: Any) -> tuple[Behaviour | None, dict[str, Any] | None]:
+    """The policy in a few meta-test tasks, to be drawn and to be replayed; where they have scenes.
+
+    The picture's tasks are chosen by what they are, the replay's by how well it went.
+    """
+    tasks = program.tasks
+    if tasks.scene is None:
+        return None, None
+    tasks_key, actors_key = jax.random.split(jax.random.key(BEHAVIOUR_SEED))
+    candidates = meta_test_tasks(tasks, tasks_key, RECORDED)
+    recording = record(tasks, program.policy, params, candidates, actors_key)
+    shown = apart(tasks, candidates, PICTURED)
+    return behaviour_of(tasks, recording, shown), replay_data(tasks, recording)
 
 
 def find_baselines(folder: Path, config: RunConfig, task_set_hash: str) -> list[dict[str, Any]]:

@@ -13,6 +13,7 @@ from metarl_experiments.evaluate import (
     evaluator_of,
     write_evaluation,
 )
+from metarl_experiments.report import write_points_report
 from metarl_experiments.runs import RunConfig
 from metarl_jax.evaluation import Evaluation
 from metarl_jax.experiment import sweep_points
@@ -127,7 +128,7 @@ def draw_population(
         record: of `evaluate_population`.
 
     Returns:
-        The pictures' paths.
+        The paths of the pictures and of the report.
     """
     title = f"{config.experiment.rpartition(':')[2]}, {config.settings.policy} policy"
     rows, points = read_rows(folder / "metrics.jsonl"), record["points"]
@@ -140,4 +141,5 @@ def draw_population(
         figures["sweep.png"] = sweep_figure(points, **named)
     for name, figure in figures.items():
         save_figure(figure, folder / name)
-    return [folder / name for name in figures]
+    report = write_points_report(folder, record, named["references"])
+    return [*(folder / name for name in figures), report]

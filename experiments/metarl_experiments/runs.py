@@ -6,6 +6,7 @@ metrics.jsonl     a row for every chunk of updates
 checkpoints/      train states
 evaluation.json   meta-test returns, with evaluation.npz: every task's return per episode
 *.png             learning, adaptation, behaviour
+report.html       all of it on one page, with a replay
 """
 
 import dataclasses

@@ -1,6 +1,7 @@
 """A few meta-test meta-episodes, cut into episodes, as scenes to draw."""
 
 import dataclasses
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -35,6 +36,93 @@ class Behaviour:
     returns: np.ndarray
 
 
+@dataclasses.dataclass(frozen=True)
+class Recording:
+    """What a policy did in N tasks, step by step, as numpy arrays.
+
+    Attributes:
+        tasks: [N, ...] the tasks.
+        before: [T, N, ...] states before every step.
+        after: alike, after it and before any reset.
+        episode: [T, N] int32 the episode of each step; E or more after the end.
+        actions: [T, N] or [T, N, A].
+        rewards: [T, N] float32.
+        returns: [N, E] float32, undiscounted.
+    """
+
+    tasks: Task
+    before: PyTree
+    after: PyTree
+    episode: np.ndarray
+    actions: np.ndarray
+    rewards: np.ndarray
+    returns: np.ndarray
+
+
+def record(
+    tasks: TaskDistribution,
+    policy: Policy,
+    params: Any,
+    shown: Task,
+    key: Key,
+    *,
+    greedy: bool = False,
+) -> Recording:
+    """Runs a policy through one meta-episode in each of some tasks.
+
+    Args:
+        tasks: p(M).
+        policy: the actor.
+        params: its parameters.
+        shown: [N] tasks.
+        key: of the meta-episodes.
+        greedy: the most probable action instead of a sample.
+    """
+    meta_episode = MetaEpisode(tasks, policy.contextual)
+    num_tasks = jax.tree.leaves(shown)[0].shape[0]
+
+    @jax.jit
+    def run(params: Any, shown: Task, key: Key) -> Rollout:
+        actors = start(policy, meta_episode, shown, task_keys(key, num_tasks))
+        return collect(policy, params, meta_episode, actors, greedy=greedy)[1]
+
+    rollout = run(Devices().place(params), shown, key)
+    outcome = rollout.outcome
+    return Recording(
+        *as_numpy((shown, outcome.state, outcome.next_state, outcome.episode)),
+        *as_numpy((rollout.action, outcome.reward)),
+        returns=np.asarray(episode_returns(rollout, tasks.num_episodes)),
+    )
+
+
+def scenes_of(tasks: TaskDistribution, recording: Recording, task: int) -> tuple[Scene, ...]:
+    """A scene for every one of the E episodes of a recorded task.
+
+    Raises:
+        ConfigurationError: the family draws no scenes.
+    """
+    draw = _required_scene(tasks)
+    shown = row(recording.tasks, task)
+
+    def scene(number: int) -> Scene:
+        steps = recording.episode[:, task] == number
+        return draw(shown, episode_states(recording.before, recording.after, steps, task))
+
+    return tuple(map(scene, range(tasks.num_episodes)))
+
+
+def behaviour_of(
+    tasks: TaskDistribution, recording: Recording, shown: Sequence[int] | np.ndarray
+) -> Behaviour:
+    """Some of the recorded tasks, by their numbers, as scenes.
+
+    Raises:
+        ConfigurationError: the family draws no scenes.
+    """
+    scenes = tuple(scenes_of(tasks, recording, int(task)) for task in shown)
+    return Behaviour(tasks.name, scenes, recording.returns[np.asarray(shown)])
+
+
 def collect_behaviour(
     tasks: TaskDistribution,
     policy: Policy,
@@ -60,39 +148,16 @@ def collect_behaviour(
     Raises:
         ConfigurationError: the family draws no scenes, or N is less than 1.
     """
-    draw = tasks.scene
-    if draw is None:
-        raise ConfigurationError(
-            f"{tasks.name} has no scene to draw: expected TaskDistribution.scene to be a function "
-            "(task, states) -> Scene, got None; give it one, or leave the picture out."
-        )
+    _required_scene(tasks)  # before anything is run
     if num_tasks < 1:
         raise ConfigurationError(
             f"a picture of behaviour needs at least 1 task, got {num_tasks}; six are usual."
         )
     tasks_key, actors_key = jax.random.split(key)
-    shown = _tasks_apart(tasks, tasks_key, num_tasks)
-    meta_episode = MetaEpisode(tasks, policy.contextual)
-
-    @jax.jit
-    def run(params: Any, shown: Task, key: Key) -> Rollout:
-        actors = start(policy, meta_episode, shown, task_keys(key, num_tasks))
-        return collect(policy, params, meta_episode, actors, greedy=greedy)[1]
-
-    rollout = run(Devices().place(params), shown, actors_key)
-    before, after = as_numpy((rollout.outcome.state, rollout.outcome.next_state))
-    episode = np.asarray(rollout.outcome.episode)  # [T, N]; E or more after the end
-
-    def scene(task: int, number: int) -> Scene:
-        states = episode_states(before, after, episode[:, task] == number, task)
-        return draw(as_numpy(_row(shown, task)), states)
-
-    scenes = tuple(
-        tuple(scene(task, number) for number in range(tasks.num_episodes))
-        for task in range(num_tasks)
-    )
-    returns = np.asarray(episode_returns(rollout, tasks.num_episodes))
-    return Behaviour(tasks.name, scenes, returns)
+    candidates = meta_test_tasks(tasks, tasks_key, max(CANDIDATES, num_tasks))
+    shown = row(candidates, jnp.asarray(apart(tasks, candidates, num_tasks)))
+    recording = record(tasks, policy, params, shown, actors_key, greedy=greedy)
+    return behaviour_of(tasks, recording, range(num_tasks))
 
 
 def episode_states(before: PyTree, after: PyTree, steps: np.ndarray, task: int) -> PyTree:
@@ -115,18 +180,32 @@ def episode_states(before: PyTree, after: PyTree, steps: np.ndarray, task: int) 
     return jax.tree.map(join, before, after)
 
 
-def _tasks_apart(tasks: TaskDistribution, key: Key, num_tasks: int) -> Task:
-    """[N] meta-test tasks, evenly spaced among candidates, sorted where one number tells them."""
-    candidates = meta_test_tasks(tasks, key, max(CANDIDATES, num_tasks))
+def _required_scene(tasks: TaskDistribution) -> Callable[[Task, PyTree], Scene]:
+    if tasks.scene is None:
+        raise ConfigurationError(
+            f"{tasks.name} has no scene to draw: expected TaskDistribution.scene to be a function "
+            "(task, states) -> Scene, got None; give it one, or leave the picture out."
+        )
+    return tasks.scene
+
+
+def apart(tasks: TaskDistribution, candidates: Task, num_tasks: int) -> np.ndarray:
+    """Numbers [N] of tasks among M candidates, evenly spaced, in order where one number tells them.
+
+    Args:
+        tasks: p(M).
+        candidates: [M, ...] tasks.
+        num_tasks: N.
+    """
     context = np.asarray(jax.vmap(tasks.describe)(candidates))  # [M, C]
     order = np.arange(len(context))
     if context.shape[1] == 1:
         order = np.argsort(context[:, 0], kind="stable")
-    chosen = order[np.linspace(0, len(order) - 1, num_tasks).round().astype(int)]
-    return _row(candidates, jnp.asarray(chosen))
+    return order[np.linspace(0, len(order) - 1, num_tasks).round().astype(int)]
 
 
-def _row(tree: PyTree, index: int | Array) -> PyTree:
+def row(tree: PyTree, index: int | Array) -> PyTree:
+    """Every leaf at this index of its first axis."""
     return jax.tree.map(lambda x: x[index], tree)
 
 

@@ -49,7 +49,7 @@ def learning_figure(
         axes = figure.add_subplot(diagnostics[column])
         style.quiet_axes(axes, title=label)
         style.step_axis(axes, _last_step(rows))
-        axes.plot(*_series(rows, name), color=style.INK, linewidth=1.0)
+        axes.plot(*series_of(rows, name), color=style.INK, linewidth=1.0)
         # The first errors are of a value that has seen nothing, and far above the rest.
         if name == "value_error":
             axes.set_yscale("log")
@@ -59,8 +59,8 @@ def learning_figure(
 def _total_panel(axes: "Axes", rows: Sequence[Mapping[str, Any]], references: References) -> None:
     style.quiet_axes(axes, title="return of a whole meta-episode")
     style.step_axis(axes, _last_step(rows))
-    axes.plot(*_series(rows, "return"), color=style.BLUE, alpha=0.3, linewidth=1.0)
-    steps, returns = _meta_test(rows)
+    axes.plot(*series_of(rows, "return"), color=style.BLUE, alpha=0.3, linewidth=1.0)
+    steps, returns = meta_test_returns(rows)
     totals = returns.sum(axis=1)
     _meta_test_line(axes, steps, totals, style.BLUE)
     labels = total_levels(axes, references)
@@ -72,14 +72,14 @@ def _total_panel(axes: "Axes", rows: Sequence[Mapping[str, Any]], references: Re
 def _episodes_panel(
     axes: "Axes", rows: Sequence[Mapping[str, Any]], references: References
 ) -> None:
-    steps, returns = _meta_test(rows)
+    steps, returns = meta_test_returns(rows)
     last = returns.shape[1]
     style.quiet_axes(axes, title=f"return of episode 1 and of episode {last}")
     style.step_axis(axes, _last_step(rows))
     curves = [("return_first_episode", 0, style.SKY), ("return_last_episode", -1, style.BLUE)]
     labels = []
     for name, index, colour in curves[2 - min(last, 2) :]:
-        axes.plot(*_series(rows, name), color=colour, alpha=0.3, linewidth=1.0)
+        axes.plot(*series_of(rows, name), color=colour, alpha=0.3, linewidth=1.0)
         if len(steps):
             _meta_test_line(axes, steps, returns[:, index], colour)
             end, episode = returns[-1, index], range(1, last + 1)[index]
@@ -105,14 +105,14 @@ def _last_step(rows: Sequence[Mapping[str, Any]]) -> float:
     return max((row["env_steps"] for row in _counted(rows)), default=0)
 
 
-def _series(rows: Sequence[Mapping[str, Any]], name: str) -> tuple[np.ndarray, np.ndarray]:
+def series_of(rows: Sequence[Mapping[str, Any]], name: str) -> tuple[np.ndarray, np.ndarray]:
     """Steps and values [R] of the rows that hold this metric."""
     found = [(row["env_steps"], row[name]) for row in _counted(rows) if row.get(name) is not None]
     steps, values = np.array(found, np.float64).reshape(-1, 2).T
     return steps, values
 
 
-def _meta_test(rows: Sequence[Mapping[str, Any]]) -> tuple[np.ndarray, np.ndarray]:
+def meta_test_returns(rows: Sequence[Mapping[str, Any]]) -> tuple[np.ndarray, np.ndarray]:
     """Steps [R] and returns [R, E] of the evaluated rows; [0] and [0, 1] where there are none."""
     found = [(row["env_steps"], row[META_TEST]) for row in _counted(rows) if row.get(META_TEST)]
     if not found:

@@ -24,15 +24,7 @@ LEVEL_LOOKS = {
 
 def total_levels(axes: "Axes", references: References) -> list[Label]:
     """A line across the axes for each known return of a whole meta-episode."""
-    return _levels(
-        axes,
-        {
-            "Bayes-optimal": references.optimal_total,
-            "upper bound": references.optimal_bound,
-            "task told": references.known_task_total,
-            "no memory": references.memoryless_total,
-        },
-    )
+    return _levels(axes, known_totals(references))
 
 
 def reference_curves(
@@ -58,22 +50,43 @@ def reference_curves(
             zorder=3,  # a policy that reaches it would hide it
         )
         labels.append(Label(optimum[-1], f"Bayes-optimal: {quantity(optimum[-1])}", style.INK))
+    return labels + _levels(axes, known_means(references, num_episodes, drawn))
+
+
+def known_totals(references: References) -> dict[str, float]:
+    """The returns of a whole meta-episode that are known, by the names of their lines."""
+    return _known(
+        {
+            "Bayes-optimal": references.optimal_total,
+            "upper bound": references.optimal_bound,
+            "task told": references.known_task_total,
+            "no memory": references.memoryless_total,
+        }
+    )
+
+
+def known_means(
+    references: References, num_episodes: int, drawn: Collection[str] = ()
+) -> dict[str, float]:
+    """Totals as means over E episodes, where no curve of episodes says more of them."""
     totals = {
         "Bayes-optimal mean": None if references.optimal_episodes else references.optimal_total,
         "upper bound, mean": references.optimal_bound,
         "task told": None if "contextual" in drawn else references.known_task_total,
         "no memory": None if "memoryless" in drawn else references.memoryless_total,
     }
-    means = {name: total and total / num_episodes for name, total in totals.items()}
-    return labels + _levels(axes, means)
+    return {name: total / num_episodes for name, total in _known(totals).items()}
 
 
-def _levels(axes: "Axes", values: Mapping[str, float | None]) -> list[Label]:
-    """A line across the axes for each value that is known."""
+def _known(values: Mapping[str, float | None]) -> dict[str, float]:
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _levels(axes: "Axes", values: Mapping[str, float]) -> list[Label]:
+    """A line across the axes for each value."""
     labels = []
     for name, value in values.items():
-        if value is not None:
-            colour, linestyle = LEVEL_LOOKS[name]
-            axes.axhline(value, color=colour, linewidth=1.2, linestyle=linestyle, zorder=1.5)
-            labels.append(Label(value, f"{name}: {quantity(value)}", colour))
+        colour, linestyle = LEVEL_LOOKS[name]
+        axes.axhline(value, color=colour, linewidth=1.2, linestyle=linestyle, zorder=1.5)
+        labels.append(Label(value, f"{name}: {quantity(value)}", colour))
     return labels

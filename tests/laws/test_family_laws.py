@@ -265,10 +265,24 @@ def test_an_episode_can_be_drawn(played: Played) -> None:
         outcome.next_state,
     )
     scene = played.tasks.scene(jax.tree.map(lambda x: x[0], played.task), states)
-    assert scene.path is not None or scene.series
+    assert scene.path is not None or scene.series or scene.choices
     if scene.path is not None:
         assert scene.path.shape == (len(first) + 1, 2) and scene.bounds is not None
         low, high = np.array(scene.bounds[:2]), np.array(scene.bounds[2:])
         assert np.all(scene.path >= low) and np.all(scene.path <= high)
     for series in scene.series.values():
         assert series.shape == (len(first),) and np.isfinite(series).all()
+    for points in scene.markers.values():
+        assert points.shape == (len(first) + 1, 2) and np.isfinite(points).all()
+    if scene.limbs is not None:
+        assert scene.limbs.ends.shape == (len(first) + 1, len(scene.limbs.widths), 2, 2)
+    num_actions = specification(played.tasks).num_actions
+    assert len(scene.choices) in (0, num_actions)
+    if scene.moves is not None and scene.path is not None:
+        assert scene.moves.shape == (num_actions, 2)
+        taken = played.before.experience.transition.action[
+            0, first[1:]
+        ]  # in all steps but the last
+        moved = np.diff(scene.path, axis=0)[:-1]
+        hindered = np.all(moved == 0, axis=1)[:, None]
+        np.testing.assert_array_equal(moved, np.where(hindered, 0, scene.moves[taken]))
