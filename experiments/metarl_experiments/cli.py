@@ -1,4 +1,4 @@
-"""The command line: `metarl train | sweep | evaluate | compare | list | doctor`."""
+"""The command line: `metarl train | sweep | evaluate | compare | report | list | doctor`."""
 
 import difflib
 import sys
@@ -14,6 +14,7 @@ usage: metarl COMMAND ...
   sweep NAME --over S=V,V   train an agent for each value of a numeric setting, in one program
   evaluate RUN [options]    evaluate a run's last checkpoint on meta-test tasks
   compare RUN|AGENT ...     runs and classical agents on the same tasks, side by side
+  report RUN                evaluate a run with and without its memory, and draw its report.html
   list                      the presets that are installed
   doctor                    versions, devices, physics: is everything in place?
 
@@ -70,6 +71,10 @@ def _command(name: str) -> Callable[[Sequence[str]], int]:
         from metarl_experiments.compare import compare_command
 
         return compare_command
+    if name == "report":
+        from metarl_experiments.report_command import report_command
+
+        return report_command
     if name == "list":
         from metarl_experiments.inspection import list_command
 
@@ -78,7 +83,7 @@ def _command(name: str) -> Callable[[Sequence[str]], int]:
         from metarl_experiments.inspection import doctor_command
 
         return doctor_command
-    commands = ("train", "sweep", "evaluate", "compare", "list", "doctor")
+    commands = ("train", "sweep", "evaluate", "compare", "report", "list", "doctor")
     near = difflib.get_close_matches(name, commands, n=1, cutoff=0.3)
     hint = f"did you mean {near[0]}?" if near else "`metarl --help` shows them."
     raise ConfigurationError(

@@ -11,7 +11,7 @@ import jax
 import numpy as np
 import tyro
 
-from metarl_experiments.pictures import draw_run
+from metarl_experiments.pictures import ABLATION_LABELS, draw_run
 from metarl_experiments.runs import RunConfig, load_config, load_tasks
 from metarl_jax.ablations import Ablation
 from metarl_jax.checkpoint import restore
@@ -26,13 +26,6 @@ from metarl_jax.types import ConfigurationError
 
 META_TEST_SEED = 2_147_483_629
 """Of the meta-test tasks: the same for all runs of a family, and no run's own seed."""
-
-ABLATIONS: dict[Ablation, str] = {
-    "memory": "without_memory",
-    "rewards": "without_rewards",
-    "history": "history_of_another_task",
-}
-"""What the files of an ablation are called."""
 
 MEASURE_SEED = 2_147_483_549
 """Of the tasks on which a family's own measures are taken."""
@@ -79,7 +72,7 @@ class EvaluateOptions:
         parts += [f"{self.tasks}_tasks"] * (self.tasks is not None)
         parts += [f"{self.episodes}_episodes"] * (self.episodes is not None)
         parts += ["greedy"] * self.greedy
-        parts += [ABLATIONS[self.ablate]] if self.ablate else []
+        parts += [ABLATION_LABELS[self.ablate]] if self.ablate else []
         parts += [f"split_{self.split}"] * (self.split is not None)
         parts += [f"step_{self.step}"] * (self.step is not None)
         parts += [f"seed_{self.seed}"] * (self.seed != 0)
@@ -250,7 +243,8 @@ def evaluation_record(
 ) -> dict[str, Any]:
     """An evaluation as JSON: means with the half-widths of their 95% intervals."""
     contextual = program.policy.contextual
-    stands = standing(evaluation, references_of(options, program), contextual=contextual)
+    references = references_of(options, program)
+    stands = standing(evaluation, references, contextual=contextual)
     return {
         "task_family": program.tasks.name,
         "experiment": config.experiment,
@@ -272,7 +266,16 @@ def evaluation_record(
         "total_return_p20": evaluation.total_return_p20,
         "adaptation_gain": evaluation.adaptation_gain,
         "adaptation_gain_ci95": evaluation.adaptation_gain_ci95,
-        "standing": stands and dataclasses.asdict(stands),
+        "regret": stands and stands.regret,
+        "normalized_score": stands and stands.normalized_score,
+        "normalized_score_ci95": stands and stands.normalized_score_ci95,
+        "references": {
+            "random": references.random_total,
+            "memoryless": references.memoryless_total,
+            "optimal": references.optimal_total,
+            "bound": references.optimal_bound,
+            "known_task": references.known_task_total,
+        },
     }
 
 
@@ -291,8 +294,9 @@ def print_evaluation(record: dict[str, Any]) -> None:
     print(f"  middle half  {record['total_return_iqm']:10.4f}, interquartile mean of the total")
     print(f"  worst fifth  {record['total_return_p20']:10.4f} 20th percentile of the total")
     print(f"  total        {record['total_return_mean']:10.4f} ± {record['total_return_ci95']:.4f}")
-    if stands := record["standing"]:
-        print(f"  regret       {stands['regret']:10.4f}, of the best possible {stands['best']:.4f}")
-    if stands and stands["normalized_score"] is not None:
-        score, width = stands["normalized_score"], stands["normalized_score_ci95"]
+    if record["regret"] is not None:
+        best = record["total_return_mean"] + record["regret"]
+        print(f"  regret       {record['regret']:10.4f}, of the best possible {best:.4f}")
+    if record["normalized_score"] is not None:
+        score, width = record["normalized_score"], record["normalized_score_ci95"]
         print(f"  score        {score:10.4f} ± {width:.4f}, 0 at random and 1 at best")

@@ -1,6 +1,7 @@
 """The pictures of a run: learning, adaptation, behaviour; and its report."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import jax
 
 from metarl_experiments.report import write_report
 from metarl_experiments.runs import RunConfig, load_config
+from metarl_jax.ablations import Ablation
 from metarl_jax.evaluation import meta_test_tasks
 from metarl_jax.metrics_file import read_rows
 from metarl_jax.program import Program
@@ -17,6 +19,19 @@ from metarl_jax.report.panels import behaviour_figure
 from metarl_jax.report.replay import replay_data
 from metarl_jax.report.style import save_figure
 from metarl_jax.types import ConfigurationError
+
+ABLATION_LABELS: dict[Ablation, str] = {
+    "memory": "without_memory",
+    "rewards": "without_rewards",
+    "history": "history_of_another_task",
+}
+"""What the files of an ablation's evaluation are called, after `evaluation_`."""
+
+ABLATION_WORDS: dict[Ablation, str] = {
+    "memory": "fresh memory every episode",
+    "rewards": "rewards withheld",
+    "history": "history of another task",
+}
 
 BEHAVIOUR_SEED = 2_147_483_587
 RECORDED, PICTURED = 32, 6
@@ -39,6 +54,7 @@ def draw_run(folder: Path, config: RunConfig, program: Program, params: Any) -> 
     title = f"{config.experiment.rpartition(':')[2]}, {config.settings.policy} policy"
     rows = read_rows(folder / "metrics.jsonl")
     evaluation = json.loads((folder / "evaluation.json").read_text())
+    evaluation["ablations"] = find_ablations(folder, evaluation)
     baselines = find_baselines(folder, config, evaluation["task_set_hash"])
     figures = {
         "learning.png": learning_figure(rows, title=title, references=references),
@@ -66,6 +82,26 @@ def _record(program: Program, params: Any) -> tuple[Behaviour | None, dict[str, 
     recording = record(tasks, program.policy, params, candidates, actors_key)
     shown = apart(tasks, candidates, PICTURED)
     return behaviour_of(tasks, recording, shown), replay_data(tasks, recording)
+
+
+def find_ablations(folder: Path, evaluation: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Evaluations of the same checkpoint on the same tasks, with one thing taken away each.
+
+    Args:
+        folder: the run's.
+        evaluation: as in its evaluation.json.
+
+    Returns:
+        What their files hold, by what was taken.
+    """
+    found = {}
+    for ablation, label in ABLATION_LABELS.items():
+        path = folder / f"evaluation_{label}.json"
+        if path.exists():
+            other = json.loads(path.read_text())
+            if all(other.get(n) == evaluation.get(n) for n in ("task_set_hash", "update")):
+                found[ABLATION_WORDS[ablation]] = other
+    return found
 
 
 def find_baselines(folder: Path, config: RunConfig, task_set_hash: str) -> list[dict[str, Any]]:

@@ -50,7 +50,7 @@ def evaluate_population(
     record = {
         name: value
         for name, value in asked.items()
-        if not {"return", "gain", "standing"} & set(name.split("_"))
+        if not {"return", "gain", "regret", "score", "references"} & set(name.split("_"))
     }
     record["points"] = _points(config, each)
     skipped = np.asarray(state.skipped_in_a_row)
