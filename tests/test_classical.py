@@ -49,7 +49,7 @@ def test_a_row_is_the_evaluators_figure_and_is_read_as_written(tmp_path, monkeyp
     assert (rows[0].published, rows[1].published, rows[2].published) == (6.6, None, 100.1)
     for row, expected in zip(rows[1:], (5.0, 100.0, 250.0), strict=True):
         assert abs(row.total - expected) < 4 * row.standard_error
-    assert "| 10, 5 | 6.6" in bandit_table(rows) and "[6.6]" in bandit_table(rows)
+    assert "| 10, 5 | 6.7 ± 0.1 [6.6] | 5.0 ± 0.1 |" in bandit_table(rows)
     assert "[100.1]" in tabular_table(rows) and "| 25 |" in tabular_table(rows)
 
 

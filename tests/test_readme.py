@@ -107,6 +107,7 @@ def test_custom_family_is_trained_from_the_command_line(tmp_path: pathlib.Path) 
 
 def test_the_tables_are_those_of_the_results_and_whole() -> None:
     """Every job has a row, and no row is without one."""
+    from metarl_experiments.classical import bandit_table, read_rows, tabular_table
     from metarl_experiments.reproduce import JOBS, key_of
     from metarl_experiments.results import (
         markdown_table,
@@ -119,3 +120,5 @@ def test_the_tables_are_those_of_the_results_and_whole() -> None:
     assert results.keys() == jobs.keys()
     for table in (markdown_table, measures_table, memories_table):
         assert table(results) in README.read_text()
+    for table in (bandit_table, tabular_table):
+        assert table(read_rows()) in README.read_text()

@@ -35,7 +35,7 @@ TABULAR_AGENTS = (
 ARMS, PULLS, EPISODES = (5, 10, 50), (10, 100, 500), (10, 25, 50, 75, 100)
 BANDIT_TASKS = {10: 20_000, 100: 20_000, 500: 4_000}
 """By pulls. Known probabilities are a control variate, or 500 pulls would ask for many more."""
-TABULAR_TASKS = 1_000
+TABULAR_TASKS = 500
 
 # By (pulls, arms), and by episodes.
 PUBLISHED_BANDIT: Mapping[tuple[int, int], Mapping[str, float]] = {

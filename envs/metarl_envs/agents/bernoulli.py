@@ -38,7 +38,7 @@ UCB_CONSTANTS = {
     (50, 100): 0.1,
     (5, 500): 0.2,
     (10, 500): 0.2,
-    (50, 500): 0.2,
+    (50, 500): 0.12,
 }
 """c of UCB by (arms, pulls), chosen among a few by the return of simulated play."""
 
