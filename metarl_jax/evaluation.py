@@ -15,7 +15,13 @@ from metarl_jax.fingerprint import host_leaves
 from metarl_jax.policy import Policy
 from metarl_jax.rollout import task_keys
 from metarl_jax.sharding import REPLICATED, SPLIT, Devices
-from metarl_jax.statistics import confidence_half_width, interquartile_mean, with_control
+from metarl_jax.statistics import (
+    bootstrap_interval,
+    confidence_half_width,
+    interquartile_mean,
+    percentile_20,
+    with_control,
+)
 from metarl_jax.tasks import TaskDistribution
 from metarl_jax.types import ConfigurationError, Key, Task
 
@@ -71,15 +77,30 @@ class Evaluation:
         """Half-width of its 95% interval."""
         return float(confidence_half_width(np.sum(self.controlled_returns, axis=1)[:, None])[0])
 
+    @functools.cached_property
+    def total_returns(self) -> np.ndarray:
+        """[N] float64, of whole meta-episodes, as they were."""
+        return self.episode_returns.sum(axis=1, dtype=np.float64)
+
     @property
     def total_return_iqm(self) -> float:
         """Interquartile mean over tasks of the return of a whole meta-episode."""
-        return interquartile_mean(self.episode_returns.sum(axis=1, dtype=np.float64))
+        return interquartile_mean(self.total_returns)
+
+    @property
+    def total_return_iqm_interval95(self) -> tuple[float, float]:
+        """Its 95% interval, by a bootstrap over tasks."""
+        return bootstrap_interval(self.total_returns, interquartile_mean)
 
     @property
     def total_return_p20(self) -> float:
         """What a fifth of the tasks fall short of: the 20th percentile of that return."""
-        return float(np.percentile(self.episode_returns.sum(axis=1, dtype=np.float64), 20))
+        return percentile_20(self.total_returns)
+
+    @property
+    def total_return_p20_interval95(self) -> tuple[float, float]:
+        """Its 95% interval, by a bootstrap over tasks."""
+        return bootstrap_interval(self.total_returns, percentile_20)
 
     @property
     def adaptation_gain(self) -> float:

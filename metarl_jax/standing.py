@@ -13,6 +13,9 @@ from metarl_jax.types import ConfigurationError, Task
 TOO_GOOD = 4.0
 """Standard errors above what is possible; fewer tasks need more, for as little a chance of it."""
 
+ENOUGH_FOR_A_SLOPE = 100
+"""Tasks; of fewer, a control variate moves the mean by more than it tells of it."""
+
 ROUNDING = 1e-5
 """Relative error of a return summed in float32."""
 
@@ -39,10 +42,13 @@ def with_known_tasks(evaluation: Evaluation, references: References, meta_test: 
 
     Args:
         evaluation: on tasks of p(M), over as many episodes as the references are of.
-        references: of its tasks; without a return of known tasks, the evaluation stays as it is.
+        references: of its tasks; without a return of known tasks, and with fewer than 100 of them
+            to fit the slope to, the evaluation stays as it is.
         meta_test: its tasks, stacked on axis 0.
     """
     if references.known_task_return is None or references.known_task_total is None:
+        return evaluation
+    if evaluation.num_tasks < ENOUGH_FOR_A_SLOPE:
         return evaluation
     known = np.asarray(jax.vmap(references.known_task_return)(meta_test), np.float64)
     return dataclasses.replace(evaluation, control=known - references.known_task_total)

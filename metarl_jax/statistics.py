@@ -1,5 +1,8 @@
 """What many returns come to: means with intervals, and what outliers do not move."""
 
+import math
+from collections.abc import Callable
+
 import numpy as np
 
 NORMAL_QUANTILE = 1.96
@@ -27,6 +30,35 @@ def seeds_half_width(values: np.ndarray) -> np.ndarray:
     from scipy.special import stdtrit
 
     return confidence_half_width(values) * (stdtrit(len(values) - 1, 0.975) / NORMAL_QUANTILE)
+
+
+def bootstrap_interval(
+    values: np.ndarray, statistic: Callable[[np.ndarray], float], resamples: int = 500
+) -> tuple[float, float]:
+    """95% interval of a statistic that has no formula for one: percentiles over resamples.
+
+    Args:
+        values: [N]; of fewer than two the interval is NaN.
+        statistic: [N] -> a number.
+        resamples: of N values each, drawn with replacement from a fixed seed.
+
+    Returns:
+        (low, high).
+
+    Reference:
+        Efron (1979), "Bootstrap methods: another look at the jackknife", section 3.
+    """
+    if len(values) < 2:
+        return math.nan, math.nan
+    generator = np.random.default_rng(0)
+    indices = (generator.integers(len(values), size=len(values)) for _ in range(resamples))
+    low, high = np.percentile([statistic(values[i]) for i in indices], [2.5, 97.5])
+    return float(low), float(high)
+
+
+def percentile_20(values: np.ndarray) -> float:
+    """What a fifth of [N] numbers fall short of."""
+    return float(np.percentile(values, 20))
 
 
 def with_control(samples: np.ndarray, control: np.ndarray) -> np.ndarray:

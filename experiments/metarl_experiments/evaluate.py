@@ -263,7 +263,9 @@ def evaluation_record(
         "total_return_mean": evaluation.total_return_mean,
         "total_return_ci95": evaluation.total_return_ci95,
         "total_return_iqm": evaluation.total_return_iqm,
+        "total_return_iqm_interval95": list(evaluation.total_return_iqm_interval95),
         "total_return_p20": evaluation.total_return_p20,
+        "total_return_p20_interval95": list(evaluation.total_return_p20_interval95),
         "adaptation_gain": evaluation.adaptation_gain,
         "adaptation_gain_ci95": evaluation.adaptation_gain_ci95,
         "regret": stands and stands.regret,
@@ -291,8 +293,13 @@ def print_evaluation(record: dict[str, Any]) -> None:
         print(f"  {name.replace('_', ' ')}: {', '.join(f'{v:.3f}' for v in values)}")
     gain, width = record["adaptation_gain"], record["adaptation_gain_ci95"]
     print(f"  gain         {gain:10.4f} ± {width:.4f}, last episode less the first")
-    print(f"  middle half  {record['total_return_iqm']:10.4f}, interquartile mean of the total")
-    print(f"  worst fifth  {record['total_return_p20']:10.4f} 20th percentile of the total")
+    for label, name, words in (
+        ("middle half", "iqm", "interquartile mean of the total"),
+        ("worst fifth", "p20", "20th percentile of the total"),
+    ):
+        low, high = record[f"total_return_{name}_interval95"]
+        value = record[f"total_return_{name}"]
+        print(f"  {label:12} {value:10.4f}, {low:.4f} to {high:.4f}, {words}")
     print(f"  total        {record['total_return_mean']:10.4f} ± {record['total_return_ci95']:.4f}")
     if record["regret"] is not None:
         best = record["total_return_mean"] + record["regret"]
