@@ -106,17 +106,23 @@ def _exchanged(
         for episodes in (earlier + 1, 1)
     )
     actor = _holding_from(earlier, policy)
-    actors = start(actor, before, others, keys)
+    first_keys, last_keys = jax.vmap(_two)(keys)
+    actors = start(actor, before, others, first_keys)
     until_all_hold = earlier * tasks.episode_length + 1
     actors, rollout, _ = collect(actor, params, before, actors, until_all_hold, greedy=greedy)
     remembered = actors.carry[1]
-    actors = start(policy, last, own, jax.vmap(lambda key: jax.random.fold_in(key, 1))(keys))
+    actors = start(policy, last, own, last_keys)
     unread = actors.states.experience.replace(transition=_at_start_of(earlier, rollout))
     states = actors.states.replace(experience=unread)
     actors = actors.replace(carry=remembered, states=states)
     _, final, _ = collect(policy, params, last, actors, greedy=greedy)
     played = episode_returns(rollout, tasks.num_episodes)[:, :earlier]
     return jnp.concatenate([played, episode_returns(final, 1)], axis=1)
+
+
+def _two(key: Key) -> tuple[Key, Key]:
+    first, second = jax.random.split(key)
+    return first, second
 
 
 def _holding_from(episode: int, policy: Policy) -> Policy:

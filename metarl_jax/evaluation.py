@@ -199,13 +199,14 @@ def make_evaluator(
         (params, tasks stacked on axis 0, key) -> Evaluation.
 
     Raises:
-        ConfigurationError: the ablation `history` of meta-episodes of one episode, or of one task.
+        ConfigurationError: `memory` or `history` ablated in meta-episodes of one episode, or
+            `history` of tasks that are all the same.
     """
     tasks = dataclasses.replace(tasks, num_episodes=num_episodes or tasks.num_episodes)
-    if ablation == "history" and tasks.num_episodes < 2:
+    if ablation in ("memory", "history") and tasks.num_episodes < 2:
         raise ConfigurationError(
-            f"{tasks.name}: the history of another task expects meta-episodes of at least 2 "
-            "episodes, got 1; ask for more episodes."
+            f"{tasks.name}: the ablation {ablation} expects meta-episodes of at least 2 episodes, "
+            "of which it takes what the memory brings from one to the next, got 1; ask for more."
         )
     play = make_play(tasks, policy, greedy=greedy, ablation=ablation)
     compiled = functools.cache(
@@ -214,7 +215,7 @@ def make_evaluator(
 
     def evaluate(params: Any, meta_test: Task, key: Key) -> Evaluation:
         num_tasks = jax.tree.leaves(meta_test)[0].shape[0]
-        played = _with_others(meta_test) if ablation == "history" else meta_test
+        played = with_others(meta_test) if ablation == "history" else meta_test
         size = min(CHUNK, num_tasks)
         devices = Devices(num_devices).dividing(size)
         params, results = devices.place(params), []
@@ -253,13 +254,25 @@ def evaluate(
     return make_evaluator(tasks, policy, **options)(params, meta_test, actors_key)
 
 
-def _with_others(meta_test: Task) -> tuple[Task, Task]:
-    """The tasks, and for each of them another: the one before it."""
-    if jax.tree.leaves(meta_test)[0].shape[0] < 2:
+def with_others(meta_test: Task) -> tuple[Task, Task]:
+    """The tasks, and for each of them another that differs, drawn among them.
+
+    Raises:
+        ConfigurationError: they are all the same.
+    """
+    rows = [leaf.array for leaf in host_leaves(meta_test).values()]
+    number = len(rows[0])
+    identity = np.array([hash(b"".join(row[i].tobytes() for row in rows)) for i in range(number)])
+    if np.all(identity == identity[0]):
         raise ConfigurationError(
-            "the history of another task expects at least 2 tasks, got 1; evaluate on more."
+            "the history of another task expects at least 2 different tasks, got 1; evaluate on "
+            "more."
         )
-    return meta_test, jax.tree.map(lambda x: jnp.concatenate([x[-1:], x[:-1]]), meta_test)
+    generator = np.random.default_rng(0)
+    others = np.arange(number)
+    while (same := identity[others] == identity).any():
+        others[same] = generator.integers(number, size=same.sum())
+    return meta_test, jax.tree.map(lambda x: x[others], meta_test)
 
 
 def task_set_hash(meta_test: Task) -> str:

@@ -68,7 +68,7 @@ def keep_rows_until(path: Path, update: int) -> None:
 def write_whole(path: Path, text: str) -> None:
     """Writes a file in one step: a reader, or who comes after a kill, sees the old or the new."""
     temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(text)
+    temporary.write_text(text, encoding="utf-8")
     os.replace(temporary, path)
 
 

@@ -116,6 +116,11 @@ def empty(task, states):
     return Scene(bounds=(0, 0, 2, 1), shapes=(Rectangle(0, 0, 1, 1, "goal"),), task=f"{task}")
 
 
+def bare(task, states):
+    """A plane without a shape: a point that moves."""
+    return Scene(bounds=(0, 0, 3, 3), path=states + 0.5, task=f"bare {task}")
+
+
 def family(scene):
     """A task distribution of as many episodes as are recorded, whose scenes are these."""
     return dataclasses.replace(

@@ -10,7 +10,7 @@ import pytest
 
 from instruments import random_params, relative_error
 from metarl_jax.ablations import make_play, without_memory, without_rewards
-from metarl_jax.evaluation import evaluate, make_evaluator
+from metarl_jax.evaluation import evaluate, make_evaluator, with_others
 from metarl_jax.meta_episode import MetaEpisode
 from metarl_jax.policy import Architecture, Policy, memoryless_policy
 from metarl_jax.rollout import Actors, collect, start, task_keys
@@ -144,8 +144,8 @@ def test_the_task_is_exchanged_before_the_last_episode(tasks: TaskDistribution) 
     begin = jax.jit(lambda task, keys: start(policy, meta_episode, task, keys))
     for i in range(number):
         mine, other = (jax.tree.map(lambda x, i=i: x[i : i + 1], tree) for tree in (own, others))
-        fresh = begin(mine, jax.vmap(lambda k: jax.random.fold_in(k, 1))(task_keys(key(), 1, i)))
-        by_hand = exchanged_by_hand(tasks, act, begin(other, task_keys(key(), 1, i)), fresh)
+        first, last = jax.random.split(task_keys(key(), 1, i)[0])
+        by_hand = exchanged_by_hand(tasks, act, begin(other, first[None]), begin(mine, last[None]))
         np.testing.assert_allclose(returns[i], by_hand, rtol=1e-6)
 
 
@@ -158,12 +158,26 @@ def test_of_a_policy_that_remembers_nothing_no_history_is_missed() -> None:
     assert abs(difference.mean()) < 4 * difference.std() / len(difference) ** 0.5
 
 
-def test_a_history_needs_an_episode_and_another_task() -> None:
+def test_what_lies_before_an_episode_needs_one_before_and_another_task() -> None:
     tasks = counter(num_episodes=1)
-    with pytest.raises(ConfigurationError, match="at least 2 episodes"):
-        make_evaluator(tasks, small_policy(tasks), ablation="history")
+    for ablation in ("memory", "history"):
+        with pytest.raises(ConfigurationError, match="at least 2 episodes"):
+            make_evaluator(tasks, small_policy(tasks), ablation=ablation)
     tasks = doors(num_episodes=2)
     policy = small_policy(tasks)
     one = jax.tree.map(lambda x: x[None], tasks.sample(key()))
-    with pytest.raises(ConfigurationError, match="at least 2 tasks"):
-        make_evaluator(tasks, policy, ablation="history")(random_params(policy), one, key())
+    same = jax.tree.map(lambda x: jnp.concatenate([x, x]), one)
+    with pytest.raises(ConfigurationError, match="at least 2 different tasks"):
+        make_evaluator(tasks, policy, ablation="history")(random_params(policy), same, key())
+
+
+def test_the_other_task_is_any_that_differs() -> None:
+    """Each of the others about as often, of a family that is repeated."""
+    tasks = jnp.arange(700) % 7
+    own, others = (np.asarray(x) for x in with_others(tasks))
+    np.testing.assert_array_equal(own, tasks)
+    counts = np.zeros((7, 7))
+    np.add.at(counts, (own, others), 1)
+    assert np.trace(counts) == 0
+    away = counts[~np.eye(7, dtype=bool)]  # 42 pairs, 16.7 ± 3.7 each
+    assert away.min() > 0 and away.max() < 40

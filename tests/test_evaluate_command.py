@@ -14,13 +14,15 @@ import pytest
 from command_line import assert_well_put
 from metarl_envs.goal_grid import GoalGridTask, goal_grid
 from metarl_experiments import evaluate, train
-from metarl_experiments.compare import compare_command
+from metarl_experiments.compare import _labels, compare_command
 from metarl_experiments.evaluate import (
     META_TEST_SEED,
     EvaluateOptions,
     evaluate_command,
     evaluate_run,
 )
+from metarl_experiments.pictures import find_ablations
+from metarl_experiments.report_command import report_command
 from metarl_experiments.runs import load_config
 from metarl_jax import (
     Architecture,
@@ -156,9 +158,9 @@ def test_a_run_ends_with_the_plain_evaluation(trained: pathlib.Path) -> None:
         (["--step", str(FIRST)], f"step_{FIRST}", {"step": FIRST}, {"update": FIRST}),
         (["--seed", "5"], "seed_5", {"seed": 5}, {}),
         (
-            ["--tasks=24", "--episodes=1", "--ablate", "memory", f"--step={FIRST}", "--seed=5"],
-            f"24_tasks_1_episodes_without_memory_step_{FIRST}_seed_5",
-            {"num_tasks": 24, "num_episodes": 1, "ablation": "memory", "step": FIRST, "seed": 5},
+            ["--tasks=24", "--episodes=2", "--ablate", "memory", f"--step={FIRST}", "--seed=5"],
+            f"24_tasks_2_episodes_without_memory_step_{FIRST}_seed_5",
+            {"num_tasks": 24, "num_episodes": 2, "ablation": "memory", "step": FIRST, "seed": 5},
             {"ablation": "memory", "update": FIRST},
         ),
     ],
@@ -233,6 +235,32 @@ def test_a_run_is_compared_on_the_tasks_it_is_evaluated_on(
     assert contents(run) == before
     with pytest.raises(ConfigurationError, match=r"same tasks.*bandit_10_5.*goal_grid_3"):
         compare_command([str(run), "--preset", "bandit_10_5"])
+
+
+def test_runs_of_one_name_are_told_apart_by_their_folders(
+    run: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    other = shutil.copytree(run, tmp_path / "elsewhere" / "run")
+    assert _labels([str(run), "greedy"]) == {str(run): "run", "greedy": "greedy"}
+    assert _labels([str(run), str(other)]) == {str(run): str(run), str(other): str(other)}
+
+
+def test_a_report_is_drawn_with_every_ablation(
+    run: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = contents(run)
+    assert report_command([str(run)]) == 0
+    made = contents(run).keys() - before.keys()
+    labels = ("without_memory", "without_rewards", "history_of_another_task")
+    assert {f"evaluation_{label}.json" for label in labels} | {"report.html"} <= made
+    page = (run / "report.html").read_text(encoding="utf-8")
+    for words in ("fresh memory every episode", "rewards withheld", "history of another task"):
+        assert words in page
+    assert "report.html" in capsys.readouterr().out
+    stale = json.loads((run / "evaluation_without_memory.json").read_text()) | {"update": FIRST}
+    (run / "evaluation_without_memory.json").write_text(json.dumps(stale))
+    plain = answer(run, "evaluation")[0]
+    assert list(find_ablations(run, plain)) == ["rewards withheld", "history of another task"]
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from records import (
     MOVES,
     REFERENCES,
     STEPS,
+    bare,
     body,
     choices,
     empty,
@@ -32,7 +33,7 @@ from records import (
 )
 
 SCENES = {"plane": plane, "body": body, "choices": choices}
-PLAIN_SCENES = {"series": series, "empty": empty}
+PLAIN_SCENES = {"series": series, "empty": empty, "bare": bare}
 FRAMES = {"plane": EPISODES * (STEPS + 1), "body": EPISODES * (STEPS + 1), "choices": 13}
 DESK, PHONE = {"width": 1280, "height": 900}, {"width": 375, "height": 720}
 
@@ -97,7 +98,7 @@ def test_a_scene_may_hold_little(opened, name):
     page = opened(name)
     page.keyboard.press("End")
     assert words(page) == f"episode {EPISODES} of {EPISODES}, step {STEPS} of {STEPS}"
-    assert page.locator("#stage").is_visible() == (name == "empty")
+    assert page.locator("#stage").is_visible() == (name != "series")
     assert page.locator("#timeline").is_visible()
 
 

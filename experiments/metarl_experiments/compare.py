@@ -81,6 +81,8 @@ def compare_command(arguments: Sequence[str]) -> int:
     config = _family(options, configs)
     _, tasks = load_tasks(config)
     contenders = [_contender(name, tasks, configs.get(name)) for name in options.names]
+    labels = _labels(options.names)
+    contenders = [contender._replace(name=labels[contender.name]) for contender in contenders]
     num_tasks = options.tasks or config.settings.final_evaluation_tasks
     compared = compare(tasks, contenders, num_tasks, options.seed)
     record = {"experiment": config.experiment} | compared
@@ -98,6 +100,12 @@ def compare_command(arguments: Sequence[str]) -> int:
 
 def _is_run(name: str) -> bool:
     return (Path(name) / "config.json").exists()
+
+
+def _labels(names: Sequence[str]) -> dict[str, str]:
+    """Runs by their folders' own names where these tell them apart; else all as given."""
+    short = {name: Path(name).absolute().name if _is_run(name) else name for name in names}
+    return short if len(set(short.values())) == len(short) else {name: name for name in names}
 
 
 def _family(options: CompareOptions, configs: dict[str, RunConfig]) -> RunConfig:
@@ -138,7 +146,7 @@ def _contender(name: str, tasks: TaskDistribution, config: RunConfig | None) -> 
                 f"expected runs of one agent, got {name}, which holds {len(program.agents)}; "
                 "`metarl evaluate` tells them apart."
             )
-        return Contender(Path(name).name, program.policy, state.learner.params)
+        return Contender(name, program.policy, state.learner.params)
     agents = tasks.references().agents
     if name not in agents:
         offered = ", ".join(agents) or "none"

@@ -20,8 +20,8 @@ from metarl_jax.tasks import References
 NAME = "report.html"
 LEARNING = "How the policy got better from update to update; pale: on the tasks it was trained on."
 ADAPTATION = (
-    "No weight changes here: what is better in a later episode, the memory has learned about a "
-    "task it had never met."
+    "No weight changes here: what is better in a later episode, the memory has found out about "
+    "the task."
 )
 
 
@@ -48,7 +48,7 @@ def write_report(
     config, run, rows = _read(folder)
     lead = (
         f"A policy ({tables.policy_words(config['settings'])}) in tasks of "
-        f"{evaluation['task_family']} that it has never seen, "
+        f"{evaluation['task_family']} that it is not told, "
         f"{len(evaluation['episode_return_mean'])} episodes in each."
     )
     report = Report(
@@ -97,7 +97,7 @@ def write_points_report(folder: Path, record: Mapping[str, Any], references: Ref
     report = Report(
         title=_title(config),
         lead=f"{agents} agents of one program ({tables.policy_words(config['settings'])}) in tasks "
-        f"of {record['task_family']} that they have never seen; means over seeds.",
+        f"of {record['task_family']} that they are not told; means over seeds.",
         headline={"highest return of a meta-episode": tables.interval(best, "total_return")},
         sections=[
             _trained(config, run, rows, record),

@@ -1,4 +1,4 @@
-"""`metarl report RUN`: the ablations that a run still lacks, and its report anew with them."""
+"""`metarl report RUN`: a run's ablations, and its report with them."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -8,6 +8,7 @@ from typing import get_args
 import tyro
 
 from metarl_experiments.evaluate import EvaluateOptions, conclude, evaluate_run, restore_run
+from metarl_experiments.pictures import ABLATION_WORDS
 from metarl_experiments.runs import load_config, load_tasks
 from metarl_jax.ablations import Ablation
 from metarl_jax.types import ConfigurationError
@@ -35,11 +36,10 @@ def report_command(arguments: Sequence[str]) -> int:
             f"expected a run of one agent, got {options.run}, which holds {len(program.agents)}; "
             "`metarl evaluate` evaluates and draws them all."
         )
-    ablations: list[Ablation] = list(get_args(Ablation))
-    if tasks.num_episodes < 2:
-        ablations.remove("history")  # there is none before the one episode
+    # Of one episode there is none before, whose memory or history could be taken.
+    ablations: tuple[Ablation, ...] = get_args(Ablation) if tasks.num_episodes > 1 else ("rewards",)
     for ablation in ablations:
-        print(f"metarl: evaluated with {ablation} taken")
+        print(f"metarl: evaluating: {ABLATION_WORDS[ablation]} ...")
         evaluate_run(EvaluateOptions(run=options.run, ablate=ablation), config, program, state)
     for path in conclude(EvaluateOptions(run=options.run), config, program, state):
         print(f"  {path}")

@@ -8,9 +8,9 @@ function drawCharts() {
   }
 }
 
+drawCharts();
 let redrawReplay = () => {};
 if (data.replay) redrawReplay = startReplay(data.replay);
-drawCharts();
 
 let width = document.body.clientWidth;
 new ResizeObserver(() => {

@@ -33,7 +33,7 @@ function drawPlane(canvas, room, task, moment, colours, stage) {
   const context = clearCanvas(canvas, Math.round((x1 - x0) * scale), Math.round(height));
   const at = ([x, y]) => [(x - x0) * scale, height - (y - y0) * scale];
   const { episode, step } = task.frames[moment.frame];
-  for (const shape of stage.shapes) {
+  for (const shape of stage.shapes ?? []) {
     drawShape(context, shape, at, scale, colours, isSeen(task, shape, episode, step));
   }
   if (!task.episodes[episode].path) return;
