@@ -8,7 +8,8 @@ from scipy.stats import norm
 
 from instruments import earned, played
 from metarl_envs.agents.gaussian import Prior, Sums, posterior
-from metarl_envs.deceptive_bandit import DeceptiveState, DeceptiveTask, deceptive_bandit
+from metarl_envs.bandit import BanditState
+from metarl_envs.deceptive_bandit import DeceptiveTask, deceptive_bandit
 from metarl_jax import task_keys
 from metarl_jax.types import ConfigurationError
 
@@ -37,9 +38,7 @@ def test_the_best_of_two_arms_in_closed_form():
 
 def test_a_pull_pays_its_mean_with_a_variance_of_a_half():
     task = DeceptiveTask(jnp.array([0.5, -2.0, 3.0]))
-    step = jax.vmap(
-        lambda key, arm: TASKS.environment.step_env(key, DeceptiveState(), arm, task)[2]
-    )
+    step = jax.vmap(lambda key, arm: TASKS.environment.step_env(key, BanditState(), arm, task)[2])
     arms = jnp.repeat(jnp.arange(3), 10_000)
     paid = np.asarray(jax.jit(step)(task_keys(jax.random.key(1), 30_000), arms)).reshape(3, -1)
     assert np.abs(paid.mean(axis=1) - [0.5, -2.0, 3.0]).max() < 4 * np.sqrt(0.5 / 10_000)

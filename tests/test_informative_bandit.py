@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from instruments import earned
+from metarl_envs.bandit import BanditState
 from metarl_envs.informative_bandit import (
-    InformativeState,
     InformativeTask,
     informative_bandit,
 )
@@ -21,7 +21,7 @@ def test_every_arm_pays_what_the_paper_says():
     for target in range(10):
         task = InformativeTask(jnp.int32(target))
         paid = [
-            float(step(jax.random.key(0), InformativeState(), jnp.int32(arm), task)[2])
+            float(step(jax.random.key(0), BanditState(), jnp.int32(arm), task)[2])
             for arm in range(11)
         ]
         expected = [1.0] * 10 + [(target + 1) / 10]

@@ -10,16 +10,15 @@ Reference:
 """
 
 import functools
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import struct
-from gymnax.environments import environment, spaces
 
 from metarl_envs.agents.gaussian import gaussian_agents
 from metarl_envs.arguments import check_whole_number
+from metarl_envs.bandit import Bandit, BanditState
 from metarl_jax.tasks import References, TaskDistribution
 from metarl_jax.types import Array, Key
 
@@ -33,38 +32,16 @@ class DeceptiveTask(struct.PyTreeNode):
     means: Array  # [k] float32
 
 
-class DeceptiveState(struct.PyTreeNode):
-    """A bandit is in one state, always; there is nothing to remember."""
-
-
-class DeceptiveBandit(environment.Environment[Any, Any]):
+class DeceptiveBandit(Bandit):
     """Pulling arm a pays N(μ_a, 1/2). The observation is a single 0, as a bandit's is."""
 
-    def __init__(self, num_arms: int) -> None:
-        self.num_arms = num_arms
-
-    def reset_env(self, key: Key, task: DeceptiveTask) -> tuple[Array, DeceptiveState]:
-        """Returns (observation [1] float32, state); draws nothing."""
-        del key, task
-        return jnp.zeros((1,), jnp.float32), DeceptiveState()
-
     def step_env(
-        self, key: Key, state: DeceptiveState, action: Array, task: DeceptiveTask
-    ) -> tuple[Array, DeceptiveState, Array, Array, dict[str, Array]]:
+        self, key: Key, state: BanditState, action: Array, task: DeceptiveTask
+    ) -> tuple[Array, BanditState, Array, Array, dict[str, Array]]:
         """Pulls arm `action`."""
         noise = jnp.float32(NOISE_VARIANCE**0.5) * jax.random.normal(key, (), jnp.float32)
         observation = jnp.zeros((1,), jnp.float32)
         return observation, state, task.means[action] + noise, jnp.zeros((), bool), {}
-
-    def action_space(self, task: DeceptiveTask) -> spaces.Discrete:
-        """One action per arm."""
-        del task
-        return spaces.Discrete(self.num_arms)
-
-    def observation_space(self, task: DeceptiveTask) -> spaces.Box:
-        """One number, always 0."""
-        del task
-        return spaces.Box(0.0, 1.0, (1,), jnp.float32)
 
 
 def deceptive_bandit(*, num_arms: int = 10, num_pulls: int = 100) -> TaskDistribution:

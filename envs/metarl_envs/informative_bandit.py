@@ -6,15 +6,14 @@ Reference:
 """
 
 import functools
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 from flax import struct
-from gymnax.environments import environment, spaces
 
 from metarl_envs.agents.base import Agent, as_policy, best_of
 from metarl_envs.arguments import check_whole_number
+from metarl_envs.bandit import Bandit, BanditState
 from metarl_jax.policy import Policy
 from metarl_jax.tasks import References, TaskDistribution
 from metarl_jax.types import Array, Experience, Key, PyTree
@@ -30,40 +29,21 @@ class InformativeTask(struct.PyTreeNode):
     target: Array  # [] int32, 0 … 9
 
 
-class InformativeState(struct.PyTreeNode):
-    """A bandit is in one state, always; there is nothing to remember."""
-
-
-class InformativeBandit(environment.Environment[Any, Any]):
+class InformativeBandit(Bandit):
     """The target pays 5, nine others 1, and the eleventh the target's number, 1 to 10, over 10.
 
     Nothing is random. The observation is a single 0, as a bandit's is.
     """
 
-    def reset_env(self, key: Key, task: InformativeTask) -> tuple[Array, InformativeState]:
-        """Returns (observation [1] float32, state); draws nothing."""
-        del key, task
-        return jnp.zeros((1,), jnp.float32), InformativeState()
-
     def step_env(
-        self, key: Key, state: InformativeState, action: Array, task: InformativeTask
-    ) -> tuple[Array, InformativeState, Array, Array, dict[str, Array]]:
+        self, key: Key, state: BanditState, action: Array, task: InformativeTask
+    ) -> tuple[Array, BanditState, Array, Array, dict[str, Array]]:
         """Pulls arm `action`."""
         del key
         pays = jnp.where(action == task.target, TARGET_REWARD, OTHER_REWARD)
         reward = jnp.where(action == INFORMATIVE_ARM, (1 + task.target) / NUM_TARGETS, pays)
         observation = jnp.zeros((1,), jnp.float32)
         return observation, state, reward.astype(jnp.float32), jnp.zeros((), bool), {}
-
-    def action_space(self, task: InformativeTask) -> spaces.Discrete:
-        """One action per arm."""
-        del task
-        return spaces.Discrete(NUM_TARGETS + 1)
-
-    def observation_space(self, task: InformativeTask) -> spaces.Box:
-        """One number, always 0."""
-        del task
-        return spaces.Box(0.0, 1.0, (1,), jnp.float32)
 
 
 def informative_bandit(*, num_pulls: int = 5) -> TaskDistribution:
@@ -83,7 +63,7 @@ def informative_bandit(*, num_pulls: int = 5) -> TaskDistribution:
     check_whole_number("informative_bandit", "num_pulls", num_pulls, at_least=1)
     return TaskDistribution(
         name="informative_bandit",
-        environment=InformativeBandit(),
+        environment=InformativeBandit(NUM_TARGETS + 1),
         sample=lambda key: InformativeTask(jax.random.randint(key, (), 0, NUM_TARGETS, jnp.int32)),
         describe=lambda task: jax.nn.one_hot(task.target, NUM_TARGETS, dtype=jnp.float32),
         episode_length=1,

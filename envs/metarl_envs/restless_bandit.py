@@ -11,17 +11,16 @@ Reference:
 """
 
 import functools
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import struct
-from gymnax.environments import environment, spaces
 
 from metarl_envs.agents.bernoulli import index_agents
 from metarl_envs.agents.hidden_chain import believer
 from metarl_envs.arguments import check_number, check_whole_number
+from metarl_envs.bandit import Bandit
 from metarl_envs.references.passive import hidden_chain_worth
 from metarl_jax.tasks import References, TaskDistribution
 from metarl_jax.types import Array, ConfigurationError, Key
@@ -44,13 +43,14 @@ class RestlessState(struct.PyTreeNode):
     better: Array  # [] int32, the better arm now
 
 
-class RestlessBandit(environment.Environment[Any, Any]):
+class RestlessBandit(Bandit):
     """The better arm pays 1 with a probability q, the other with 1 - q.
 
     The observation is a single 0, as a bandit's is.
     """
 
     def __init__(self, better_chance: float) -> None:
+        super().__init__(num_arms=2)
         self.better_chance = better_chance
 
     def reset_env(self, key: Key, task: RestlessTask) -> tuple[Array, RestlessState]:
@@ -69,16 +69,6 @@ class RestlessBandit(environment.Environment[Any, Any]):
         state = RestlessState(jnp.where(changes, 1 - state.better, state.better))
         observation = jnp.zeros((1,), jnp.float32)
         return observation, state, pays.astype(jnp.float32), jnp.zeros((), bool), {}
-
-    def action_space(self, task: RestlessTask) -> spaces.Discrete:
-        """One action per arm."""
-        del task
-        return spaces.Discrete(2)
-
-    def observation_space(self, task: RestlessTask) -> spaces.Box:
-        """One number, always 0."""
-        del task
-        return spaces.Box(0.0, 1.0, (1,), jnp.float32)
 
 
 def restless_bandit(
