@@ -24,7 +24,7 @@ from metarl_jax.algorithms import (
     reinforce_objective,
 )
 from metarl_jax.conformance import check_task_distribution
-from metarl_jax.evaluation import Evaluation, evaluate, make_evaluator, meta_test_tasks
+from metarl_jax.evaluation import Evaluation, make_evaluator, meta_test_tasks
 from metarl_jax.learner import Algorithm, TrainState, UpdateConfig
 from metarl_jax.losses import (
     Loss,
@@ -49,6 +49,7 @@ from metarl_jax.memory import (
     unroll_by_steps,
 )
 from metarl_jax.meta_episode import MetaEpisode
+from metarl_jax.meta_test import evaluate, make_meta_test
 from metarl_jax.policy import (
     Architecture,
     Policy,
@@ -101,6 +102,7 @@ __all__ = [
     "linear_recurrence",
     "lstm",
     "make_evaluator",
+    "make_meta_test",
     "memoryless",
     "memoryless_policy",
     "meta_test_tasks",

@@ -230,30 +230,6 @@ def make_evaluator(
     return evaluate
 
 
-def evaluate(
-    tasks: TaskDistribution, policy: Policy, params: Any, key: Key, num_tasks: int, **options: Any
-) -> Evaluation:
-    """Evaluates once on meta-test tasks.
-
-    Args:
-        tasks: p(M).
-        policy: any policy, learned or classical.
-        params: its parameters.
-        key: of the tasks and of the actions.
-        num_tasks: at least so many tasks are evaluated, N; see `meta_test_tasks`.
-        options: as `make_evaluator`'s.
-
-    Returns:
-        Every task's return per episode, [N, E], with means and 95% intervals.
-
-    Raises:
-        ConfigurationError: N is less than 1.
-    """
-    tasks_key, actors_key = jax.random.split(key)
-    meta_test = meta_test_tasks(tasks, tasks_key, num_tasks)
-    return make_evaluator(tasks, policy, **options)(params, meta_test, actors_key)
-
-
 def with_others(meta_test: Task) -> tuple[Task, Task]:
     """The tasks, and for each of them another that differs, drawn among them.
 

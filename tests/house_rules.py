@@ -51,6 +51,7 @@ FLOORS = (
         "ablations",
         "evaluation",
         "standing",
+        "meta_test",
         "conformance",
         "checkpoint",
     ),

@@ -11,11 +11,11 @@ import optax
 from jax.extend import core
 
 from metarl_jax.algorithms import a2c, ppo
-from metarl_jax.evaluation import evaluate
 from metarl_jax.footprint import programs_of
 from metarl_jax.learner import Algorithm, Learner, TrainState
 from metarl_jax.memory import unroll_by_steps
 from metarl_jax.meta_episode import MetaEpisode
+from metarl_jax.meta_test import evaluate
 from metarl_jax.policy import Policy, PolicyParams, blank_experience
 from metarl_jax.rollout import Rollout, collect, start, task_keys
 from metarl_jax.schedules import Hyperparameters

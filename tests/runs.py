@@ -1,10 +1,22 @@
-"""What the tests of the training loop share."""
+"""What the tests of runs share: their rows, and folders as `metarl train` makes them."""
 
+import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from metarl_experiments.options import parse_train_options
+from metarl_experiments.runs import RunConfig, create_run
 from metarl_jax import training
 from metarl_jax.metrics_file import read_rows
+from metarl_jax.registry import load_experiment
+
+
+def preset_run(folder: Path, experiment: str, options: Sequence[str], **changes: Any) -> None:
+    """A folder as `metarl train` makes it at its start, with changed settings."""
+    preset = parse_train_options(load_experiment(experiment), options)
+    settings = dataclasses.replace(preset.settings, **changes)
+    create_run(folder, RunConfig(experiment, dataclasses.asdict(preset.family), settings), [])
 
 
 def rows_of(folder: Path) -> list[dict[str, Any]]:

@@ -10,8 +10,9 @@ import pytest
 
 from instruments import random_params, relative_error
 from metarl_jax.ablations import make_play, without_memory, without_rewards
-from metarl_jax.evaluation import evaluate, make_evaluator, with_others
+from metarl_jax.evaluation import make_evaluator, with_others
 from metarl_jax.meta_episode import MetaEpisode
+from metarl_jax.meta_test import evaluate
 from metarl_jax.policy import Architecture, Policy, memoryless_policy
 from metarl_jax.rollout import Actors, collect, start, task_keys
 from metarl_jax.tasks import TaskDistribution

@@ -34,6 +34,7 @@ from metarl_jax import (
     gru,
     hyperparameters,
     make_evaluator,
+    meta_test,
     meta_test_tasks,
     recurrent_policy,
 )
@@ -135,7 +136,7 @@ def test_what_is_too_good_to_be_true_is_no_result(
         asked.append(kind)
         return None if references.optimal_total is None else -1e3
 
-    monkeypatch.setattr(evaluate, "highest_total", highest_total)
+    monkeypatch.setattr(meta_test, "highest_total", highest_total)
     with pytest.raises(ConfigurationError, match="leaks"):
         evaluate.evaluate_command([str(run), "--tasks", "64", "--ablate", "memory"])
     assert not list(run.glob("*64_tasks*"))

@@ -12,11 +12,11 @@ from instruments import assert_same, random_params
 from metarl_jax import evaluation
 from metarl_jax.evaluation import (
     Evaluation,
-    evaluate,
     make_evaluator,
     meta_test_tasks,
     task_set_hash,
 )
+from metarl_jax.meta_test import evaluate
 from metarl_jax.policy import Policy
 from metarl_jax.statistics import confidence_half_width
 from metarl_jax.types import ConfigurationError

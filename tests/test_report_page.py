@@ -187,18 +187,23 @@ def test_what_is_held_against_it_is_shown_where_it_is_known(tmp_path):
     record = RECURRENT | {
         "references": known,
         "normalized_score": 0.952,
+        "normalized_score_ci95": 0.041,
         "regret": 0.5,
+        "total_return_iqm": 8.7,
+        "total_return_iqm_interval95": [8.6, 8.8],
         "ablations": ABLATIONS,
         "measures": measures,
     }
     page = page_of(tmp_path, record)
     found = cells(page)
-    assert ["Bayes-optimal", "9.00", "\N{MINUS SIGN}0.500"] in found
+    assert ["Bayes-optimal", "9.00", "\N{MINUS SIGN}0.50 ± 0.25"] in found
+    assert ["middle half of the tasks", "8.70, 8.60 to 8.80", ""] in found
     assert ["recurrent", "8.50", ""] in found
-    assert ["random actions", "\N{MINUS SIGN}1.50", "10.00"] in found
+    assert ["random actions", "\N{MINUS SIGN}1.50", "10.00 ± 0.25"] in found
     assert ["rewards withheld", "5.50 ± 0.50", "\N{MINUS SIGN}3.00"] in found
     assert ["success rate", "0.250", "0.500", "0.750"] in found
-    assert "<dt>normalized score</dt><dd>0.952</dd>" in page
+    assert "<dt>normalized score</dt><dd>0.952 ± 0.041</dd>" in page
+    assert "<dt>regret</dt><dd>0.50 ± 0.25</dd>" in page
     drawn = data_of(page)["charts"]
     assert [line["name"] for line in drawn["ablations"]["lines"]] == [
         "nothing taken away",

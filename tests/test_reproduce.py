@@ -8,21 +8,20 @@ from typing import Any
 import pytest
 
 from metarl_experiments import reproduce
+from metarl_experiments.jobs import Job, run
 from metarl_experiments.options import parse_train_options
-from metarl_experiments.reproduce import JOBS, SHORT, Job, key_of, record, run
+from metarl_experiments.reproduce import JOBS, SHORT, key_of, record
 from metarl_experiments.results import read_results
-from metarl_experiments.runs import RunConfig, create_run
 from metarl_jax.registry import load_experiment
 from metarl_jax.types import ConfigurationError
+from runs import preset_run
 
 JOB = Job("goal_grid_5", "recurrent", "ppo")
 
 
 def finished_run(folder, **changes) -> None:
     """A folder as `metarl train` leaves it, as far as it is read."""
-    preset = parse_train_options(load_experiment(JOB.experiment), ["--algorithm", "ppo"])
-    settings = dataclasses.replace(preset.settings, **changes)
-    create_run(folder, RunConfig(JOB.experiment, dataclasses.asdict(preset.family), settings), [])
+    preset_run(folder, JOB.experiment, ["--algorithm", "ppo"], **changes)
     evaluation = {
         "total_return_mean": 37.11472,
         "total_return_ci95": 0.16114,

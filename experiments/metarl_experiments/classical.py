@@ -5,7 +5,6 @@ Reinforcement Learning", Tables 1 and 2, whose "UCB1" has a constant that was tu
 """
 
 import csv
-import io
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -14,10 +13,10 @@ import jax
 
 from metarl_envs.bandit import bandit
 from metarl_envs.tabular_mdp import tabular_mdp
-from metarl_experiments.results import RESULTS, markdown
-from metarl_jax.evaluation import Evaluation, make_evaluator, meta_test_tasks
+from metarl_experiments.results import RESULTS, csv_text, markdown
+from metarl_jax.evaluation import Evaluation
+from metarl_jax.meta_test import make_meta_test
 from metarl_jax.metrics_file import write_whole
-from metarl_jax.standing import with_known_tasks
 from metarl_jax.statistics import NORMAL_QUANTILE
 from metarl_jax.tasks import TaskDistribution
 
@@ -91,7 +90,7 @@ def reproduce_classical(path: Path = CLASSICAL) -> None:
     rows: list[Row] = []
     for row in classical_rows():
         rows.append(row)
-        _write(rows, path)
+        write_whole(path, csv_text(Row._fields, rows))
         print(
             f"{row.family} n={row.episodes} k={row.arms} {row.agent}: {row.total:.2f}", flush=True
         )
@@ -118,12 +117,9 @@ def classical_rows() -> Iterator[Row]:
 def evaluate_agent(tasks: TaskDistribution, agent: str, num_tasks: int) -> Evaluation:
     """Of one of the family's agents, on tasks that are the same for all of them."""
     tasks_key, actors_key = jax.random.split(jax.random.key(SEED))
-    meta_test = meta_test_tasks(tasks, tasks_key, num_tasks)
-    references = tasks.references()
-    policy = references.agents[agent]()
-    evaluator = make_evaluator(tasks, policy, num_devices=jax.local_device_count())
-    params = policy.init(jax.random.key(0))
-    return with_known_tasks(evaluator(params, meta_test, actors_key), references, meta_test)
+    policy, devices = tasks.references().agents[agent](), jax.local_device_count()
+    meta_test = make_meta_test(tasks, policy, tasks_key, num_tasks, num_devices=devices)
+    return meta_test(policy.init(jax.random.key(0)), actors_key)
 
 
 def _row(
@@ -156,14 +152,6 @@ def read_rows(path: Path = CLASSICAL) -> list[Row]:
             )
             for line in csv.DictReader(file)
         ]
-
-
-def _write(rows: Iterable[Row], path: Path) -> None:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(Row._fields)
-    writer.writerows(rows)
-    write_whole(path, text.getvalue())
 
 
 def bandit_table(rows: Iterable[Row]) -> str:

@@ -14,14 +14,15 @@ from rich.table import Table
 from metarl_experiments.evaluate import META_TEST_SEED, restore_run
 from metarl_experiments.options import parse_train_options
 from metarl_experiments.runs import RunConfig, load_config, load_tasks
-from metarl_jax.evaluation import Evaluation, make_evaluator, meta_test_tasks
+from metarl_jax.evaluation import Evaluation
 from metarl_jax.learner import require_positive, require_seed
+from metarl_jax.meta_test import make_meta_test
 from metarl_jax.metrics_file import jsonable
 from metarl_jax.policy import Policy
 from metarl_jax.registry import load_experiment
 from metarl_jax.report.population import adaptation_figure
 from metarl_jax.report.style import save_figure
-from metarl_jax.standing import highest_total, require_possible, standing, with_known_tasks
+from metarl_jax.standing import standing
 from metarl_jax.statistics import confidence_half_width
 from metarl_jax.tasks import References, TaskDistribution
 from metarl_jax.types import ConfigurationError
@@ -177,22 +178,16 @@ def compare(
         ConfigurationError: a mean is higher than what is possible.
     """
     tasks_key, actors_key = jax.random.split(jax.random.key(META_TEST_SEED))
-    meta_test = meta_test_tasks(tasks, tasks_key, num_tasks)
-    key, references = jax.random.fold_in(actors_key, seed), tasks.references()
-    evaluations = []
-    for contender in contenders:
-        evaluator = make_evaluator(tasks, contender.policy, num_devices=jax.local_device_count())
-        evaluation = evaluator(contender.params, meta_test, key)
-        evaluation = with_known_tasks(evaluation, references, meta_test)
-        highest = highest_total(references, contextual=contender.policy.contextual)
-        if highest is not None:
-            require_possible(evaluation, highest, tasks.name)
-        evaluations.append(evaluation)
+    key, devices = jax.random.fold_in(actors_key, seed), jax.local_device_count()
+    evaluations = [
+        make_meta_test(tasks, policy, tasks_key, num_tasks, num_devices=devices)(params, key)
+        for _, policy, params in contenders
+    ]
     return {
         "num_tasks": evaluations[0].num_tasks,
         "task_set_hash": evaluations[0].task_set_hash,
         "contenders": [
-            _line(contender, evaluation, evaluations[0], references)
+            _line(contender, evaluation, evaluations[0], tasks.references())
             for contender, evaluation in zip(contenders, evaluations, strict=True)
         ],
     }

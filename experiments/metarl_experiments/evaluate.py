@@ -15,13 +15,14 @@ from metarl_experiments.pictures import ABLATION_LABELS, draw_run
 from metarl_experiments.runs import RunConfig, load_config, load_tasks
 from metarl_jax.ablations import Ablation
 from metarl_jax.checkpoint import restore
-from metarl_jax.evaluation import Evaluation, make_evaluator, meta_test_tasks
+from metarl_jax.evaluation import Evaluation
 from metarl_jax.learner import TrainState, require_positive, require_seed
+from metarl_jax.meta_test import make_meta_test, references_of
 from metarl_jax.metrics_file import jsonable, write_whole
 from metarl_jax.policy import PolicyParams
 from metarl_jax.program import Program, make_program, shorter_window
-from metarl_jax.standing import highest_total, require_possible, standing, with_known_tasks
-from metarl_jax.tasks import References, TaskDistribution
+from metarl_jax.standing import standing
+from metarl_jax.tasks import TaskDistribution
 from metarl_jax.types import ConfigurationError
 
 META_TEST_SEED = 2_147_483_629
@@ -175,45 +176,24 @@ def evaluate_run(
     return record
 
 
-def references_of(options: EvaluateOptions, program: Program) -> References:
-    """What is known of the tasks that are evaluated, and of as many episodes; often nothing."""
-    if options.split is not None or options.episodes not in (None, program.tasks.num_episodes):
-        return References()
-    return program.tasks.references()
-
-
 def evaluator_of(
     options: EvaluateOptions, config: RunConfig, program: Program
 ) -> Callable[[PolicyParams], Evaluation]:
     """The evaluation that is asked for, as a function of a policy's parameters."""
     tasks_key, actors_key = jax.random.split(jax.random.key(META_TEST_SEED))
-    num_tasks = options.tasks or config.settings.final_evaluation_tasks
-    meta_test = meta_test_tasks(program.tasks, tasks_key, num_tasks, options.split)
-    evaluator = make_evaluator(
+    meta_test = make_meta_test(
         program.tasks,
         program.policy,
+        tasks_key,
+        options.tasks or config.settings.final_evaluation_tasks,
         num_episodes=options.episodes,
         greedy=options.greedy,
         ablation=options.ablate,
+        split=options.split,
         num_devices=program.num_devices,
     )
     key = jax.random.fold_in(actors_key, options.seed)
-    references = references_of(options, program)
-    highest = highest_total(
-        references,
-        contextual=program.policy.contextual,
-        memory_ablated=options.ablate == "memory",
-    )
-
-    def evaluate(params: PolicyParams) -> Evaluation:
-        evaluation = evaluator(params, meta_test, key)
-        if options.ablate != "history":  # which plays in other tasks too
-            evaluation = with_known_tasks(evaluation, references, meta_test)
-        if highest is not None:
-            require_possible(evaluation, highest, program.tasks.name)
-        return evaluation
-
-    return evaluate
+    return lambda params: meta_test(params, key)
 
 
 def write_evaluation(
@@ -245,7 +225,7 @@ def evaluation_record(
 ) -> dict[str, Any]:
     """An evaluation as JSON: means with the half-widths of their 95% intervals."""
     contextual = program.policy.contextual
-    references = references_of(options, program)
+    references = references_of(program.tasks, options.episodes, options.split)
     stands = standing(evaluation, references, contextual=contextual)
     return {
         "task_family": program.tasks.name,

@@ -1,14 +1,11 @@
 """`make reproduce`: the runs behind the README's tables, from a fixed seed, last checkpoints only.
 
-Each is `metarl train` in a process of its own, with the preset's settings; a run that is there
-already is not repeated, one that was stopped is resumed, one with other settings is refused. The
-rows go to `experiments/results/families.csv`; their seconds are those of training and of the
+The rows go to `experiments/results/families.csv`; their seconds are those of training and of the
 evaluations during it, without compilation.
 """
 
 import dataclasses
 import json
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any, get_args
@@ -16,8 +13,8 @@ from typing import Any, get_args
 import tyro
 
 from metarl_experiments.classical import reproduce_classical
+from metarl_experiments.jobs import Job, longer_evaluation, run
 from metarl_experiments.more_episodes import more_episodes_figure, with_more_episodes
-from metarl_experiments.options import parse_train_options
 from metarl_experiments.results import (
     RESULTS,
     ResultKey,
@@ -27,48 +24,11 @@ from metarl_experiments.results import (
     read_results,
     write_results,
 )
-from metarl_experiments.runs import RunConfig, load_config
+from metarl_experiments.rl2 import reproduce_rl2
 from metarl_jax.experiment import MemoryName
 from metarl_jax.registry import load_experiment
 from metarl_jax.report.style import save_figure
 from metarl_jax.types import ConfigurationError
-
-
-@dataclasses.dataclass(frozen=True)
-class Job:
-    """One run.
-
-    Attributes:
-        experiment: the preset.
-        policy: recurrent, memoryless or contextual.
-        algorithm: None for the preset's own.
-        memory: likewise.
-        flags: more of the command line.
-        more_episodes: evaluated over so many episodes too; None: as trained alone.
-    """
-
-    experiment: str
-    policy: str = "recurrent"
-    algorithm: str | None = None
-    memory: str | None = None
-    flags: tuple[str, ...] = ()
-    more_episodes: int | None = None
-
-    @property
-    def name(self) -> str:
-        """Of the run's folder."""
-        flags = (flag.removeprefix("--") for flag in self.flags)
-        parts = (self.experiment, self.policy, self.algorithm, self.memory, *flags)
-        return "-".join(filter(None, parts))
-
-    @property
-    def options(self) -> list[str]:
-        """Of `metarl train`, after the experiment."""
-        options = ["--policy", self.policy]
-        options += ["--algorithm", self.algorithm] if self.algorithm else []
-        options += ["--memory", self.memory] if self.memory else []
-        return [*options, *self.flags]
-
 
 BOUNDED = ("bandit_10_5", "goal_grid_3", "mouse_lecture", "cheetah_vel")
 """One of each family, with its lower and upper line; of the others the recurrent policy alone."""
@@ -109,7 +69,8 @@ class ReproduceOptions:
     Attributes:
         what: presets, or parts of the names of their runs; all where none is given. The run of
             bandit_100_10 with a transformer is bandit_100_10-recurrent-transformer. `classical`
-            alone: the classical agents of bandits and tabular MDPs, which nobody trains.
+            alone: the classical agents of bandits and tabular MDPs, which nobody trains. `rl2`
+            alone: agents trained on the same tasks, beside those of RL² and SNAIL.
         runs: where the runs' folders go.
     """
 
@@ -120,22 +81,27 @@ class ReproduceOptions:
 def main() -> int:
     """Runs what was asked for; returns the first exit code that is not 0."""
     options = tyro.cli(ReproduceOptions, prog="make reproduce")
-    if options.what == ("classical",):
-        reproduce_classical()
-        return 0
-    jobs = [job for job in JOBS if not options.what or any(w in job.name for w in options.what)]
-    if not jobs:
-        names = ", ".join(["classical", *sorted({job.experiment for job in JOBS})])
-        print(f"expected presets among {names}, got {' '.join(options.what)}", file=sys.stderr)
-        return 2
     try:
-        for job in jobs:
-            if code := run(job, options.runs / job.name):
-                return code
-            record(job, options.runs / job.name)
+        return _reproduce(options.what, options.runs)
     except ConfigurationError as error:
         print(f"make reproduce: {error}", file=sys.stderr)
         return 2
+
+
+def _reproduce(what: tuple[str, ...], runs: Path) -> int:
+    if what == ("classical",):
+        reproduce_classical()
+        return 0
+    if what == ("rl2",):
+        return reproduce_rl2(runs)
+    jobs = [job for job in JOBS if not what or any(w in job.name for w in what)]
+    if not jobs:
+        names = ", ".join(["classical", "rl2", *sorted({job.experiment for job in JOBS})])
+        raise ConfigurationError(f"expected presets among {names}, got {' '.join(what)}")
+    for job in jobs:
+        if code := run(job, runs / job.name):
+            return code
+        record(job, runs / job.name)
     if any(job.more_episodes for job in jobs):
         rows = with_more_episodes(read_results())
         figure = more_episodes_figure(rows, trained_on=int(TWO_EPISODES[1]))
@@ -143,46 +109,6 @@ def main() -> int:
     for table in (markdown_table, measures_table, memories_table):
         print(f"{table(read_results())}\n")
     return 0
-
-
-def run(job: Job, folder: Path) -> int:
-    """Trains, or goes on, or does nothing where the run has ended; then evaluates as asked.
-
-    A recurrent policy is evaluated without its memory too, and over more episodes.
-
-    Raises:
-        ConfigurationError: the folder holds a run with other settings than the preset's.
-    """
-    steps = {"evaluation.json": ["train", job.experiment, *job.options, "--out", str(folder)]}
-    if (folder / "config.json").exists():
-        _require_preset(job, folder)
-        steps["evaluation.json"] = ["train", "--resume", str(folder)]
-    if job.policy == "recurrent":
-        steps["evaluation_without_memory.json"] = ["evaluate", str(folder), "--ablate", "memory"]
-    if job.more_episodes:
-        longer = ["evaluate", str(folder), "--episodes", str(job.more_episodes)]
-        steps[_longer(job)] = longer
-    for result, arguments in steps.items():
-        if (folder / result).exists():
-            print(f"{folder / result}: there already")
-        elif code := subprocess.call([sys.executable, "-m", "metarl_experiments", *arguments]):
-            return code
-    return 0
-
-
-def _longer(job: Job) -> str:
-    """The file of the evaluation over more episodes than were trained on."""
-    return f"evaluation_{job.more_episodes}_episodes.json"
-
-
-def _require_preset(job: Job, folder: Path) -> None:
-    preset = parse_train_options(load_experiment(job.experiment), job.options)
-    expected = RunConfig(job.experiment, dataclasses.asdict(preset.family), preset.settings)
-    if load_config(folder) != expected:
-        raise ConfigurationError(
-            f"expected in {folder} a run with the settings that {job.experiment} has now, got one "
-            "with others; move it away, and the run is made anew."
-        )
 
 
 def record(job: Job, folder: Path, path: Path = RESULTS) -> None:
@@ -214,7 +140,7 @@ def _figures(job: Job, folder: Path) -> dict[str, Any]:
         figures["ablated_return"] = round(ablated["total_return_mean"], 4)
         figures["ablated_ci95"] = round(ablated["total_return_ci95"], 4)
     if job.more_episodes:
-        more = json.loads((folder / _longer(job)).read_text())
+        more = json.loads((folder / longer_evaluation(job)).read_text())
         for column, name in (("", "mean"), ("_ci95", "ci95")):
             values = [round(x, 4) for x in more[f"episode_return_{name}"]]
             figures[f"more_episodes{column}"] = json.dumps(values)

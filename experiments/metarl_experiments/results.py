@@ -75,11 +75,8 @@ def read_results(path: Path = RESULTS) -> dict[ResultKey, Mapping[str, Any]]:
 def write_results(rows: Rows, path: Path = RESULTS) -> None:
     """Writes the rows in the order of their keys."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows[key] for key in sorted(rows))
-    write_whole(path, text.getvalue())
+    lines = ([rows[key].get(name, "") for name in COLUMNS] for key in sorted(rows))
+    write_whole(path, csv_text(COLUMNS, lines))
 
 
 def of_presets(rows: Rows) -> Rows:
@@ -161,6 +158,15 @@ def markdown(headings: Iterable[str], lines: Iterable[Iterable[str]]) -> str:
     headings = list(headings)
     cells = [headings, ["---"] * len(headings), *lines]
     return "\n".join(f"| {' | '.join(line)} |" for line in cells)
+
+
+def csv_text(names: Iterable[str], lines: Iterable[Iterable[Any]]) -> str:
+    """A CSV: a line of names, and lines of as many values."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(names)
+    writer.writerows(lines)
+    return text.getvalue()
 
 
 def _total(row: Mapping[str, Any], what: str = "total") -> str:

@@ -77,19 +77,21 @@ def headline(evaluation: Mapping[str, Any]) -> dict[str, str]:
     if len(means) > 1:
         gain = f"{number(means[0])} → {number(means[-1])}"
         numbers[f"episode 1 → episode {len(means)}"] = gain
-    score = evaluation.get("normalized_score")
-    if isinstance(score, int | float):
-        numbers["normalized score"] = f"{score:.3f}".replace("-", MINUS)
-    regret = evaluation.get("regret")
-    if isinstance(regret, int | float):
-        numbers["regret"] = number(regret)
+    if evaluation.get("normalized_score") is not None:
+        numbers["normalized score"] = interval(evaluation, "normalized_score")
+    if evaluation.get("regret") is not None:
+        # To a number that is known: as sure as the return itself.
+        width = evaluation.get("total_return_ci95")
+        numbers["regret"] = _with_interval(evaluation["regret"], width)
     return numbers
 
 
 def interval(record: Mapping[str, Any], name: str) -> str:
-    """A mean with the half-width of its 95% interval where there is one, as in "16.2 ± 0.054"."""
-    mean, width = record.get(f"{name}_mean", record.get(name)), record.get(f"{name}_ci95")
-    return _with_interval(mean, width)
+    """A value with its 95% interval where there is one, as in "16.2 ± 0.054" or "7, 6.5 to 7"."""
+    value, ends = record.get(f"{name}_mean", record.get(name)), record.get(f"{name}_interval95")
+    if value is not None and ends:
+        return f"{number(value)}, {number(ends[0])} to {number(ends[1])}"
+    return _with_interval(value, record.get(f"{name}_ci95"))
 
 
 def episodes_table(
@@ -135,14 +137,14 @@ def references_table(evaluation: Mapping[str, Any]) -> str:
     known = {n: v for n, v in (evaluation.get("references") or {}).items() if v is not None}
     if not known:
         return ""
-    own = evaluation["total_return_mean"]
+    own, width = evaluation["total_return_mean"], evaluation.get("total_return_ci95")
     lines = [(evaluation["policy"], own)]
     lines += [(REFERENCE_NAMES.get(name, _plain(name)), value) for name, value in known.items()]
     ordered = sorted(lines, key=lambda line: -line[1])
     return table(
         ["", "return of a meta-episode", "this policy less that"],
         [
-            [name, number(value), "" if value is own else number(own - value)]
+            [name, number(value), "" if value is own else _with_interval(own - value, width)]
             for name, value in ordered
         ],
     )

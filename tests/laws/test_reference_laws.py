@@ -17,7 +17,7 @@ from metarl_envs.mouse import mouse
 from metarl_envs.restless_bandit import restless_bandit
 from metarl_envs.tabular_mdp import tabular_mdp
 from metarl_envs.two_step import two_step
-from metarl_jax.evaluation import evaluate
+from metarl_jax.meta_test import evaluate
 from metarl_jax.tasks import TaskDistribution, specification
 
 FAMILIES: dict[str, Callable[[], TaskDistribution]] = {

@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 
 from metarl_jax.algorithms import a2c, ppo, reinforce
-from metarl_jax.evaluation import Evaluation, evaluate
+from metarl_jax.evaluation import Evaluation
 from metarl_jax.learner import Algorithm, TrainState, UpdateConfig
 from metarl_jax.memory import gru
+from metarl_jax.meta_test import evaluate
 from metarl_jax.policy import Architecture, Policy, memoryless_policy, recurrent_policy
 from metarl_jax.returns import DiscountMode
 from metarl_jax.schedules import hyperparameters
