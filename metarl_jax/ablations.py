@@ -8,6 +8,7 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 
+from metarl_jax.memory import unroll_by_steps
 from metarl_jax.meta_episode import MetaEpisode
 from metarl_jax.policy import Policy, PolicyOutput
 from metarl_jax.rollout import Rollout, collect, episode_returns, start
@@ -20,6 +21,7 @@ from metarl_jax.types import (
     Task,
     Transition,
     blank_transition,
+    select,
 )
 
 Ablation = Literal["memory", "rewards", "history"]
@@ -70,9 +72,9 @@ def without_memory(policy: Policy) -> Policy:
     def step(params: Any, carry: PyTree, experience: Experience) -> tuple[PyTree, PolicyOutput]:
         fresh, current = carry
         begins = experience.episode_start
-        current = _where(begins, fresh, current)
+        current = select(begins, fresh, current)
         blank = blank_transition(experience.transition)
-        experience = experience.replace(transition=_where(begins, blank, experience.transition))
+        experience = experience.replace(transition=select(begins, blank, experience.transition))
         current, output = policy.step(params, current, experience)
         return (fresh, current), output
 
@@ -135,7 +137,7 @@ def _holding_from(episode: int, policy: Policy) -> Policy:
         begun, held = carry
         begun = begun + experience.episode_start
         new, output = policy.step(params, held, experience)
-        return (begun, _where(begun <= episode, new, held)), output
+        return (begun, select(begun <= episode, new, held)), output
 
     return _with_step(policy, initial_carry, step)
 
@@ -149,18 +151,4 @@ def _at_start_of(episode: int, rollout: Rollout) -> Transition:
 
 
 def _with_step(policy: Policy, initial_carry: Any, step: Any) -> Policy:
-    def unroll(params: Any, carry: PyTree, xs: Experience) -> tuple[PyTree, PolicyOutput]:
-        return jax.lax.scan(lambda carry, x: step(params, carry, x), carry, xs)
-
-    return policy._replace(initial_carry=initial_carry, step=step, unroll=unroll)
-
-
-def _where(condition: Array, new: PyTree, old: PyTree) -> PyTree:
-    """`jnp.where` over the leading axes that `condition` has."""
-
-    def select(new: Array, old: Array) -> Array:
-        return jnp.where(
-            condition.reshape(condition.shape + (1,) * (new.ndim - condition.ndim)), new, old
-        )
-
-    return jax.tree.map(select, new, old)
+    return policy._replace(initial_carry=initial_carry, step=step, unroll=unroll_by_steps(step))

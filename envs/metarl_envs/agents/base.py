@@ -10,8 +10,9 @@ import jax
 import jax.numpy as jnp
 
 from metarl_jax.distributions import Categorical
+from metarl_jax.memory import unroll_by_steps
 from metarl_jax.policy import Policy, PolicyOutput
-from metarl_jax.types import Array, Experience, Key, PyTree
+from metarl_jax.types import Array, Experience, Key, PyTree, select
 
 NEVER = -1e9
 """A logit that no sample meets, and whose probability times itself is 0."""
@@ -57,7 +58,7 @@ def as_policy(name: str, agent: Agent, params: PyTree = (), *, contextual: bool 
 
         def planned() -> PyTree:
             new = each(lambda key, belief: agent.plan(params, key, belief), planning, belief)
-            return each(_where, experience.episode_start, new, plan)
+            return select(experience.episode_start, new, plan)
 
         keys, belief, plan = carry
         own, planning, acting = each(_three, keys)
@@ -70,23 +71,16 @@ def as_policy(name: str, agent: Agent, params: PyTree = (), *, contextual: bool 
             Categorical(logits), zero, zero[..., None][..., :0]
         )
 
-    def unroll(params: Any, carry: PyTree, xs: Experience) -> tuple[PyTree, PolicyOutput]:
-        return jax.lax.scan(lambda carry, x: step(params, carry, x), carry, xs)
-
     def init(key: Key) -> PyTree:
         del key
         return params
 
-    return Policy(name, contextual, init, initial_carry, step, unroll)
+    return Policy(name, contextual, init, initial_carry, step, unroll_by_steps(step))
 
 
 def _three(key: Key) -> tuple[Key, Key, Key]:
     first, second, third = jax.random.split(key, 3)
     return first, second, third
-
-
-def _where(condition: Array, new: PyTree, old: PyTree) -> PyTree:
-    return jax.tree.map(lambda new, old: jnp.where(condition, new, old), new, old)
 
 
 def best_of(scores: Array) -> Array:

@@ -35,7 +35,7 @@ def dependent_arms_total(chances: np.ndarray, weights: np.ndarray, num_pulls: in
 
 
 def uniform_chances(num_pulls: int) -> tuple[np.ndarray, np.ndarray]:
-    """Nodes and weights of the integral over [0, 1]: Gauss-Legendre's, exact to degree n + 1."""
+    """Nodes and weights of the integral over [0, 1]: Gauss-Legendre's, exact to degree n."""
     nodes, weights = np.polynomial.legendre.leggauss(num_pulls // 2 + 1)
     return (1 + nodes) / 2, weights / 2
 
