@@ -1,0 +1,30 @@
+"""Random tabular MDPs of RL² (Duan et al. 2016, Table 2): n episodes of ten steps."""
+
+from metarl_envs.tabular_mdp import tabular_mdp
+from metarl_jax.experiment import Experiment, Settings
+
+
+def _preset(episodes: int) -> Experiment:
+    return Experiment(
+        name=f"tabular_mdp_{episodes}",
+        summary=f"10 states, 5 actions, all unknown, {episodes} episodes of 10 steps",
+        family=tabular_mdp,
+        arguments={"num_episodes": episodes},
+        settings=Settings(
+            num_tasks=64,
+            total_steps=200_000_000,
+            learning_rate=(2e-3, 1e-4),
+            discount=(0.5, 0.9, 1.0),
+            gae_lambda=(0.3, 0.95),
+            entropy_coefficient=(0.05, 0.0),
+            final_evaluation_tasks=20_000,
+        ),
+        variants={"ppo": {"learning_rate": (1e-3, 1e-4)}},
+    )
+
+
+tabular_mdp_10 = _preset(10)
+tabular_mdp_25 = _preset(25)
+tabular_mdp_50 = _preset(50)
+tabular_mdp_75 = _preset(75)
+tabular_mdp_100 = _preset(100)
