@@ -12,8 +12,8 @@ from metarl_experiments.classical import (
     tabular_table,
 )
 
-# Simulated elsewhere, by independent numpy loops, with their standard errors: of Thompson and greedy
-# those of Gittins on as many tasks, or half of the last digit.
+# Simulated elsewhere, by independent numpy loops, with their standard errors: of Thompson and of
+# greedy those of Gittins on as many tasks, or half of the last digit.
 SIMULATED = {
     (10, 5): {
         "gittins": (6.661, 0.002),
