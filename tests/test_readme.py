@@ -107,6 +107,7 @@ def test_custom_family_is_trained_from_the_command_line(tmp_path: pathlib.Path) 
 
 def test_the_tables_are_those_of_the_results_and_whole() -> None:
     """Every job has a row, and no row is without one."""
+    from metarl_experiments import rl2
     from metarl_experiments.classical import bandit_table, read_rows, tabular_table
     from metarl_experiments.reproduce import JOBS, key_of
     from metarl_experiments.results import (
@@ -122,3 +123,4 @@ def test_the_tables_are_those_of_the_results_and_whole() -> None:
         assert table(results) in README.read_text()
     for table in (bandit_table, tabular_table):
         assert table(read_rows()) in README.read_text()
+    assert rl2.rl2_table(rl2.read_rows()) in README.read_text()
