@@ -65,10 +65,10 @@ def keep_rows_until(path: Path, update: int) -> None:
     write_whole(path, "".join(json.dumps(row) + "\n" for row in kept))
 
 
-def write_whole(path: Path, text: str) -> None:
+def write_whole(path: Path, content: str | bytes) -> None:
     """Writes a file in one step: a reader, or who comes after a kill, sees the old or the new."""
     temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(text, encoding="utf-8")
+    temporary.write_bytes(content.encode() if isinstance(content, str) else content)
     os.replace(temporary, path)
 
 

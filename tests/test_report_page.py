@@ -174,6 +174,8 @@ def test_a_mean_is_told_to_the_second_digit_of_its_interval():
         (None, None, ""),
     ):
         assert tables.interval({"a_mean": mean, "a_ci95": width}, "a") == text
+    of_one_task = {"a": 7.0, "a_interval95": [None, None]}
+    assert tables.interval(of_one_task, "a") == "7.00"
 
 
 def test_of_many_episodes_round_numbers_are_shown():

@@ -14,6 +14,7 @@ from metarl_experiments.runs import make_tasks
 from metarl_jax.evaluation import Evaluation, meta_test_tasks
 from metarl_jax.registry import load_experiment
 from metarl_jax.standing import with_known_tasks
+from metarl_jax.types import ConfigurationError
 from runs import preset_run
 
 
@@ -51,6 +52,7 @@ def test_a_finished_run_has_its_row_and_every_tasks_total(tmp_path, monkeypatch,
     assert bests[0] == (pytest.approx(6.66, abs=1e-3), "optimum")
     assert bests[1] == (pytest.approx(83.75, abs=0.2), "gittins")
     assert bests[2] == (pytest.approx(150.2, abs=5), "beb")
+    assert rows[0].best_ci95 == 0 and 1 < rows[2].best_ci95 < 4
     assert rows[0][-3:] == (5, 2_000_000, 13)
     found = rl2.read_per_task(per_task)
     assert found.keys() == returns.keys()
@@ -72,8 +74,14 @@ def test_the_committed_totals_have_the_committed_mean(row: rl2.Row) -> None:
     meta_test = meta_test_tasks(tasks, tasks_key, row.num_tasks)
     plain = Evaluation(totals[:, None], "")
     controlled = with_known_tasks(plain, tasks.references(), meta_test)
-    assert controlled.total_return_mean == pytest.approx(row.total, abs=1e-2)
-    assert controlled.total_return_ci95 == pytest.approx(row.ci95, rel=1e-2)
+    assert controlled.total_return_mean == pytest.approx(row.total_return, abs=1e-2)
+    assert controlled.total_return_ci95 == pytest.approx(row.total_ci95, rel=1e-2)
+
+
+def test_without_the_classical_agents_nothing_is_trained(tmp_path) -> None:
+    assert rl2.best_known("bandit_10_5", tmp_path / "none.csv").whose == "optimum"
+    with pytest.raises(ConfigurationError, match="bandit_100_5.* WHAT=classical` makes it"):
+        rl2.best_known("bandit_100_5", tmp_path / "none.csv")
 
 
 def test_the_committed_rows_are_those_of_the_jobs() -> None:

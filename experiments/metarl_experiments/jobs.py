@@ -5,9 +5,11 @@ settings is refused.
 """
 
 import dataclasses
+import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 from metarl_experiments.options import parse_train_options
 from metarl_experiments.runs import RunConfig, load_config
@@ -79,6 +81,24 @@ def run(job: Job, folder: Path) -> int:
 def longer_evaluation(job: Job) -> str:
     """The name of the file of the evaluation over more episodes than were trained on."""
     return f"evaluation_{job.more_episodes}_episodes.json"
+
+
+def result_of(folder: Path) -> dict[str, Any]:
+    """What a finished run came to, as columns of a table.
+
+    Returns:
+        `total_return`, the half-width of its 95% interval `total_ci95`, `num_tasks` evaluated on,
+        `env_steps` trained for, in so many `seconds`, evaluations among them.
+    """
+    evaluation = json.loads((folder / "evaluation.json").read_text())
+    last = json.loads((folder / "metrics.jsonl").read_text().splitlines()[-1])
+    return {
+        "total_return": round(evaluation["total_return_mean"], 4),
+        "total_ci95": round(evaluation["total_return_ci95"], 4),
+        "num_tasks": evaluation["num_tasks"],
+        "env_steps": last["env_steps"],
+        "seconds": round(last["seconds"]),
+    }
 
 
 def _require_preset(job: Job, folder: Path) -> None:

@@ -13,7 +13,7 @@ from typing import Any, get_args
 import tyro
 
 from metarl_experiments.classical import reproduce_classical
-from metarl_experiments.jobs import Job, longer_evaluation, run
+from metarl_experiments.jobs import Job, longer_evaluation, result_of, run
 from metarl_experiments.more_episodes import more_episodes_figure, with_more_episodes
 from metarl_experiments.results import (
     RESULTS,
@@ -121,16 +121,10 @@ def record(job: Job, folder: Path, path: Path = RESULTS) -> None:
 
 def _figures(job: Job, folder: Path) -> dict[str, Any]:
     evaluation = json.loads((folder / "evaluation.json").read_text())
-    last = json.loads((folder / "metrics.jsonl").read_text().splitlines()[-1])
     config = json.loads((folder / "config.json").read_text())
-    figures = {
-        "total_return": round(evaluation["total_return_mean"], 4),
-        "total_ci95": round(evaluation["total_return_ci95"], 4),
+    figures = result_of(folder) | {
         "first_episode": round(evaluation["episode_return_mean"][0], 4),
         "last_episode": round(evaluation["episode_return_mean"][-1], 4),
-        "num_tasks": evaluation["num_tasks"],
-        "env_steps": last["env_steps"],
-        "seconds": round(last["seconds"]),
         "seed": config["settings"]["seed"],
         "measures": json.dumps(evaluation["measures"]),
     }

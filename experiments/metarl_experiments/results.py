@@ -75,6 +75,7 @@ def read_results(path: Path = RESULTS) -> dict[ResultKey, Mapping[str, Any]]:
 def write_results(rows: Rows, path: Path = RESULTS) -> None:
     """Writes the rows in the order of their keys."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    assert all(row.keys() <= set(COLUMNS) for row in rows.values())
     lines = ([rows[key].get(name, "") for name in COLUMNS] for key in sorted(rows))
     write_whole(path, csv_text(COLUMNS, lines))
 

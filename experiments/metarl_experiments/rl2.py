@@ -7,7 +7,6 @@ Meta-Learner", on the same tasks.
 
 import csv
 import gzip
-import json
 from collections.abc import Iterable, Mapping
 from itertools import zip_longest
 from pathlib import Path
@@ -16,17 +15,19 @@ from typing import NamedTuple
 import numpy as np
 
 from metarl_experiments import classical
-from metarl_experiments.jobs import Job, run
+from metarl_experiments.jobs import Job, result_of, run
 from metarl_experiments.results import RESULTS, csv_text, markdown
 from metarl_experiments.runs import make_tasks
 from metarl_jax.metrics_file import write_whole
 from metarl_jax.registry import load_experiment
+from metarl_jax.statistics import NORMAL_QUANTILE
+from metarl_jax.types import ConfigurationError
 
 RL2 = RESULTS.with_name("rl2.csv")
 PER_TASK = RESULTS.with_name("rl2_tasks.csv.gz")
 SEEDS = (0,)
 
-# By preset: RL², SNAIL.
+# By preset: RL², SNAIL. Of both papers' cells, those that are trained here.
 PUBLISHED: Mapping[str, tuple[float, float]] = {
     "bandit_10_5": (6.7, 6.6),
     "bandit_10_10": (6.7, 6.7),
@@ -38,16 +39,30 @@ PUBLISHED: Mapping[str, tuple[float, float]] = {
 }
 
 
+class Best(NamedTuple):
+    """The best that is known without learning.
+
+    Attributes:
+        total: the Bayes-optimal mean return, or that of the best classical agent that is not told
+            the task.
+        ci95: half-width of its 95% interval, 0 of the optimum.
+        whose: `optimum`, or the agent's name.
+    """
+
+    total: float
+    ci95: float
+    whose: str
+
+
 class Row(NamedTuple):
     """An agent's mean total on meta-test tasks.
 
     Attributes:
         experiment: the preset.
         seed: it was trained from.
-        total: mean return of a meta-episode.
-        ci95: half-width of its 95% interval.
-        best: the highest total that is known to be possible.
-        best_is: whose that is: the Bayes optimum's, or a classical agent's.
+        total_return: mean return of a meta-episode, known tasks being a control variate.
+        total_ci95: half-width of its 95% interval.
+        best: `Best.total`, and the next two its interval and whose it is.
         num_tasks: evaluated on.
         env_steps: trained for.
         seconds: of training and of the evaluations during it, without compilation.
@@ -55,9 +70,10 @@ class Row(NamedTuple):
 
     experiment: str
     seed: int
-    total: float
-    ci95: float
+    total_return: float
+    total_ci95: float
     best: float
+    best_ci95: float
     best_is: str
     num_tasks: int
     env_steps: int
@@ -65,7 +81,7 @@ class Row(NamedTuple):
 
 
 def jobs() -> list[tuple[int, Job]]:
-    """The runs, by seed: every preset of the two tables that is trained here."""
+    """The runs, by seed."""
     return [
         (seed, Job(name, flags=("--seed", str(seed)) if seed else ()))
         for seed in SEEDS
@@ -74,7 +90,7 @@ def jobs() -> list[tuple[int, Job]]:
 
 
 def reproduce_rl2(runs: Path, path: Path = RL2, per_task: Path = PER_TASK) -> int:
-    """Trains what is not there yet, writes a row at a time, and prints the table.
+    """Trains what is not there yet; then writes the results, all at once, and prints the table.
 
     Args:
         runs: where the runs' folders are.
@@ -83,53 +99,64 @@ def reproduce_rl2(runs: Path, path: Path = RL2, per_task: Path = PER_TASK) -> in
 
     Returns:
         The first exit code that is not 0.
+
+    Raises:
+        ConfigurationError: the classical agents' results are not there.
     """
+    bests = {name: best_known(name) for name in PUBLISHED}
     rows, totals = [], {}
     for seed, job in jobs():
         folder = runs / job.name
         if code := run(job, folder):
             return code
-        rows.append(_row(job, seed, folder))
+        rows.append(_row(job, seed, folder, bests[job.experiment]))
         with np.load(folder / "evaluation.npz") as evaluation:
             totals[f"{job.experiment} seed {seed}"] = evaluation["episode_returns"].sum(axis=1)
-        write_whole(path, csv_text(Row._fields, rows))
-        _write_per_task(totals, per_task)
+    write_whole(path, csv_text(Row._fields, rows))
+    _write_per_task(totals, per_task)
     print(rl2_table(rows))
     return 0
 
 
-def _row(job: Job, seed: int, folder: Path) -> Row:
-    evaluation = json.loads((folder / "evaluation.json").read_text())
-    last = json.loads((folder / "metrics.jsonl").read_text().splitlines()[-1])
-    best, best_is = _best(job.experiment)
+def _row(job: Job, seed: int, folder: Path, best: Best) -> Row:
     return Row(
         experiment=job.experiment,
         seed=seed,
-        total=round(evaluation["total_return_mean"], 4),
-        ci95=round(evaluation["total_return_ci95"], 4),
-        best=round(best, 4),
-        best_is=best_is,
-        num_tasks=evaluation["num_tasks"],
-        env_steps=last["env_steps"],
-        seconds=round(last["seconds"]),
+        best=round(best.total, 4),
+        best_ci95=round(best.ci95, 4),
+        best_is=best.whose,
+        **result_of(folder),
     )
 
 
-def _best(name: str) -> tuple[float, str]:
-    """The Bayes optimum where it is known, else the best agent among `classical.csv`'s."""
+def best_known(name: str, results: Path = classical.CLASSICAL) -> Best:
+    """The Bayes optimum of a preset's tasks where it is known, else the best classical agent.
+
+    Args:
+        name: the preset.
+        results: of the classical agents.
+
+    Raises:
+        ConfigurationError: these are not there.
+    """
     experiment = load_experiment(name)
     tasks = make_tasks(experiment, experiment.arguments)
     optimum = tasks.references().optimal_total
     if optimum is not None:
-        return optimum, "optimum"
+        return Best(optimum, 0.0, "optimum")
     place = (tasks.name, tasks.num_episodes, experiment.arguments.get("num_arms", 0))
     found = [
         row
-        for row in classical.read_rows()
+        for row in (classical.read_rows(results) if results.exists() else ())
         if (row.family, row.episodes, row.arms) == place and row.agent != "known-mdp"
     ]
+    if not found:
+        raise ConfigurationError(
+            f"expected classical agents of {name} in {results}, got none; `make reproduce "
+            "WHAT=classical` makes it."
+        )
     best = max(found, key=lambda row: row.total)
-    return best.total, best.agent
+    return Best(best.total, NORMAL_QUANTILE * best.standard_error, best.agent)
 
 
 def read_rows(path: Path = RL2) -> list[Row]:
@@ -156,20 +183,20 @@ def read_per_task(path: Path = PER_TASK) -> dict[str, np.ndarray]:
 def _write_per_task(totals: Mapping[str, np.ndarray], path: Path) -> None:
     columns = [[f"{x:.2f}".removesuffix(".00") for x in column] for column in totals.values()]
     text = csv_text(totals, zip_longest(*columns, fillvalue=""))
-    path.write_bytes(gzip.compress(text.encode(), mtime=0))
+    write_whole(path, gzip.compress(text.encode(), mtime=0))  # no time in it: the same bytes again
 
 
 def rl2_table(rows: Iterable[Row]) -> str:
-    """A line for every agent, beside the best total that is known and those published."""
+    """A line for every agent, beside the best known without learning and what was published."""
     return markdown(
         ("tasks", "seed", "ours", "best known", "of that", "RL²", "SNAIL", "M steps", "seconds"),
         (
             [
                 f"`{row.experiment}`",
                 str(row.seed),
-                f"{row.total:.2f} ± {row.ci95:.2f}",
-                f"{row.best:.2f}, {row.best_is}",
-                f"{row.total / row.best:.1%}",
+                f"{row.total_return:.2f} ± {row.total_ci95:.2f}",
+                _best_words(row),
+                f"{row.total_return / row.best:.1%}",
                 *(f"{published:g}" for published in PUBLISHED[row.experiment]),
                 f"{row.env_steps / 1e6:.0f}",
                 str(row.seconds),
@@ -177,3 +204,8 @@ def rl2_table(rows: Iterable[Row]) -> str:
             for row in sorted(rows, key=lambda row: list(PUBLISHED).index(row.experiment))
         ),
     )
+
+
+def _best_words(row: Row) -> str:
+    interval = f" ± {row.best_ci95:.2f}" if row.best_ci95 else ""
+    return f"{row.best:.2f}{interval}, {row.best_is}"

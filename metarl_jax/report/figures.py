@@ -161,10 +161,11 @@ def adaptation_figure(
 
 def _how_evaluated(evaluation: Mapping[str, Any]) -> str:
     actions = "sampled" if evaluation["sampled_actions"] else "most probable"
+    width = evaluation["total_return_ci95"]
+    interval = "" if width is None else f" ± {quantity(width)}"  # of one task there is none
     return (
         f"mean return per episode, 95% intervals; {evaluation['num_tasks']:,} tasks, {actions} "
-        f"actions; total {quantity(evaluation['total_return_mean'])} ± "
-        f"{quantity(evaluation['total_return_ci95'])}"
+        f"actions; total {quantity(evaluation['total_return_mean'])}{interval}"
     )
 
 

@@ -89,7 +89,7 @@ def headline(evaluation: Mapping[str, Any]) -> dict[str, str]:
 def interval(record: Mapping[str, Any], name: str) -> str:
     """A value with its 95% interval where there is one, as in "16.2 ± 0.054" or "7, 6.5 to 7"."""
     value, ends = record.get(f"{name}_mean", record.get(name)), record.get(f"{name}_interval95")
-    if value is not None and ends:
+    if value is not None and ends and None not in ends:  # one task has no interval
         return f"{number(value)}, {number(ends[0])} to {number(ends[1])}"
     return _with_interval(value, record.get(f"{name}_ci95"))
 

@@ -31,8 +31,9 @@ _SHORT: dict[str, Any] = {
     "final_evaluation_tasks": 100_000,
 }
 
-# A random policy seldom pulls an arm of fifty twice. From 1,024 tasks an update nothing was learned
-# in 10 M steps; from 128, and thus in eight times as many updates, all but 0.01 of the optimum.
+# A random policy seldom pulls an arm of fifty twice: with the settings of fewer arms nothing was
+# learned in 10 M steps. With an eighth of the tasks in an update, and thus eight times as many
+# updates, twice the units, and credit that is lengthened, it came within 0.01 of the optimum.
 _SHORT_OF_FIFTY: dict[str, Any] = _SHORT | {
     "num_tasks": 128,
     "hidden_size": 128,
