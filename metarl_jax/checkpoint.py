@@ -7,21 +7,29 @@ A save is written beside its place and renamed into it: one that is killed leave
 What is read back is trusted once our own digests agree: the storage library loads a flipped bit
 without a word, casts dtypes in silence, and takes an empty folder named `4` for step 4. So does its
 manager of many steps, which is why the steps are kept in order here.
+
+Of several processes that share a file system each writes a part of every array, and reads them all.
 """
 
 import dataclasses
 import hashlib
 import json
-import re
-import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 
+from metarl_jax.checkpoint_folder import (
+    clear_unfinished,
+    foreign,
+    has_manifest,
+    make_room,
+    retain,
+    steps,
+)
 from metarl_jax.fingerprint import (
     HostLeaf,
     first_difference,
@@ -30,13 +38,14 @@ from metarl_jax.fingerprint import (
     is_key,
     leaves_by_path,
     structure,
+    without_key,
 )
+from metarl_jax.processes import by_first, is_first, together
+from metarl_jax.sharding import put
 from metarl_jax.types import ConfigurationError, PyTree
 
 FORMAT = 1
 """Version of the layout above."""
-SET_ASIDE = ".set-aside"
-"""In the name of what stood in the way of a run; nothing here reads or deletes it again."""
 
 
 class CheckpointError(ConfigurationError):
@@ -69,41 +78,44 @@ class Restored:
 
 
 def save(
-    folder: Path, step: int, state: PyTree, metadata: Mapping[str, Any], *, keep: int = 2
+    folder: Path,
+    step: int,
+    state: PyTree,
+    metadata: Mapping[str, Any],
+    *,
+    keep: int = 2,
+    alone: bool = False,
 ) -> None:
     """Writes `folder/step`, whole or not at all, then deletes all but the `keep` newest.
 
     Args:
         folder: `RUN/checkpoints`; made where it is missing.
         step: its number, at least 0. Whatever bears that name already is set aside.
-        state: a pytree of arrays, typed keys among them.
+        state: a pytree of arrays, typed keys among them; replicated where there are processes.
         metadata: what JSON can hold.
         keep: how many checkpoints stay, at least 1.
+        alone: the first process calls this and no other, which may be gone.
 
     Raises:
         SaveError: the disk is full, the folder is not writable, …; what was half-written is gone.
     """
-    import orbax.checkpoint as ocp
-
-    folder = folder.absolute()
-    leaves = host_leaves(state)
-    arrays = {path: leaf.array for path, leaf in leaves.items() if leaf.array.size}
-    args = ocp.args.Composite(
-        state=ocp.args.PyTreeSave(arrays),
-        manifest=ocp.args.JsonSave(_manifest(step, leaves, metadata)),
+    folder, leaves = folder.absolute(), host_leaves(state)
+    manifest = _manifest(step, leaves, metadata)
+    arrays: Mapping[str, Any] = {path: leaf.array for path, leaf in leaves.items()}
+    processes = () if alone or jax.process_count() == 1 else range(jax.process_count())
+    if processes:  # of a global array, each writes a part
+        arrays = {path: without_key(leaf) for path, leaf in leaves_by_path(state).items()}
+    phases = (
+        lambda: make_room(folder, step) if is_first() else None,
+        lambda: _write(folder / str(step), arrays, manifest, processes),
+        lambda: retain(folder, keep) if is_first() else None,
     )
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        _clear_unfinished(folder)
-        if (folder / str(step)).exists():
-            _set_aside(folder / str(step))
-        with _checkpointer() as checkpointer:
-            checkpointer.save(folder / str(step), args=args)
-        for old in [number for number in steps(folder) if _manifest_of(folder, number)][keep:]:
-            shutil.rmtree(folder / str(old))
+        for phase in phases:
+            together(phase) if processes else phase()
     except Exception as error:  # the library has many: OSError, ValueError, its own
-        for _ in range(10):  # the library's threads may still write, and make the folder anew
-            _clear_unfinished(folder)
+        for _ in range(10 * is_first()):  # its threads may still write, and make the folder anew
+            clear_unfinished(folder)
             time.sleep(0.05)
         raise SaveError(
             f"checkpoint {step} could not be written to {folder}: {_first_line(error)}"
@@ -112,6 +124,8 @@ def save(
 
 def restore(folder: Path, template: PyTree, step: int | None = None) -> Restored:
     """Reads the newest checkpoint that verifies, or just the one asked for.
+
+    Of several processes the first looks for it, and all read what it has found.
 
     Args:
         folder: `RUN/checkpoints`.
@@ -122,7 +136,40 @@ def restore(folder: Path, template: PyTree, step: int | None = None) -> Restored
         CheckpointError: nothing here verifies; or what does is of another architecture, and then
             the first leaf that differs is named with both its forms.
     """
-    folder = folder.absolute()
+    if jax.process_count() == 1:
+        return _restore(folder.absolute(), template, step)
+    found: list[Restored] = []
+
+    def look() -> str:
+        found.append(_restore(folder.absolute(), template, step))
+        return str(found[0].step)
+
+    newest = int(by_first(look))
+    return together(lambda: found[0] if found else _restore(folder.absolute(), template, newest))
+
+
+def leaf_digests(folder: Path, step: int | None = None) -> dict[str, str]:
+    """SHA-256 of every leaf of a checkpoint, by its path, as it was when it was saved.
+
+    Args:
+        folder: `RUN/checkpoints`.
+        step: None for the newest.
+
+    Raises:
+        CheckpointError: there is none, or it does not say.
+    """
+    step = max(steps(folder), default=0) if step is None else step
+    try:
+        entries = _read_manifest(folder.absolute(), step)["leaves"]
+    except _DamageError as damage:
+        raise CheckpointError(
+            f"expected a checkpoint {step} in {folder}, got none: {damage}; the steps there are "
+            f"{steps(folder) or 'none'}."
+        ) from damage
+    return {path: entry["sha256"] for path, entry in entries.items()}
+
+
+def _restore(folder: Path, template: PyTree, step: int | None) -> Restored:
     if step is not None:
         try:
             return _read(folder, step, template)
@@ -139,30 +186,25 @@ def restore(folder: Path, template: PyTree, step: int | None = None) -> Restored
         except _DamageError as damage:
             passed_over.append(f"{candidate}: {damage}")
         else:
-            return dataclasses.replace(restored, passed_over=(*passed_over, *_foreign(folder)))
-    reasons = "; ".join([*passed_over, *_foreign(folder)]) or "it is empty or not there"
+            return dataclasses.replace(restored, passed_over=(*passed_over, *foreign(folder)))
+    reasons = "; ".join([*passed_over, *foreign(folder)]) or "it is empty or not there"
     raise CheckpointError(
         f"expected a checkpoint in {folder}, got none that can be used ({reasons}); give the "
         "folder of a run that has saved one, or start a new run."
     )
 
 
-def steps(folder: Path) -> list[int]:
-    """The numbers that folders here bear, newest first; whether they are whole is not looked at."""
-    if not folder.is_dir():
-        return []
-    names = (entry.name for entry in folder.iterdir() if entry.is_dir())
-    return sorted((int(name) for name in names if _is_step(name)), reverse=True)
+def _write(
+    place: Path, arrays: Mapping[str, Any], manifest: Mapping[str, Any], processes: Iterable[int]
+) -> None:
+    import orbax.checkpoint as ocp
 
-
-def set_aside_newer(folder: Path, step: int) -> list[str]:
-    """Renames every step after `step`, so that a run going on from there cannot meet them.
-
-    Returns:
-        Their new names.
-    """
-    newer = [number for number in steps(folder) if number > step]
-    return [_set_aside(folder / str(number)).name for number in newer]
+    args = ocp.args.Composite(
+        state=ocp.args.PyTreeSave({path: x for path, x in arrays.items() if x.size}),
+        manifest=ocp.args.JsonSave(manifest),
+    )
+    with _checkpointer(processes) as checkpointer:
+        checkpointer.save(place, args=args)
 
 
 def _manifest(step: int, leaves: Mapping[str, HostLeaf], metadata: Mapping[str, Any]) -> dict:
@@ -201,7 +243,7 @@ def _read_manifest(folder: Path, step: int) -> dict[str, Any]:
     place = folder / str(step)
     if not place.is_dir():
         raise _DamageError("it is not there")
-    if not _manifest_of(folder, step):
+    if not has_manifest(folder, step):
         raise _DamageError("it has no manifest")
     try:
         with _checkpointer() as checkpointer:
@@ -249,11 +291,8 @@ def _put(array: np.ndarray, leaf: Any) -> jax.Array:
     """The array on the device, laid out as the template's leaf is."""
     committed = not isinstance(leaf, jax.Array) or leaf.committed
     sharding = getattr(leaf, "sharding", None) if committed else None
-    if is_key(leaf):
-        data = jax.device_put(array)
-        key = jax.random.wrap_key_data(data, impl=_key_impl(leaf))
-        return key if sharding is None else jax.device_put(key, sharding)
-    return jax.device_put(array, sharding)
+    data = put(array, sharding)
+    return jax.random.wrap_key_data(data, impl=_key_impl(leaf)) if is_key(leaf) else data
 
 
 def _key_impl(leaf: Any) -> Any:
@@ -270,40 +309,15 @@ def _first_line(error: Exception) -> str:
     return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0][:200]}"
 
 
-def _checkpointer() -> Any:
+def _checkpointer(processes: Iterable[int] = ()) -> Any:
+    """Of these processes together, whose barriers end after a time; or of this one for itself."""
     import orbax.checkpoint as ocp
 
-    return ocp.Checkpointer(ocp.CompositeCheckpointHandler())
-
-
-def _is_step(name: str) -> bool:
-    return re.fullmatch(r"0|[1-9][0-9]{0,17}", name) is not None
-
-
-def _manifest_of(folder: Path, step: int) -> bool:
-    return (folder / str(step) / "manifest").is_dir()
-
-
-def _foreign(folder: Path) -> list[str]:
-    """What lies here and is no step: "NAME: why"."""
-    entries = sorted(folder.iterdir()) if folder.is_dir() else []
-    return [
-        f"{entry.name}: no checkpoint"
-        for entry in entries
-        if SET_ASIDE not in entry.name and not (_is_step(entry.name) and entry.is_dir())
-    ]
-
-
-def _set_aside(place: Path) -> Path:
-    for number in range(1000):
-        aside = place.with_name(f"{place.name}{SET_ASIDE}-{number}")
-        if not aside.exists():
-            return place.rename(aside)
-    raise FileExistsError(f"{place} and 1000 others of its name are in the way; move them away.")
-
-
-def _clear_unfinished(folder: Path) -> None:
-    """Deletes what saves that were killed or failed have left; one run writes here at a time."""
-    for entry in folder.glob("*.orbax-checkpoint-tmp*"):
-        if _is_step(entry.name.partition(".")[0]):
-            shutil.rmtree(entry, ignore_errors=True)
+    own = jax.process_index()
+    options = ocp.options.MultiprocessingOptions(
+        primary_host=min(processes, default=own), active_processes=set(processes) or {own}
+    )
+    handler = ocp.CompositeCheckpointHandler(
+        composite_options=ocp.CompositeOptions(multiprocessing_options=options)
+    )
+    return ocp.Checkpointer(handler, multiprocessing_options=options)

@@ -56,10 +56,13 @@ class ChunkRunner:
     Args:
         chunk: the compiled program.
         state: where it begins; consumed.
+        also: more metrics, asked for as a chunk begins; by default none.
     """
 
-    def __init__(self, chunk: Chunk, state: TrainState) -> None:
-        self._chunk = chunk
+    def __init__(
+        self, chunk: Chunk, state: TrainState, also: Callable[[], dict[str, Array]] = dict
+    ) -> None:
+        self._chunk, self._also = chunk, also
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="chunks")
         self._last: InFlight = Future()
         self._last.set_result((state, {}))
@@ -72,8 +75,12 @@ class ChunkRunner:
     def start(self) -> InFlight:
         """Starts the next chunk as soon as the one before is through; does not wait."""
         before = self._last
-        self._last = self._thread.submit(lambda: self._chunk(before.result()[0]))
+        self._last = self._thread.submit(self._run, before)
         return self._last
+
+    def _run(self, before: InFlight) -> tuple[TrainState, dict[str, Array]]:
+        state, metrics = self._chunk(before.result()[0])
+        return state, metrics | self._also()
 
     def close(self) -> None:
         """Ends the thread, once what was started is through."""

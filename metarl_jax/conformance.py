@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from metarl_jax.purity import impurity
 from metarl_jax.tasks import BoxSpace, TaskDistribution, is_discrete, specification
 from metarl_jax.types import ConfigurationError, Key, PyTree
 
@@ -21,8 +22,8 @@ def check_task_distribution(tasks: TaskDistribution) -> None:
     """Raises where a task distribution could not be trained on.
 
     Args:
-        tasks: the family to check. Its sampler, its reset and its step are traced twice and run in
-            four tasks, for an episode of random actions or the first 100 steps of it.
+        tasks: the family to check. Its sampler, its reset and its step are traced twice, and run
+            twice in four tasks, for an episode of random actions or the first 100 steps of it.
 
     Raises:
         ConfigurationError: names the method, the leaf, what was expected and what was given.
@@ -33,9 +34,11 @@ def check_task_distribution(tasks: TaskDistribution) -> None:
         tasks, "sample(key), called again,", task, _shapes(tasks, "sample", tasks.sample, key)
     )
     _expect_strong(tasks, "sample(key)", task)
+    _expect_pure(tasks, "sample(key)", tasks.sample, key)
     observation, state = _shapes(
         tasks, "reset_env(key, task)", tasks.environment.reset_env, key, task
     )
+    _expect_pure(tasks, "reset_env(key, task)", tasks.environment.reset_env, key, task)
     _shapes(tasks, "describe(task)", tasks.describe, task)
     specification(tasks)
     _check_observation_space(tasks, task, observation)
@@ -44,6 +47,7 @@ def check_task_distribution(tasks: TaskDistribution) -> None:
     method = "step_env(key, state, action, task)"
     stepped = _shapes(tasks, method, step_env, key, state, action, task)
     _check_step(tasks, observation, state, stepped)
+    _expect_pure(tasks, method, step_env, key, state, action, task)
     _check_numbers(tasks, key)
 
 
@@ -51,14 +55,23 @@ def _shapes(tasks: TaskDistribution, method: str, function: Any, *arguments: Any
     try:
         # A function of its own each time, or a second trace would be the first one out of a cache.
         return jax.eval_shape(lambda *arguments: function(*arguments), *arguments)
-    except (TypeError, ValueError, IndexError, AttributeError, KeyError) as error:
-        if isinstance(error, ConfigurationError):
-            raise
+    except ConfigurationError:
+        raise
+    except Exception as error:  # whatever the family's own code raises
         raise ConfigurationError(
             f"{tasks.name}: expected {method} to be traceable by jax, got {type(error).__name__}: "
             f"{next(iter(str(error).splitlines()), '')} Write it with jax.numpy, free of Python "
             "control flow on arrays."
         ) from error
+
+
+def _expect_pure(tasks: TaskDistribution, method: str, function: Any, *arguments: Any) -> None:
+    if seen := impurity(function, arguments, tasks.environment):
+        raise ConfigurationError(
+            f"{tasks.name}: expected {method} to depend on its arguments alone, got one that "
+            f"{seen}: Python runs once, when jax traces it, and what it does on the side is frozen "
+            "there. Keep what changes in the state, and draw with jax.random from the key."
+        )
 
 
 def _leaves(tree: PyTree) -> dict[str, Any]:
@@ -91,8 +104,9 @@ def _expect_strong(tasks: TaskDistribution, what: str, tree: PyTree) -> None:
     for name, leaf in _leaves(tree).items():
         if getattr(leaf, "weak_type", False):
             raise ConfigurationError(
-                f"{tasks.name}: {what} gives leaf {name} a weak type, as a plain Python number "
-                f"does; make it an array of a stated dtype: jnp.asarray(x, jnp.{leaf.dtype})."
+                f"{tasks.name}: expected {what} to give leaf {name} a dtype of its own, got a weak "
+                "type, as a plain Python number has; make it an array of a stated dtype: "
+                f"jnp.asarray(x, jnp.{leaf.dtype})."
             )
 
 
@@ -150,7 +164,18 @@ def _check_numbers(tasks: TaskDistribution, key: Key) -> None:
         _, stepped = jax.lax.scan(step, state, times)
         return task, {"reset_env": {"observation": observation}, "step_env": stepped}
 
-    task, seen = jax.jit(jax.vmap(run))(jax.random.split(key, NUM_TASKS))
+    compiled, keys = jax.jit(jax.vmap(run)), jax.random.split(key, NUM_TASKS)
+    try:
+        (task, seen), (_, again) = (
+            jax.block_until_ready(compiled(jax.random.clone(keys))) for _ in range(2)
+        )
+    except Exception as error:  # of a callback, or of what cannot be batched
+        raise ConfigurationError(
+            f"{tasks.name}: expected an episode of random actions to run in {NUM_TASKS} tasks at "
+            f"once, got {type(error).__name__}: {next(iter(str(error).splitlines()), '')} Mend "
+            "what reset_env and step_env do under jax.vmap."
+        ) from error
+    _expect_repeated(tasks, seen, again)
     space = environment.observation_space(jax.tree.map(lambda x: x[0], task))
     # What an environment does after an episode's end is its own affair.
     inside = np.cumsum(seen["step_env"].pop("terminated"), axis=1, dtype=int)
@@ -163,6 +188,19 @@ def _check_numbers(tasks: TaskDistribution, key: Key) -> None:
     kept = {name: np.asarray(x)[before_end] for name, x in seen["step_env"].items()}
     _expect_numbers(tasks, "reset_env", seen["reset_env"], space)
     _expect_numbers(tasks, "step_env", kept, space)
+
+
+def _expect_repeated(tasks: TaskDistribution, seen: PyTree, again: PyTree) -> None:
+    """The same keys bring the same numbers."""
+    for method, values in seen.items():
+        for name, value in values.items():
+            other = np.asarray(again[method][name])
+            if np.asarray(value).tobytes() != other.tobytes():
+                raise ConfigurationError(
+                    f"{tasks.name}: expected the same numbers from {method} for the same keys, "
+                    f"got another {name} in a second run; a callback there draws on randomness or "
+                    "on a state of its own: give it a seed made from the key."
+                )
 
 
 def _expect_numbers(tasks: TaskDistribution, method: str, values: PyTree, space: Any) -> None:

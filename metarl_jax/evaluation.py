@@ -23,7 +23,7 @@ from metarl_jax.statistics import (
     with_control,
 )
 from metarl_jax.tasks import TaskDistribution
-from metarl_jax.types import ConfigurationError, Key, Task
+from metarl_jax.types import Array, ConfigurationError, Key, Task
 
 CHUNK = 1024
 """Tasks evaluated side by side; more are taken in turn, so that memory stays bounded."""
@@ -192,8 +192,7 @@ def make_evaluator(
         num_episodes: E, by default the number it was trained on.
         greedy: the most probable action instead of a sample.
         ablation: what is taken from the policy; see `metarl_jax.ablations`.
-        num_devices: the tasks are split over so many devices of this process, or over as many as
-            divide them.
+        num_devices: the tasks are split over so many devices, of all processes together.
 
     Returns:
         (params, tasks stacked on axis 0, key) -> Evaluation.
@@ -208,24 +207,25 @@ def make_evaluator(
             f"{tasks.name}: the ablation {ablation} expects meta-episodes of at least 2 episodes, "
             "of which it takes what the memory brings from one to the next, got 1; ask for more."
         )
-    play = make_play(tasks, policy, greedy=greedy, ablation=ablation)
-    compiled = functools.cache(
-        lambda devices: jax.jit(devices.run(play, (REPLICATED, SPLIT, SPLIT), SPLIT))
-    )
+    play, devices = make_play(tasks, policy, greedy=greedy, ablation=ablation), Devices(num_devices)
+
+    def on_all(params: Any, meta_test: Task, keys: Key) -> Array:
+        return devices.gather_tasks(play(params, meta_test, keys))
+
+    compiled = jax.jit(devices.run(on_all, (REPLICATED, SPLIT, SPLIT)))
 
     def evaluate(params: Any, meta_test: Task, key: Key) -> Evaluation:
         num_tasks = jax.tree.leaves(meta_test)[0].shape[0]
         played = with_others(meta_test) if ablation == "history" else meta_test
-        size = min(CHUNK, num_tasks)
-        devices = Devices(num_devices).dividing(size)
+        size = len(devices.filling(min(CHUNK, num_tasks)))
         params, results = devices.place(params), []
-        for wanted in range(0, num_tasks, size):
-            # The last chunk reaches back instead of being shorter, so that one program serves all.
-            first = min(wanted, num_tasks - size)
-            chunk = jax.tree.map(lambda x, first=first: x[first : first + size], played)
-            chunk_returns = compiled(devices)(params, chunk, task_keys(key, size, first))
-            results.append(np.asarray(chunk_returns)[wanted - first :])
-        return Evaluation(np.concatenate(results), task_set_hash(meta_test))
+        for first in range(0, num_tasks, size):
+            # Begun anew at the end, so that one program of all devices serves every chunk.
+            indices = np.arange(first, first + size) % num_tasks
+            chunk = jax.tree.map(lambda x, indices=indices: x[indices], played)
+            results.append(np.asarray(compiled(params, chunk, task_keys(key, size, first))))
+        returns = np.concatenate(results)[:num_tasks]
+        return Evaluation(returns, task_set_hash(meta_test))
 
     return evaluate
 

@@ -39,9 +39,7 @@ def leaves_by_path(tree: PyTree) -> dict[str, Any]:
 def host_leaves(tree: PyTree) -> dict[str, HostLeaf]:
     """Every leaf, fetched from the device, under its path."""
     return {
-        path: HostLeaf(str(leaf.dtype), np.asarray(jax.random.key_data(leaf)))
-        if is_key(leaf)
-        else HostLeaf(str(leaf.dtype), np.asarray(leaf))
+        path: HostLeaf(str(leaf.dtype), np.asarray(without_key(leaf)))
         for path, leaf in leaves_by_path(tree).items()
     }
 
@@ -51,7 +49,7 @@ def structure(tree: PyTree) -> dict[str, str]:
     return {
         path: form(
             str(leaf.dtype),
-            (jax.eval_shape(jax.random.key_data, leaf) if is_key(leaf) else leaf).shape,
+            jax.eval_shape(without_key, leaf).shape,
         )
         for path, leaf in leaves_by_path(tree).items()
     }
@@ -84,3 +82,8 @@ def digest(tree: PyTree) -> str:
 def is_key(leaf: Any) -> bool:
     """Whether a leaf (or its shape) is a typed PRNG key."""
     return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+
+
+def without_key(leaf: Any) -> Any:
+    """A leaf; a typed key's data."""
+    return jax.random.key_data(leaf) if is_key(leaf) else leaf

@@ -20,7 +20,7 @@ MARGIN = 1.35
 
 
 def update_bytes(algorithm: Algorithm, key: Key) -> int:
-    """Bytes that one update needs on all devices together, its train state among them.
+    """Bytes that one update needs on all devices of this process, its train state among them.
 
     Args:
         algorithm: of one agent or of a population.
@@ -32,8 +32,8 @@ def update_bytes(algorithm: Algorithm, key: Key) -> int:
 
 
 def available_bytes(num_devices: int) -> int | None:
-    """What so many devices can still give; None where the system does not tell."""
-    devices = jax.local_devices()[:num_devices]
+    """What this process's part of so many devices can still give; None: that is not told."""
+    devices = jax.local_devices()[: num_devices // jax.process_count()]
     if devices[0].platform == "cpu":
         return available_memory()
     stats = [device.memory_stats() or {} for device in devices]
@@ -104,7 +104,7 @@ def _inside(eqn: core.JaxprEqn) -> int:
     """Bytes beyond its inputs and outputs that an operation made of others needs."""
     peak = max((_peak(jaxpr) for jaxpr in programs_of(eqn)), default=0)
     if eqn.primitive.name == "shard_map":  # on each device at once
-        peak *= eqn.params["mesh"].size
+        peak *= eqn.params["mesh"].size // jax.process_count()
     if eqn.primitive.name in ("scan", "while"):  # its outputs are whole stacks, not a step's own
         return peak
     return max(0, peak - sum(map(_bytes, eqn.outvars)))

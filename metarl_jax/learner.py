@@ -49,11 +49,15 @@ class Algorithm(NamedTuple):
         init: key -> TrainState.
         update: TrainState -> (TrainState, metrics); metrics are float32 scalars by name.
         steps_per_update: environment steps one update takes, masked ones counted.
+        finite: TrainState -> whether the numbers of its next update are finite, by name: those of
+            the rollout by task, [B] bool, and each leaf of the learner after it, [] bool. Asked
+            where updates had to be skipped; by default nothing is told.
     """
 
     init: Callable[[Key], TrainState]
     update: Callable[[TrainState], tuple[TrainState, dict[str, Array]]]
     steps_per_update: int
+    finite: Callable[[TrainState], dict[str, Array]] = lambda state: {}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -66,7 +70,7 @@ class UpdateConfig:
         discount_mode: `meta`, `episodic` or `dual`; see `returns.discounts`.
         meta_episode_steps: None, or the step budget that ends a meta-episode.
         normalize_observations: whether observations are normalised by their running statistics.
-        num_devices: over how many of this process's devices the tasks are split, evenly.
+        num_devices: over how many devices of all processes the tasks are split, evenly.
         task_chunk: None, or the most tasks that a device takes at a time. The gradient of more is
             the mean of those of their parts: the same, in less memory.
     """

@@ -16,12 +16,13 @@ class MetricsFile:
     A full disk loses nothing: rows that could not be written are tried again with the next.
 
     Args:
-        path: of the file; made where it is missing.
+        path: of the file; made where it is missing. None drops the rows: of several processes one
+            writes them.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._file = path.open("ab")
-        self._end = path.stat().st_size
+    def __init__(self, path: Path | None) -> None:
+        self._file = path.open("ab") if path else None
+        self._end = path.stat().st_size if path else 0
         self._waiting = b""
 
     def append(self, row: Row) -> OSError | None:
@@ -30,6 +31,8 @@ class MetricsFile:
         Returns:
             None, or why the row waits.
         """
+        if self._file is None:
+            return None
         self._waiting += (json.dumps(jsonable(row)) + "\n").encode()
         try:
             self._file.truncate(self._end)  # half a row, where the last try failed
@@ -43,7 +46,8 @@ class MetricsFile:
 
     def close(self) -> None:
         """Closes the file."""
-        self._file.close()
+        if self._file is not None:
+            self._file.close()
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:

@@ -8,12 +8,13 @@ from functools import partial
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from jax.sharding import NamedSharding, Sharding
 
 from metarl_jax.learner import Algorithm, TrainState
 from metarl_jax.schedules import Hyperparameters
 from metarl_jax.sharding import SPLIT, Devices
-from metarl_jax.types import Key, PyTree
+from metarl_jax.types import Array, Key, PyTree
 
 ONE_DEVICE = Devices()
 
@@ -35,10 +36,13 @@ def population(
 
     Returns:
         An algorithm with `init` from keys [S] and metrics of shape [S]. `steps_per_update` is one
-        agent's.
+        agent's, and so is `finite`: of one that skipped the most updates in a row.
     """
     in_turn = partial(jax.lax.map, algorithm.update)
     update = in_turn if jax.default_backend() == "cpu" else jax.vmap(algorithm.update)
+
+    def finite(states: TrainState) -> dict[str, Array]:
+        return algorithm.finite(member(states, jnp.argmax(states.skipped_in_a_row)))
 
     def init(keys: Key) -> TrainState:
         states = jax.lax.map(algorithm.init, keys)
@@ -50,6 +54,7 @@ def population(
         init=jax.jit(init, out_shardings=_places(algorithm, devices)),
         update=devices.run(update, (SPLIT,), (SPLIT, SPLIT)),
         steps_per_update=algorithm.steps_per_update,
+        finite=finite,
     )
 
 
@@ -61,6 +66,6 @@ def _places(algorithm: Algorithm, devices: Devices) -> Sharding | None:
     return jax.tree.leaves(one)[0].sharding
 
 
-def member(states: PyTree, index: int) -> Any:
+def member(states: PyTree, index: int | Array) -> Any:
     """One agent's part of what has a leading axis of agents."""
     return jax.tree.map(lambda x: x[index], states)

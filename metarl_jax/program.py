@@ -71,8 +71,9 @@ def make_program(
     Args:
         tasks: p(M).
         settings: how it is learned.
-        num_devices: over which the tasks are split; None: as many as this process has and divide
-            them evenly. Several agents are split instead, where that occupies as many devices.
+        num_devices: of each process, over which the tasks are split; None: as many as this process
+            has and divide them evenly, of several processes all. Several agents are split instead,
+            where that occupies as many devices of the one process.
         sweep: of hyper-parameters, one agent for each combination of values and each seed.
 
     Returns:
@@ -124,9 +125,13 @@ def split_devices(
     Args:
         settings: of which the tasks of an update are read.
         num_agents: that share nothing.
-        asked: so many devices and no fewer; None: as many as this process has and divide evenly.
+        asked: so many devices of each process and no fewer; None: as many as this process has and
+            divide evenly, of several processes all.
     """
-    all_devices = Devices(jax.local_device_count() if asked is None else asked)
+    of_each = jax.local_device_count() if asked is None else asked
+    all_devices = Devices(of_each * jax.process_count())
+    if jax.process_count() > 1:  # what is split by agents would lie on one process alone
+        return Devices(), all_devices
     parts = settings.minibatches if settings.algorithm == "ppo" else 1
     dividing_tasks = all_devices.dividing(max(1, settings.num_tasks // parts))
     tasks_on = dividing_tasks if asked is None else all_devices

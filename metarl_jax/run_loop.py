@@ -3,7 +3,8 @@
     state ──chunk──▶ state ──chunk──▶ state ──chunk──▶ …      one compiled scan, the state donated
              └─ metrics i, fetched while chunk i + 1 runs ─▶ metrics.jsonl, loggers, console
 
-The device waits only where a chunk ends on an evaluation or a checkpoint.
+The device waits only where a chunk ends on an evaluation or a checkpoint. Of several processes each
+runs this loop, in step with the others; the first one writes.
 """
 
 import contextlib
@@ -16,10 +17,12 @@ from typing import Any
 
 from metarl_jax.checkpoint import SaveError, save
 from metarl_jax.chunks import ChunkRunner, InFlight, fetch
+from metarl_jax.diagnosis import explain
 from metarl_jax.learner import Algorithm
 from metarl_jax.metrics_file import MetricsFile
-from metarl_jax.signals import StopRequest
+from metarl_jax.processes import Ballot, is_first
 from metarl_jax.training_plan import (
+    FAILED_SAVES_IN_A_ROW,
     SKIPPED_IN_A_ROW,
     Evaluate,
     ExitCode,
@@ -44,22 +47,25 @@ class Run:
     update: int
     saved: int | None  # the update of the newest checkpoint
     metrics: MetricsFile
+    ballot: Ballot
     past_seconds: float  # of the run before it was resumed
     failed_saves: int = 0
+    failed_in_a_row: int = 0
     unrecorded: list[tuple[int, InFlight]] = dataclasses.field(default_factory=list)
     began: float = dataclasses.field(default_factory=time.monotonic)
     mark: float = 0.0  # when the device began on the oldest unrecorded chunk
 
-    def to_its_end(self, stop: StopRequest) -> Outcome:
+    def to_its_end(self) -> Outcome:
         """`loop`; whatever else ends it, what there is gets saved first."""
         try:
-            return self.loop(stop)
+            return self.loop()
         except BaseException:
             self.rescue()
             raise
 
-    def loop(self, stop: StopRequest) -> Outcome:
+    def loop(self) -> Outcome:
         """Runs to the end, or until stopped."""
+        stop = self.ballot
         if stop.signal is not None:  # it came while compiling
             return self.stopped(stop.signal)
         self.dispatch()
@@ -80,8 +86,8 @@ class Run:
                 return self.stopped(stop.signal)
             if update >= self.plan.num_updates:
                 return self.end(ExitCode.FINISHED, f"finished {update} updates")
-            if self.plan.saves(update):
-                self.save()
+            if self.plan.saves(update) and not self.save() and self.full():
+                return self.not_saved(f"stopped after {self.failed_in_a_row} saves that failed")
             self.dispatch()
 
     def dispatch(self) -> None:
@@ -98,7 +104,7 @@ class Run:
 
     def numbers(self, update: int, in_flight: InFlight) -> dict[str, Any]:
         """Waits for a chunk's metrics; how far the run is, and how fast this chunk was."""
-        values = fetch(in_flight)
+        values = self.ballot.count(fetch(in_flight))
         now = time.monotonic()
         steps_per_chunk = self.algorithm.steps_per_update * self.plan.updates_per_chunk
         row = {
@@ -131,7 +137,7 @@ class Run:
         }
         self.reporter.progress(row | totals)
 
-    def save(self) -> bool:
+    def save(self, *, alone: bool = False) -> bool:
         """Saves the state, unless that is done already; a failure is told and counted."""
         if self.saved == self.update:
             return True
@@ -139,13 +145,18 @@ class Run:
         numbers = {"update": self.update, "env_steps": env_steps}
         folder, keep = self.folder / "checkpoints", self.plan.checkpoints_kept
         try:
-            save(folder, self.update, self.runner.state, numbers, keep=keep)
+            save(folder, self.update, self.runner.state, numbers, keep=keep, alone=alone)
         except SaveError as error:
             self.failed_saves += 1
+            self.failed_in_a_row += 1
             self.reporter.warn(f"{error}; failed saves so far: {self.failed_saves}.")
             return False
-        self.saved = self.update
+        self.saved, self.failed_in_a_row = self.update, 0
         return True
+
+    def full(self) -> bool:
+        """Whether no save has worked for so long that none will."""
+        return self.failed_in_a_row >= FAILED_SAVES_IN_A_ROW
 
     def stopped(self, asked: signal.Signals) -> Outcome:
         """Ends because a signal asked for it."""
@@ -156,11 +167,15 @@ class Run:
     def diverged(self, row: dict[str, Any]) -> Outcome:
         """Ends because updates have not been finite for long; the state is the last good."""
         self.drain()
+        found = ""
+        with contextlib.suppress(Exception):  # what the update cannot do, this may not either
+            found = explain(self.algorithm, self.runner.state)
         return self.end(
             ExitCode.DIVERGED,
             f"diverged by update {row['update']}: {row['skipped_in_a_row']:.0f} updates in a row "
-            "were skipped because what they led to was not finite; look for NaN in rewards and "
-            "observations, or lower the learning rate; the parameters are the last good ones",
+            "were skipped because what they led to was not finite"
+            f"{f' ({found})' if found else ''}; look for NaN in rewards and observations, or lower "
+            "the learning rate; the parameters are the last good ones",
         )
 
     def drain(self) -> None:
@@ -170,22 +185,31 @@ class Run:
 
     def end(self, code: ExitCode, what: str) -> Outcome:
         """Saves, and says how it ended."""
-        if self.save():
-            message = f"{what}; saved in {self.folder}."
-        else:
-            code = ExitCode.NOT_SAVED
-            message = f"{what}; this could not be saved; there is {self.newest_checkpoint()}."
+        if not self.save():
+            return self.not_saved(what)
+        message = f"{what}; saved in {self.folder}."
         return Outcome(self.runner.state, code, message, self.update, self.failed_saves)
 
+    def not_saved(self, what: str) -> Outcome:
+        """Ends with a state that is nowhere but in memory."""
+        message = f"{what}; this could not be saved; there is {self.newest_checkpoint()}."
+        state, code = self.runner.state, ExitCode.NOT_SAVED
+        return Outcome(state, code, message, self.update, self.failed_saves)
+
     def rescue(self) -> None:
-        """Saves what there is after an exception; what fails here must not hide that exception."""
+        """Saves what there is after an exception; what fails here must not hide that exception.
+
+        The other processes may be gone, or know nothing of it: the first saves alone.
+        """
+        if not is_first():
+            return
         try:
             for update, in_flight in self.unrecorded:
                 row = self.numbers(update, in_flight)
                 with contextlib.suppress(Exception):  # it may be what has failed
                     row |= self.evaluation() if self.plan.evaluates(update) else {}
                 self.metrics.append(row)
-            self.save()
+            self.save(alone=True)
         except Exception as error:
             newest = self.newest_checkpoint()
             self.reporter.warn(f"the state could not be saved ({error}); there is {newest}.")

@@ -1,4 +1,4 @@
-"""Data parallelism over the devices of this process: tasks are split, the train state is on each.
+"""Data parallelism over the devices of all processes: tasks are split, the train state is on each.
 
 One mesh axis, `data`. A whole update runs inside one `shard_map`, where a device sees its own tasks
 and all of everything else; `total`, `mean` and `gather` are all that crosses between devices. Keys
@@ -11,7 +11,15 @@ from typing import Any
 
 import jax
 import numpy as np
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.flatten_util import ravel_pytree
+from jax.sharding import (
+    AxisType,
+    Mesh,
+    NamedSharding,
+    PartitionSpec,
+    Sharding,
+    SingleDeviceSharding,
+)
 
 from metarl_jax.types import Array, ConfigurationError, PyTree
 
@@ -19,16 +27,14 @@ AXIS = "data"
 REPLICATED = PartitionSpec()
 SPLIT = PartitionSpec(AXIS)
 """Over the leading axis, [B, ...]."""
-SPLIT_AFTER_TIME = PartitionSpec(None, AXIS)
-"""Over the second, [T, B, ...]."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Devices:
-    """The first `count` devices of this process. One device is no mesh: its programs are plain.
+    """So many devices, the first of each process. One device is no mesh: its programs are plain.
 
     Attributes:
-        count: how many, at least 1.
+        count: how many in all processes together, as many in each, at least 1.
 
     Raises:
         ConfigurationError: count is less than 1.
@@ -47,15 +53,23 @@ class Devices:
         """The mesh, of one axis.
 
         Raises:
-            ConfigurationError: this process has fewer devices.
+            ConfigurationError: there are fewer devices, or processes cannot have as many each.
         """
-        devices = jax.local_devices()
-        if self.count > len(devices):
+        processes = jax.process_count()
+        if self.count > jax.device_count():
             raise ConfigurationError(
-                f"expected at most the {len(devices)} devices that jax has here, got {self.count}; "
-                "ask for fewer, or on a CPU set jax_num_cpu_devices before jax starts."
+                f"expected at most the {jax.device_count()} devices that jax has here, got "
+                f"{self.count}; ask for fewer, or on a CPU set jax_num_cpu_devices before jax "
+                "starts."
             )
-        return Mesh(np.array(devices[: self.count]), (AXIS,))
+        if self.count % processes:
+            raise ConfigurationError(
+                f"expected as many devices in each of {processes} processes, got {self.count} in "
+                f"all; {processes * max(1, self.count // processes)} would be."
+            )
+        each = self.count // processes
+        devices = [jax.local_devices(process_index=i)[:each] for i in range(processes)]
+        return Mesh(np.concatenate(devices), (AXIS,), axis_types=(AxisType.Auto,))
 
     @property
     def replicated(self) -> NamedSharding | None:
@@ -64,7 +78,8 @@ class Devices:
 
     def place(self, tree: PyTree) -> PyTree:
         """The tree, whole on each of these devices."""
-        return jax.device_put(tree, self.replicated or jax.local_devices()[0])
+        place = self.replicated or SingleDeviceSharding(jax.local_devices()[0])
+        return jax.tree.map(lambda x: put(x, place), tree)
 
     def run(
         self, function: Callable[..., Any], inputs: Any = REPLICATED, outputs: Any = REPLICATED
@@ -96,14 +111,36 @@ class Devices:
         return tree if self.count == 1 else jax.lax.pmean(tree, AXIS)
 
     def gather(self, tree: PyTree) -> PyTree:
-        """Inside `run`: those of every device, on a new leading axis."""
+        """Inside `run`: those of every device, on a new leading axis; of one dtype."""
         if self.count == 1:
             return jax.tree.map(lambda x: x[None], tree)
-        return jax.lax.all_gather(tree, AXIS)
+        flat, unravel = ravel_pytree(tree)  # one message, however many leaves
+        return jax.vmap(unravel)(jax.lax.all_gather(flat, AXIS))
+
+    def gather_tasks(self, tree: PyTree, axis: int = 0) -> PyTree:
+        """Inside `run`: the tasks of every device on the axis where this one's were."""
+        return tree if self.count == 1 else jax.lax.all_gather(tree, AXIS, axis=axis, tiled=True)
+
+    def filling(self, num_tasks: int) -> np.ndarray:
+        """[>= num_tasks] indices of tasks, begun anew at the end so that these divide them."""
+        return np.arange(-(-num_tasks // self.count) * self.count) % num_tasks
 
     def dividing(self, num_tasks: int) -> "Devices":
         """As many of these devices as divide the tasks evenly."""
         return Devices(max(n for n in range(1, self.count + 1) if num_tasks % n == 0))
+
+
+def put(array: Any, place: Sharding | None) -> Array:
+    """The array laid out so, of which every process has the whole; None: wherever jax puts it."""
+    if place is None or place.is_fully_addressable:
+        return jax.device_put(array, place)
+    host = np.asarray(array)
+    return jax.make_array_from_callback(host.shape, place, lambda index: host[index])
+
+
+def here(tree: PyTree) -> PyTree:
+    """What is whole on every device of all processes, on the first of this one's own."""
+    return jax.tree.map(lambda x: x if x.is_fully_addressable else x.addressable_data(0), tree)
 
 
 def check_divides(num_tasks: int, *parts: tuple[int, str]) -> None:

@@ -12,10 +12,12 @@ from typing import Literal
 
 import jax
 
-from metarl_jax.checkpoint import restore, set_aside_newer, steps
+from metarl_jax.checkpoint import restore
+from metarl_jax.checkpoint_folder import set_aside_newer, steps
 from metarl_jax.chunks import ChunkRunner, compile_chunk
 from metarl_jax.learner import Algorithm, TrainState
 from metarl_jax.metrics_file import MetricsFile, keep_rows_until, read_rows
+from metarl_jax.processes import Ballot, by_first, is_first
 from metarl_jax.run_loop import Run
 from metarl_jax.signals import stop_requests
 from metarl_jax.training_plan import (
@@ -56,6 +58,10 @@ def train(
     SIGINT and SIGTERM finish the chunk, save, and return; a second signal ends the process at once.
     An exception from a logger, the evaluation or elsewhere passes on once the state is saved.
 
+    Where `jax.distributed` has joined several processes, each calls this with the same arguments on
+    a file system they share. A signal to one stops all, one chunk later; the first alone has
+    loggers and writes metrics.
+
     Args:
         algorithm: what is run.
         evaluate: params -> returns on a fixed set of meta-test tasks, with a fixed key.
@@ -74,11 +80,7 @@ def train(
     Raises:
         ConfigurationError: the folder holds a run already, or none that can be resumed.
     """
-    if resume_from is None:
-        state, saved = _begin(algorithm, folder, key), None
-    else:
-        step = None if resume_from == "latest" else resume_from
-        state, saved = _resume(algorithm, plan, folder, key, reporter, step)
+    state, saved = _first(algorithm, plan, folder, key, reporter, resume_from)
     update = saved or 0
     if update == plan.num_updates:
         message = f"nothing left to do: all {update} updates are done."
@@ -90,30 +92,52 @@ def train(
         reporter.compiled(time.monotonic() - began)
         rows = read_rows(folder / "metrics.jsonl")
         # Made after the compilation, so that a run that does not compile leaves no run behind.
-        metrics = stack.enter_context(contextlib.closing(MetricsFile(folder / "metrics.jsonl")))
-        runner = stack.enter_context(contextlib.closing(ChunkRunner(chunk, state)))
+        metrics = MetricsFile(folder / "metrics.jsonl" if is_first() else None)
+        stack.enter_context(contextlib.closing(metrics))
+        ballot = Ballot(stop)
+        runner = stack.enter_context(contextlib.closing(ChunkRunner(chunk, state, ballot.cast)))
         run = Run(
             algorithm=algorithm,
             evaluate=evaluate,
             plan=plan,
             folder=folder,
             reporter=reporter,
-            loggers=loggers,
+            loggers=loggers if is_first() else (),
             runner=runner,
             update=update,
             saved=saved,
             metrics=metrics,
+            ballot=ballot,
             past_seconds=rows[-1]["seconds"] if rows else 0.0,
         )
-        return run.to_its_end(stop)
+        return run.to_its_end()
+
+
+def _first(
+    algorithm: Algorithm,
+    plan: TrainingPlan,
+    folder: Path,
+    key: Key,
+    reporter: Reporter,
+    resume_from: Literal["latest"] | int | None,
+) -> tuple[TrainState, int | None]:
+    """The state to go on from, and the update of its checkpoint: None where there is none yet."""
+    if resume_from is None:
+        return _begin(algorithm, folder, key), None
+    step = None if resume_from == "latest" else resume_from
+    return _resume(algorithm, plan, folder, key, reporter, step)
 
 
 def _begin(algorithm: Algorithm, folder: Path, key: Key) -> TrainState:
-    if (folder / "metrics.jsonl").exists() or steps(folder / "checkpoints"):
-        raise ConfigurationError(
-            f"expected a folder without a run, got {folder}, which holds one; resume it, or give "
-            "another folder."
-        )
+    def look() -> str:
+        if (folder / "metrics.jsonl").exists() or steps(folder / "checkpoints"):
+            raise ConfigurationError(
+                f"expected a folder without a run, got {folder}, which holds one; resume it, or "
+                "give another folder."
+            )
+        return ""
+
+    by_first(look)
     return algorithm.init(key)
 
 
@@ -125,10 +149,9 @@ def _resume(
     reporter: Reporter,
     step: int | None,
 ) -> tuple[TrainState, int | None]:
-    """The state, and the update of its checkpoint: None where there is none yet."""
-    if step is None and folder.is_dir() and not any(folder.glob("checkpoints/*")):
+    if step is None and _is_new(folder):
         reporter.warn("it was stopped before its first checkpoint: it begins anew.")
-        keep_rows_until(folder / "metrics.jsonl", 0)
+        _drop_after(folder, 0)
         return algorithm.init(key), None
     restored = restore(folder / "checkpoints", jax.eval_shape(algorithm.init, key), step)
     for reason in restored.passed_over:
@@ -139,7 +162,25 @@ def _resume(
             f"expected a checkpoint at a multiple of {plan.updates_per_chunk} updates and at most "
             f"{plan.num_updates}, got {update} in {folder}; resume with the run's own settings."
         )
-    for name in set_aside_newer(folder / "checkpoints", update):
-        reporter.warn(f"set aside, being newer than update {update}: {name}")
-    keep_rows_until(folder / "metrics.jsonl", update)
+    if set_aside := _drop_after(folder, update):
+        reporter.warn(f"set aside, being newer than update {update}: {set_aside}")
     return restored.state, update
+
+
+def _is_new(folder: Path) -> bool:
+    """Whether a run was stopped before its first checkpoint."""
+
+    def look() -> str:
+        return "new" if folder.is_dir() and not any(folder.glob("checkpoints/*")) else ""
+
+    return bool(by_first(look))
+
+
+def _drop_after(folder: Path, update: int) -> str:
+    """Drops the rows of later updates and sets their checkpoints aside; their new names."""
+
+    def drop() -> str:
+        keep_rows_until(folder / "metrics.jsonl", update)
+        return ", ".join(set_aside_newer(folder / "checkpoints", update))
+
+    return by_first(drop)

@@ -18,6 +18,8 @@ WALL_CLOCK_FIELDS = ("seconds", "env_steps_per_second", "evaluation_seconds")
 """Fields of a row that differ between two runs of the same settings; no other field does."""
 SKIPPED_IN_A_ROW = 10
 """So many updates that were not finite, one after the other, end a run."""
+FAILED_SAVES_IN_A_ROW = 5
+"""So many checkpoints that could not be written, one after the other, end a run."""
 
 
 class ExitCode(enum.IntEnum):

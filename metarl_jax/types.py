@@ -25,6 +25,10 @@ class ConfigurationError(ValueError):
     """What a person asked for cannot be done: says what was expected, given, and how to mend it."""
 
 
+class PeerError(RuntimeError):
+    """Of several processes of a run another one failed, is gone, or never came."""
+
+
 class Transition(struct.PyTreeNode):
     """One step (s, a, r, s') of a task.
 

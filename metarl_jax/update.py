@@ -3,6 +3,8 @@
 import jax
 import jax.numpy as jnp
 
+from metarl_jax.diagnosis import finite_by_task
+from metarl_jax.fingerprint import leaves_by_path
 from metarl_jax.gradient import optimizer
 from metarl_jax.learner import (
     Algorithm,
@@ -14,9 +16,9 @@ from metarl_jax.learner import (
     UpdateConfig,
 )
 from metarl_jax.normalization import identity_statistics
-from metarl_jax.rollout import start, task_keys
+from metarl_jax.rollout import Actors, collect, start, task_keys
 from metarl_jax.schedules import Hyperparameters, at_progress
-from metarl_jax.types import Array, Key
+from metarl_jax.types import Array, Key, PyTree
 
 
 def make_algorithm(problem: Problem, hyperparameters: Hyperparameters, learn: Learn) -> Algorithm:
@@ -33,14 +35,27 @@ def make_algorithm(problem: Problem, hyperparameters: Hyperparameters, learn: Le
     Raises:
         ConfigurationError: this process has fewer devices.
     """
-    policy, meta_episode, config = problem.policy, problem.meta_episode, problem.config
-    devices = config.devices
+    made, devices = _Updates(problem, hyperparameters, learn), problem.config.devices
+    # Compiled, so that every leaf is a buffer of its own and the whole state can be donated.
+    return Algorithm(
+        init=jax.jit(made.init, out_shardings=devices.replicated),
+        update=devices.run(made.update),
+        steps_per_update=problem.config.num_tasks * problem.meta_episode.length,
+        finite=devices.run(made.finite),
+    )
 
-    def init(key: Key) -> TrainState:
+
+class _Updates:
+    """The functions of an algorithm, on each device."""
+
+    def __init__(self, problem: Problem, hyperparameters: Hyperparameters, learn: Learn) -> None:
+        self.problem, self.hyperparameters, self.learn = problem, hyperparameters, learn
+
+    def init(self, key: Key) -> TrainState:
         policy_key, loss_key, key = jax.random.split(key, 3)
-        params = policy.init(policy_key)
-        h = at_progress(hyperparameters, jnp.zeros((), jnp.float32))
-        loss_params = problem.objective(h).init(loss_key)
+        params = self.problem.policy.init(policy_key)
+        h = at_progress(self.hyperparameters, jnp.zeros((), jnp.float32))
+        loss_params = self.problem.objective(h).init(loss_key)
         learner = Learner(
             params=params,
             loss_params=loss_params,
@@ -48,26 +63,43 @@ def make_algorithm(problem: Problem, hyperparameters: Hyperparameters, learn: Le
             advantage=identity_statistics(),
         )
         zero = jnp.zeros((), jnp.int32)
-        updates = jnp.asarray(config.num_updates, jnp.float32)
-        return TrainState(learner, hyperparameters, updates, zero, zero, zero, key)
+        updates = jnp.asarray(self.problem.config.num_updates, jnp.float32)
+        return TrainState(learner, self.hyperparameters, updates, zero, zero, zero, key)
 
-    def update(state: TrainState) -> tuple[TrainState, dict[str, Array]]:
-        key, tasks_key, actors_key, learn_key = jax.random.split(state.key, 4)
-        progress = state.update / jnp.maximum(state.num_updates - 1, 1)
-        h = at_progress(state.hyperparameters, progress)
-        keys = [_own_keys(config, key) for key in (tasks_key, actors_key)]
-        tasks = jax.vmap(meta_episode.tasks.sample)(keys[0])
-        actors = start(policy, meta_episode, tasks, keys[1])
-        learner, measured = learn(state.learner, h, actors, learn_key)
-        state, metrics = _keep_finite(state, learner, _metrics(config, measured))
+    def update(self, state: TrainState) -> tuple[TrainState, dict[str, Array]]:
+        key, actors, learn_key = self.beginning(state)
+        learner, measured = self.learn(state.learner, self.at(state), actors, learn_key)
+        state, metrics = _keep_finite(state, learner, _metrics(self.problem.config, measured))
         return state.replace(key=key, update=state.update + 1), metrics
 
-    # Compiled, so that every leaf is a buffer of its own and the whole state can be donated.
-    return Algorithm(
-        init=jax.jit(init, out_shardings=devices.replicated),
-        update=devices.run(update),
-        steps_per_update=config.num_tasks * meta_episode.length,
-    )
+    def finite(self, state: TrainState) -> dict[str, Array]:
+        problem = self.problem
+        _, actors, learn_key = self.beginning(state)
+        again = actors.replace(keys=jax.random.clone(actors.keys))
+        learner, _ = self.learn(state.learner, self.at(state), again, learn_key)
+        _, rollout, _ = collect(problem.policy, state.learner.params, problem.meta_episode, actors)
+        numbers = {
+            "observations": rollout.experience.observation,
+            "rewards": rollout.outcome.reward,
+            "values": rollout.value,
+            "log-probabilities": rollout.log_prob,
+        }
+        valid = rollout.outcome.valid
+        tasks = {name: finite_by_task(x, valid) for name, x in numbers.items()}
+        leaves = {name: jnp.all(jnp.isfinite(x)) for name, x in _floats(learner).items()}
+        return {**problem.config.devices.gather_tasks(tasks), **leaves}
+
+    def at(self, state: TrainState) -> Hyperparameters:
+        progress = state.update / jnp.maximum(state.num_updates - 1, 1)
+        return at_progress(state.hyperparameters, progress)
+
+    def beginning(self, state: TrainState) -> tuple[Key, Actors, Key]:
+        """The key of the update after this one, the actors of this one, and what is left."""
+        meta_episode, config = self.problem.meta_episode, self.problem.config
+        key, tasks_key, actors_key, learn_key = jax.random.split(state.key, 4)
+        keys = [_own_keys(config, key) for key in (tasks_key, actors_key)]
+        tasks = jax.vmap(meta_episode.tasks.sample)(keys[0])
+        return key, start(self.problem.policy, meta_episode, tasks, keys[1]), learn_key
 
 
 def _own_keys(config: UpdateConfig, key: Key) -> Key:
@@ -92,8 +124,7 @@ def _keep_finite(
     state: TrainState, learner: Learner, metrics: dict[str, Array]
 ) -> tuple[TrainState, dict[str, Array]]:
     """Takes the new learner where all of it is finite; else keeps the old one and counts it."""
-    floats = [x for x in jax.tree.leaves(learner) if jnp.issubdtype(x.dtype, jnp.floating)]
-    finite = jnp.all(jnp.stack([jnp.all(jnp.isfinite(x)) for x in floats]))
+    finite = jnp.all(jnp.stack([jnp.all(jnp.isfinite(x)) for x in _floats(learner).values()]))
     chosen = jax.tree.map(lambda new, old: jnp.where(finite, new, old), learner, state.learner)
     state = state.replace(
         learner=chosen,
@@ -102,3 +133,8 @@ def _keep_finite(
     )
     counters = {"skipped": state.skipped, "skipped_in_a_row": state.skipped_in_a_row}
     return state, metrics | {name: x.astype(jnp.float32) for name, x in counters.items()}
+
+
+def _floats(tree: PyTree) -> dict[str, Array]:
+    leaves = leaves_by_path(tree).items()
+    return {path: x for path, x in leaves if jnp.issubdtype(x.dtype, jnp.floating)}

@@ -5,6 +5,7 @@ import itertools
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import struct
 from gymnax.environments import environment, spaces
 
@@ -156,5 +157,121 @@ def unsupported_actions() -> TaskDistribution:
     class Broken(Line):
         def action_space(self, task):
             return spaces.Dict({"a": spaces.Discrete(2)})
+
+    return _with(Broken)
+
+
+def sampler_draws_with_numpy() -> TaskDistribution:
+    side = lambda: float(np.random.default_rng().normal())
+    return dataclasses.replace(sound(), sample=lambda key: Task(jnp.asarray(side(), jnp.float32)))
+
+
+def step_counts_in_python() -> TaskDistribution:
+    class Broken(Line):
+        steps = 0
+
+        def step_env(self, key, state, action, task):
+            self.steps += 1
+            return super().step_env(key, state, action, task)
+
+    return _with(Broken)
+
+
+def reset_remembers_in_python() -> TaskDistribution:
+    class Broken(Line):
+        def __init__(self):
+            super().__init__()
+            self.seen = []
+
+        def reset_env(self, key, task):
+            self.seen.append(task.side)
+            return super().reset_env(key, task)
+
+    return _with(Broken)
+
+
+def step_changes_from_trace_to_trace() -> TaskDistribution:
+    calls = itertools.count()
+
+    class Broken(Line):
+        def step_env(self, key, state, action, task):
+            observation, state, reward, *rest = super().step_env(key, state, action, task)
+            return observation, state, reward + next(calls), *rest
+
+    return _with(Broken)
+
+
+def callback_draws_with_numpy() -> TaskDistribution:
+    generator = np.random.default_rng()
+    noise = lambda reward: reward + generator.normal(size=reward.shape).astype(np.float32)
+
+    class Broken(Line):
+        def step_env(self, key, state, action, task):
+            observation, state, reward, *rest = super().step_env(key, state, action, task)
+            shape = jax.ShapeDtypeStruct((), jnp.float32)
+            noisy = jax.pure_callback(noise, shape, reward, vmap_method="broadcast_all")
+            return observation, state, noisy, *rest
+
+    return _with(Broken)
+
+
+def reward_is_a_whole_number() -> TaskDistribution:
+    class Broken(Line):
+        def step_env(self, key, state, action, task):
+            observation, state, _, *rest = super().step_env(key, state, action, task)
+            return observation, state, action, *rest
+
+    return _with(Broken)
+
+
+def reward_is_a_vector() -> TaskDistribution:
+    class Broken(Line):
+        def step_env(self, key, state, action, task):
+            observation, state, reward, *rest = super().step_env(key, state, action, task)
+            return observation, state, reward[None], *rest
+
+    return _with(Broken)
+
+
+def reward_is_a_python_number() -> TaskDistribution:
+    class Broken(Line):
+        def step_env(self, key, state, action, task):
+            observation, state, _, *rest = super().step_env(key, state, action, task)
+            return observation, state, 1.0, *rest
+
+    return _with(Broken)
+
+
+def terminated_is_a_float() -> TaskDistribution:
+    class Broken(Line):
+        def step_env(self, key, state, action, task):
+            *most, terminated, info = super().step_env(key, state, action, task)
+            return *most, terminated.astype(jnp.float32), info
+
+    return _with(Broken)
+
+
+def step_returns_four() -> TaskDistribution:
+    class Broken(Line):
+        def step_env(self, key, state, action, task):
+            return super().step_env(key, state, action, task)[:4]
+
+    return _with(Broken)
+
+
+def step_changes_the_states_dtype() -> TaskDistribution:
+    class Broken(Line):
+        def step_env(self, key, state, action, task):
+            observation, state, *rest = super().step_env(key, state, action, task)
+            return observation, state.astype(jnp.float16), *rest
+
+    return _with(Broken)
+
+
+def observation_is_whole_numbers() -> TaskDistribution:
+    class Broken(Line):
+        def reset_env(self, key, task):
+            observation, state = super().reset_env(key, task)
+            return observation.astype(jnp.int32), state
 
     return _with(Broken)

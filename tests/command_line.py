@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
 from unittest import mock
 
@@ -36,7 +37,9 @@ def metarl(*arguments: str | pathlib.Path, cwd: pathlib.Path | None = None, **en
 
 
 def metarl_here(
-    *arguments: str | pathlib.Path, cwd: pathlib.Path
+    *arguments: str | pathlib.Path,
+    cwd: pathlib.Path,
+    join: Callable[[list[str]], None] = lambda arguments: None,
 ) -> subprocess.CompletedProcess[str]:
     """The same command line in this process, whose jax is configured already: seconds less."""
     # With an encoding: without one, rich draws its boxes otherwise.
@@ -47,6 +50,7 @@ def metarl_here(
         contextlib.redirect_stderr(stderr),
         mock.patch.dict(os.environ, {"COLUMNS": "200"}),
         mock.patch("metarl_experiments.cli.configure_jax"),
+        mock.patch("metarl_experiments.distributed.join", join),
     ):
         try:
             code: Any = cli.main([str(argument) for argument in arguments])

@@ -13,14 +13,8 @@ import pytest
 from flax import struct
 
 from instruments import assert_same
-from metarl_jax.checkpoint import (
-    CheckpointError,
-    SaveError,
-    restore,
-    save,
-    set_aside_newer,
-    steps,
-)
+from metarl_jax.checkpoint import CheckpointError, SaveError, restore, save
+from metarl_jax.checkpoint_folder import set_aside_newer, steps
 from metarl_jax.fingerprint import digest, structure
 
 

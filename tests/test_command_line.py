@@ -124,12 +124,44 @@ def test_bad_arguments_are_refused_before_compilation(
         ),
         ("unsupported_actions", ["actions must be", "Discrete", "Box of rank 1", "got Dict"]),
         ("no_such_function", ["'no_such_function'", "TaskDistribution"]),
+        ("sampler_draws_with_numpy", ["sample(key)", "another computation the second time"]),
+        ("step_counts_in_python", ["step_env", "changes self.steps", "Keep what changes in the state"]),
+        ("reset_remembers_in_python", ["reset_env(key, task)", "changes self.seen"]),
+        ("step_changes_from_trace_to_trace", ["step_env", "another computation"]),
+        ("callback_draws_with_numpy", ["step_env", "another reward in a second run", "callback"]),
+        ("reward_is_a_whole_number", ["step_env", "['reward']", "float32[]", "got int32[]"]),
+        ("reward_is_a_vector", ["step_env", "['reward']", "float32[]", "got float32[1]"]),
+        ("reward_is_a_python_number", ["step_env", "['reward']", "weak type", "jnp.asarray"]),
+        ("terminated_is_a_float", ["step_env", "['terminated']", "bool[]", "got float32[]"]),
+        ("step_returns_four", ["step_env must return", "as gymnax 1.x's does", "got 4 values"]),
+        ("step_changes_the_states_dtype", ["step_env", "['state']", "float32[]", "got float16[]"]),
+        ("observation_is_whole_numbers", ["observations must be float32, got int32"]),
     ],
 )
 def test_broken_families_are_refused(
     family: str, fragments: list[str], tmp_path: pathlib.Path
 ) -> None:
-    assert_refused(metarl_here("train", f"{BROKEN}:{family}", cwd=tmp_path), *fragments)
+    """By `metarl check`, and so by `metarl train`, before it compiles anything."""
+    for command in ("check", "train"):
+        assert_refused(metarl_here(command, f"{BROKEN}:{family}", cwd=tmp_path), *fragments)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        (
+            f"{BROKEN}:sound",
+            "line keeps the laws: observations [1], 2 actions, 2 episodes",
+        ),
+        ("mouse_cheese", "3 episodes of at most"),
+        ("cheetah_vel", "actions [6], 2 episodes of 200 steps"),
+    ],
+)
+def test_sound_families_pass(name: str, told: str, tmp_path: pathlib.Path) -> None:
+    result = metarl_here("check", name, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert told in result.stdout
 
 
 def test_a_process_that_is_refused_says_so_by_its_exit_code(tmp_path: pathlib.Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import re
 import shutil
 import signal
 from typing import Any
@@ -136,6 +137,8 @@ def test_a_run_that_diverges_says_so(tmp_path: pathlib.Path) -> None:
     result = metarl("train", f"{BROKEN}:nan_later", *SMALL, *many, cwd=tmp_path)
     assert result.returncode == 3, result.stderr
     assert "diverged by update" in result.stdout
+    told = r"rewards of \d+ \([\d, ]+(, …)?\) of 512 tasks; the learner after it"
+    assert re.search(told, result.stdout), result.stdout
     assert "the parameters are the last good ones" in result.stdout
 
 

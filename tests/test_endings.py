@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from metarl_jax import run_loop, training
-from metarl_jax.checkpoint import SaveError, restore, steps
+from metarl_jax.checkpoint import SaveError, restore
+from metarl_jax.checkpoint_folder import steps
 from metarl_jax.metrics_file import read_rows
 from metarl_jax.training import ExitCode, TrainingPlan
 from metarl_jax.types import ConfigurationError
@@ -160,6 +161,27 @@ def test_a_last_save_that_fails_is_no_success(tmp_path, monkeypatch):
     assert outcome.exit_code == ExitCode.NOT_SAVED == 74
     assert (
         outcome.message == "finished 24 updates; this could not be saved; there is no checkpoint."
+    )
+
+
+def test_saves_that_fail_again_and_again_end_the_run(tmp_path, monkeypatch):
+    """Of eight saves the first works, the others fail: five in a row."""
+    real, asked = run_loop.save, []
+
+    def full_after_the_first(folder, step, *arguments, **options):
+        asked.append(step)
+        if len(asked) > 1:
+            raise SaveError("no space left")
+        real(folder, step, *arguments, **options)
+
+    monkeypatch.setattr(run_loop, "save", full_after_the_first)
+    plan = TrainingPlan(num_updates=16, updates_per_chunk=2)
+    outcome = run(tmp_path / "run", plan=plan)
+    assert asked == [2, 4, 6, 8, 10, 12]
+    assert (outcome.exit_code, outcome.update) == (ExitCode.NOT_SAVED, 12)
+    assert outcome.message == (
+        "stopped after 5 saves that failed; this could not be saved; there is a checkpoint of "
+        "update 2."
     )
 
 

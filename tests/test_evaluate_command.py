@@ -38,7 +38,8 @@ from metarl_jax import (
     meta_test_tasks,
     recurrent_policy,
 )
-from metarl_jax.checkpoint import restore, steps
+from metarl_jax.checkpoint import restore
+from metarl_jax.checkpoint_folder import steps
 from metarl_jax.program import make_program
 from metarl_jax.standing import with_known_tasks
 from metarl_jax.tasks import References

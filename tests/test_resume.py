@@ -13,7 +13,8 @@ import pytest
 
 from metarl_envs.cheetah import cheetah_vel
 from metarl_jax.algorithms import a2c, ppo
-from metarl_jax.checkpoint import CheckpointError, restore, steps
+from metarl_jax.checkpoint import CheckpointError, restore
+from metarl_jax.checkpoint_folder import steps
 from metarl_jax.evaluation import make_evaluator, meta_test_tasks
 from metarl_jax.fingerprint import digest
 from metarl_jax.learner import Algorithm, UpdateConfig

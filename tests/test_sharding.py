@@ -1,6 +1,8 @@
 """One device or two: the same tasks, the same gradient, the same state on each."""
 
 import functools
+import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +97,37 @@ def test_each_device_has_tasks_of_its_own() -> None:
     total = devices.run(lambda x: devices.total(x), SPLIT, REPLICATED)
     assert int(jax.jit(total)(jnp.array([1, 10]))[0]) == 11
     assert devices.mesh.axis_names == (AXIS,)
+
+
+ARRAY = re.compile(r"(f32|s32|u32|pred)\[([0-9,]*)\]")
+
+
+def collectives(name: str, num_devices: int, kind: str) -> list[int]:
+    """The bytes of each collective of a kind in the compiled update of a device."""
+    shapes = jax.eval_shape(algorithm(name, num_devices).init, jax.random.key(0))
+    text = jax.jit(algorithm(name, num_devices).update).lower(shapes).compile().as_text()
+    results = re.findall(rf"= (.*?) {kind}(?:-start)?\(", text)
+    return [
+        sum(4 * math.prod(map(int, filter(None, shape.split(",")))) for _, shape in arrays)
+        for arrays in map(ARRAY.findall, results)
+    ]
+
+
+@pytest.mark.parametrize("name", ALGORITHMS)
+def test_a_gradient_step_is_all_reduced_once_and_the_metrics_with_it_or_once(name: str) -> None:
+    """Read from the compiled program: what the plan of docs/scaling.md counts on.
+
+    What is in a loop's body stands here once, as it does in a gradient step.
+    """
+    state = algorithm(name, 2).init(jax.random.key(0))
+    trained = (state.learner.params.weights, state.learner.loss_params)
+    gradient = sum(leaf.nbytes for leaf in jax.tree.leaves(trained))
+    reduced, gathered = (collectives(name, 2, kind) for kind in ("all-reduce", "all-gather"))
+    assert len(reduced) <= 2
+    assert gradient <= sum(reduced) <= gradient + 100
+    assert len(gathered) == 1
+    for kind in ("all-to-all", "collective-permute", "reduce-scatter"):
+        assert collectives(name, 2, kind) == []
 
 
 def test_a_chunk_runs_again_on_what_it_gave() -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from metarl_jax import run_loop, training
-from metarl_jax.checkpoint import steps
+from metarl_jax.checkpoint_folder import steps
 from metarl_jax.chunks import ChunkRunner, fetch
 from metarl_jax.fingerprint import digest
 from metarl_jax.metrics_file import MetricsFile, read_rows

@@ -20,6 +20,7 @@ from metarl_jax.learner import TrainState, require_positive, require_seed
 from metarl_jax.meta_test import make_meta_test, references_of
 from metarl_jax.metrics_file import jsonable, write_whole
 from metarl_jax.policy import PolicyParams
+from metarl_jax.processes import is_first, together
 from metarl_jax.program import Program, make_program, shorter_window
 from metarl_jax.standing import standing
 from metarl_jax.tasks import TaskDistribution
@@ -124,6 +125,8 @@ def conclude(
 ) -> list[Path]:
     """Evaluates a run or a population, prints the result and draws it.
 
+    Of several processes all evaluate, and the first prints and draws.
+
     Args:
         options: which question is asked of it; pictures are drawn of the plain one alone.
         config: the run's.
@@ -138,17 +141,23 @@ def conclude(
         from metarl_experiments import populations
 
         record = populations.evaluate_population(options, config, program, state)
+        in_words, draw = populations.print_population, populations.draw_population
+        drawn: Any = record
+    else:
+        record = evaluate_run(options, config, program, state)
+        in_words, draw = print_evaluation, draw_run
+        drawn = state.learner.params
+
+    def tell() -> list[Path]:
+        if not is_first():
+            return []
         if options.json:
             print(json.dumps(jsonable(record), indent=2))
         else:
-            populations.print_population(record)
-        return populations.draw_population(options.run, config, program, record) if plain else []
-    record = evaluate_run(options, config, program, state)
-    if options.json:
-        print(json.dumps(jsonable(record), indent=2))
-    else:
-        print_evaluation(record)
-    return draw_run(options.run, config, program, state.learner.params) if plain else []
+            in_words(record)
+        return draw(options.run, config, program, drawn) if plain else []
+
+    return together(tell)
 
 
 def evaluate_run(
@@ -201,10 +210,14 @@ def write_evaluation(
 ) -> None:
     """Writes LABEL.npz and, last and whole, LABEL.json: where it stands, the evaluation was done.
 
+    Of several processes the first writes.
+
     Raises:
         ConfigurationError: the run's folder cannot be written.
     """
     place = options.run / options.label
+    if not is_first():
+        return
     try:
         np.savez_compressed(place.with_name(f"{place.name}.npz"), episode_returns=episode_returns)
         text = json.dumps(jsonable(record), indent=2) + "\n"

@@ -1,4 +1,4 @@
-"""`metarl list` and `metarl doctor`."""
+"""`metarl list`, `metarl check` and `metarl doctor`."""
 
 import dataclasses
 import time
@@ -12,7 +12,9 @@ from rich.table import Table
 
 from metarl_experiments.runs import describe_machine, make_tasks
 from metarl_experiments.runtime import cache_folder
+from metarl_jax.conformance import check_task_distribution
 from metarl_jax.registry import experiment_names, load_experiment
+from metarl_jax.tasks import specification
 from metarl_jax.types import ConfigurationError
 
 
@@ -28,6 +30,34 @@ def list_command(arguments: Sequence[str]) -> int:
         else:
             table.add_row(name, experiment.settings.algorithm, experiment.summary)
     Console().print(table)
+    return 0
+
+
+@dataclasses.dataclass(frozen=True)
+class CheckOptions:
+    """Check that a task family keeps the laws that the framework relies on.
+
+    Attributes:
+        name: a preset, or FILE.py:FUNCTION for a family of your own.
+    """
+
+    name: tyro.conf.Positional[str]
+
+
+def check_command(arguments: Sequence[str]) -> int:
+    """Says what a family's tasks look like, once it has been found to keep the laws."""
+    options = tyro.cli(CheckOptions, prog="metarl check", args=list(arguments))
+    experiment = load_experiment(options.name)
+    tasks = make_tasks(experiment, experiment.arguments)
+    check_task_distribution(tasks)
+    shapes = specification(tasks)
+    discrete = shapes.num_actions is not None
+    actions = f"{shapes.num_actions} actions" if discrete else f"actions [{shapes.action_size}]"
+    print(
+        f"{tasks.name} keeps the laws: observations [{shapes.observation_size}], "
+        f"{actions}, {tasks.num_episodes} episodes of "
+        f"{'at most ' * tasks.ends_early}{tasks.episode_length} steps."
+    )
     return 0
 
 

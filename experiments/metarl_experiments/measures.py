@@ -15,7 +15,7 @@ from metarl_envs.grids import cell_number
 from metarl_envs.mouse import Mouse, shortest_path_lengths
 from metarl_jax import MetaEpisode, Rollout, collect, meta_test_tasks, start, task_keys
 from metarl_jax.program import Program
-from metarl_jax.sharding import REPLICATED, SPLIT, SPLIT_AFTER_TIME, Devices
+from metarl_jax.sharding import REPLICATED, SPLIT, Devices
 from metarl_jax.tasks import TaskDistribution
 from metarl_jax.types import Key, PyTree, Task
 
@@ -47,17 +47,18 @@ def measure(program: Program, params: Any, key: Key) -> Values:
     meta_test = meta_test_tasks(tasks, tasks_key, NUM_TASKS)
     num_tasks = jax.tree.leaves(meta_test)[0].shape[0]
     meta_episode = MetaEpisode(tasks, program.policy.contextual)
-
-    devices = Devices(program.num_devices).dividing(num_tasks)
+    devices = Devices(program.num_devices)
+    filling = devices.filling(num_tasks)
 
     def kept(params: Any, meta_test: Task, keys: Key) -> PyTree:
         actors = start(program.policy, meta_episode, meta_test, keys)
         _, rollout, _ = collect(program.policy, params, meta_episode, actors)
-        return chosen.keep(tasks, meta_test, rollout)
+        return devices.gather_tasks(chosen.keep(tasks, meta_test, rollout), axis=1)
 
-    run = jax.jit(devices.run(kept, (REPLICATED, SPLIT, SPLIT), SPLIT_AFTER_TIME))
-    keys = task_keys(actors_key, num_tasks)
-    arrays = jax.tree.map(np.asarray, run(devices.place(params), meta_test, keys))
+    run = jax.jit(devices.run(kept, (REPLICATED, SPLIT, SPLIT)))
+    filled = jax.tree.map(lambda x: x[filling], meta_test)
+    played = run(devices.place(params), filled, task_keys(actors_key, len(filling)))
+    arrays = jax.tree.map(lambda x: np.asarray(x)[:, :num_tasks], played)
     return chosen.summarize(tasks, meta_test, arrays)
 
 

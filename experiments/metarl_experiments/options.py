@@ -8,6 +8,8 @@ from typing import Any, get_args
 
 import tyro
 
+from metarl_experiments.distributed import DistributedOptions
+from metarl_experiments.runtime import flag_value
 from metarl_jax.experiment import (
     NO_SWEEP,
     AlgorithmName,
@@ -21,23 +23,30 @@ from metarl_jax.types import ConfigurationError
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class RunOptions:
+class RunOptions(DistributedOptions):
     """Meta-train a policy, evaluate it on meta-test tasks, and draw what it learned.
 
     Attributes:
         out: the run's folder, which must not hold a run yet; runs/NAME-DATE-TIME by default.
+        or_resume: where the folder holds this very run already, go on with it.
         tensorboard: also log to TensorBoard, in the run's folder.
         wandb: also log to Weights & Biases, under this project name.
-        devices: split the tasks over so many devices; by default over all that divide them. On a
-            CPU a device is a core.
+        devices: split the tasks over so many devices of each process; by default over all that
+            divide them. On a CPU a device is a core.
     """
 
     out: Path | None = None
+    or_resume: bool = False
     tensorboard: bool = False
     wandb: str | None = None
     devices: int | None = None
 
     def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.or_resume and self.out is None:
+            raise ConfigurationError(
+                "expected --out RUN beside --or-resume, got none; name the folder to go on in."
+            )
         if self.devices is not None:
             require_positive("devices", self.devices)
 
@@ -102,8 +111,8 @@ def _parse(
     experiment: Experiment, arguments: Sequence[str], base: type[RunOptions], command: str
 ) -> TrainOptions:
     settings = experiment.settings_for(
-        _asked("algorithm", get_args(AlgorithmName), arguments),
-        _asked("memory", get_args(MemoryName), arguments),
+        _asked("--algorithm", get_args(AlgorithmName), arguments),
+        _asked("--memory", get_args(MemoryName), arguments),
     )
     family = family_options(experiment.family, experiment.arguments)
     flags = dataclasses.make_dataclass(
@@ -181,11 +190,7 @@ def family_options(family: Callable[..., Any], changes: dict[str, Any] | Any) ->
     return kind(**changes)
 
 
-def _asked(field: str, choices: Sequence[Any], arguments: Sequence[str]) -> Any:
-    """What is asked for of a field on which a preset's defaults depend: known before the rest."""
-    for i, argument in enumerate(arguments):
-        name, equals, value = argument.partition("=")
-        if name == f"--{field}":
-            asked = value if equals else "".join(arguments[i + 1 : i + 2])
-            return asked if asked in choices else None
-    return None
+def _asked(flag: str, choices: Sequence[Any], arguments: Sequence[str]) -> Any:
+    """What is asked for of a field on which a preset's defaults depend; None: no choice of it."""
+    asked = flag_value(arguments, flag)
+    return asked if asked in choices else None

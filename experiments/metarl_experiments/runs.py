@@ -16,6 +16,7 @@ import itertools
 import json
 import platform
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -30,6 +31,8 @@ PACKAGES = (
     *("metarl-jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "gymnax"),
     *("mujoco", "mujoco-mjx", "gymnasium", "numpy"),
 )
+
+SHARED_WITHIN_SECONDS = 10
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,6 +86,42 @@ def create_run(folder: Path, config: RunConfig, arguments: Sequence[str]) -> Non
             f"expected a folder that can be written for the run, got {folder}: {error.strerror}; "
             "choose another --out."
         ) from error
+
+
+def holds_run(folder: Path, config: RunConfig) -> str:
+    """The folder's name if it holds this very run, "" if it holds none.
+
+    Raises:
+        ConfigurationError: it holds another.
+    """
+    place = folder / "config.json"
+    if not place.exists():
+        return ""
+    if not place.stat().st_size:  # killed in the moment it was begun
+        place.unlink()
+        return ""
+    if load_config(folder) != config:
+        raise ConfigurationError(
+            f"expected in {folder} the run that is asked for, got one with other settings; choose "
+            f"another --out, or go on with that one: metarl train --resume {folder}"
+        )
+    return str(folder)
+
+
+def require_shared(folder: Path) -> None:
+    """Waits until a folder that the first of several processes has made is seen here too.
+
+    Raises:
+        ConfigurationError: it is not, within ten seconds.
+    """
+    until = time.monotonic() + SHARED_WITHIN_SECONDS
+    while not (folder / "config.json").exists():
+        if time.monotonic() > until:
+            raise ConfigurationError(
+                f"expected {folder} on a file system that all processes of the run share, got one "
+                "where another does not see it; give an --out that every machine mounts."
+            )
+        time.sleep(0.1)
 
 
 def load_config(folder: Path) -> RunConfig:

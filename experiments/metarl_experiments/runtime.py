@@ -54,9 +54,17 @@ def configure_jax(arguments: Sequence[str] = (), *, keep_compiled: bool = True) 
 
 def asked_devices(arguments: Sequence[str]) -> int | None:
     """What `--devices` asks for, read before the rest; None where it is absent or no number."""
-    given = " ".join(arguments).replace("--devices=", "--devices ").partition("--devices ")[2]
-    number = given.partition(" ")[0]
+    number = flag_value(arguments, "--devices") or ""
     return int(number) if number.isdecimal() and 0 < int(number) <= MOST_HOST_DEVICES else None
+
+
+def flag_value(arguments: Sequence[str], flag: str) -> str | None:
+    """What a command line gives for a flag that must be known before all are read."""
+    for i, argument in enumerate(arguments):
+        name, equals, value = argument.partition("=")
+        if name == flag:
+            return value if equals else "".join(arguments[i + 1 : i + 2])
+    return None
 
 
 def _keep_compiled_programs() -> None:

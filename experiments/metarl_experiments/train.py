@@ -10,6 +10,7 @@ import jax
 import numpy as np
 import tyro
 
+from metarl_experiments.distributed import DistributedOptions
 from metarl_experiments.evaluate import EvaluateOptions, conclude
 from metarl_experiments.options import (
     RunOptions,
@@ -21,9 +22,11 @@ from metarl_experiments.runs import (
     RunConfig,
     create_run,
     default_folder,
+    holds_run,
     load_config,
     load_tasks,
     make_tasks,
+    require_shared,
 )
 from metarl_experiments.start import StartTimes
 from metarl_jax.conformance import check_task_distribution
@@ -34,9 +37,11 @@ from metarl_jax.learner import TrainState
 from metarl_jax.machine import process_seconds
 from metarl_jax.policy import PolicyParams
 from metarl_jax.population import member
+from metarl_jax.processes import by_first, is_first, together
 from metarl_jax.program import Program, longest_meta_episode, make_program, shorter_window
 from metarl_jax.registry import load_experiment
 from metarl_jax.report.console import Console
+from metarl_jax.sharding import here
 from metarl_jax.signals import Stopped, stops_raise
 from metarl_jax.training import ExitCode, train
 from metarl_jax.training_plan import Evaluate
@@ -61,14 +66,15 @@ VALIDATION_SEED = 2_147_483_563
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class ResumeOptions:
+class ResumeOptions(DistributedOptions):
     """Go on with a run that was stopped, with the settings it was begun with.
 
     Attributes:
         resume: the run's folder.
         tensorboard: also log to TensorBoard, in the run's folder.
         wandb: also log to Weights & Biases, under this project name.
-        devices: split the tasks over so many devices; by default over all that divide them.
+        devices: split the tasks over so many devices of each process; by default over all that
+            divide them.
         task_chunk: the most tasks that a device takes at a time; as it was begun by default.
     """
 
@@ -134,11 +140,15 @@ def _begin(experiment: Experiment, options: TrainOptions, command_line: Sequence
     if place.endswith(".py"):  # so that the run can be evaluated from any folder
         name = f"{Path(place).absolute()}:{attribute}"
     config = RunConfig(name, family, options.settings, options.sweep)
-    memory = check_memory(config, program, options.devices)
-    folder = options.out or default_folder(name)
-    loggers = _loggers(folder, config, options)  # first: a missing extra leaves no run behind
-    create_run(folder, config, command_line)
-    return _run(_Prepared(folder, config, program, loggers, memory, imported), resume=False)
+    memory = together(lambda: check_memory(config, program, options.devices))
+    folder = Path(by_first(lambda: str(options.out or default_folder(name))))
+    resume = options.or_resume and bool(by_first(lambda: holds_run(folder, config)))
+    # Loggers first: a missing extra leaves no run behind.
+    loggers = together(lambda: _loggers(folder, config, options) if is_first() else [])
+    if not resume:
+        together(lambda: create_run(folder, config, command_line) if is_first() else None)
+    together(lambda: require_shared(folder))
+    return _run(_Prepared(folder, config, program, loggers, memory, imported), resume=resume)
 
 
 def _resume(options: ResumeOptions) -> int:
@@ -149,8 +159,8 @@ def _resume(options: ResumeOptions) -> int:
         settings = dataclasses.replace(config.settings, task_chunk=options.task_chunk)
         config = dataclasses.replace(config, settings=settings)
     program = make_program(tasks, config.settings, options.devices, config.sweep)
-    memory = check_memory(config, program, options.devices)
-    loggers = _loggers(options.resume, config, options)
+    memory = together(lambda: check_memory(config, program, options.devices))
+    loggers = together(lambda: _loggers(options.resume, config, options) if is_first() else [])
     prepared = _Prepared(options.resume, config, program, loggers, memory, imported)
     return _run(prepared, resume=True)
 
@@ -190,10 +200,12 @@ class _Prepared:
 
 def _run(run: _Prepared, *, resume: bool) -> int:
     folder, config, program = run.folder, run.config, run.program
-    console, chunk = Console(), program.plan.updates_per_chunk
+    console, chunk = Console(silent=not is_first()), program.plan.updates_per_chunk
     steps = program.algorithm.steps_per_update * chunk
     loggers = [StartTimes(folder, run.imported, chunk, steps, console.note), *run.loggers]
     console.start(_header(config, program) | {"memory": run.memory, "folder": str(folder)})
+    if not is_first():
+        print(f"process {_processes()['process']}", flush=True)
     try:
         outcome = train(
             program.algorithm,
@@ -213,7 +225,7 @@ def _run(run: _Prepared, *, resume: bool) -> int:
     code = outcome.exit_code
     if code == ExitCode.FINISHED:
         code = _conclude(folder, config, program, outcome.state)
-    if code in (ExitCode.TERMINATED, ExitCode.INTERRUPTED):
+    if is_first() and code in (ExitCode.TERMINATED, ExitCode.INTERRUPTED):
         print(f"go on with:  metarl train --resume {folder}")
     return int(code)
 
@@ -222,7 +234,7 @@ def _conclude(folder: Path, config: RunConfig, program: Program, state: TrainSta
     """Evaluates and draws a run that has been trained."""
     try:
         with stops_raise():
-            for picture in conclude(EvaluateOptions(run=folder), config, program, state):
+            for picture in conclude(EvaluateOptions(run=folder), config, program, here(state)):
                 print(f"  {picture}")
     except Stopped as stopped:
         print(f"stopped by {stopped} before all of the evaluation was done.")
@@ -265,9 +277,19 @@ def _header(config: RunConfig, program: Program) -> dict[str, str]:
         "an update": f"{settings.num_tasks} tasks × {episodes} steps "
         f"= {program.algorithm.steps_per_update:,} steps",
         "updates": f"{program.plan.num_updates:,}",
+        **_processes(),
         "device": f"{program.num_devices} × {device.device_kind} ({device.platform}), "
         f"{settings.precision}",
     }
+
+
+def _processes() -> dict[str, str]:
+    """Which of several processes this is; nothing of one alone."""
+    if jax.process_count() == 1:
+        return {}
+    own, every = jax.local_device_count(), jax.device_count()
+    counted = f"{jax.process_index()} of {jax.process_count()}"
+    return {"process": f"{counted}, {own} devices here and {every} in all"}
 
 
 def _agents(config: RunConfig, program: Program) -> str:

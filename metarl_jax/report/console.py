@@ -30,10 +30,11 @@ class Console:
     Args:
         console: where to write; standard output by default. A live view needs a terminal that can
             move its cursor and shows Unicode.
+        silent: nothing is shown; of several processes, one speaks.
     """
 
-    def __init__(self, console: RichConsole | None = None) -> None:
-        self._console = console or RichConsole(highlight=False)
+    def __init__(self, console: RichConsole | None = None, *, silent: bool = False) -> None:
+        self._console = console or RichConsole(highlight=False, quiet=silent)
         unicode = self._console.encoding.lower().startswith("utf")
         self._is_live = self._console.is_terminal and not self._console.is_dumb_terminal and unicode
         self._progress = Progress()

@@ -1,0 +1,75 @@
+"""The folder that checkpoints lie in: which are there, which go, and what stands in the way."""
+
+import re
+import shutil
+from pathlib import Path
+
+SET_ASIDE = ".set-aside"
+"""In the name of what stood in the way of a run; nothing here reads or deletes it again."""
+
+
+def steps(folder: Path) -> list[int]:
+    """The numbers that folders here bear, newest first; whether they are whole is not looked at."""
+    if not folder.is_dir():
+        return []
+    names = (entry.name for entry in folder.iterdir() if entry.is_dir())
+    return sorted((int(name) for name in names if _is_step(name)), reverse=True)
+
+
+def set_aside_newer(folder: Path, step: int) -> list[str]:
+    """Renames every step after `step`, so that a run going on from there cannot meet them.
+
+    Returns:
+        Their new names.
+    """
+    newer = [number for number in steps(folder) if number > step]
+    return [set_aside(folder / str(number)).name for number in newer]
+
+
+def make_room(folder: Path, step: int) -> None:
+    """Makes the folder, rid of what was left unfinished, with nothing in the way of a step."""
+    folder.mkdir(parents=True, exist_ok=True)
+    clear_unfinished(folder)
+    if (folder / str(step)).exists():
+        set_aside(folder / str(step))
+
+
+def retain(folder: Path, keep: int) -> None:
+    """Deletes all checkpoints but the newest."""
+    for old in [number for number in steps(folder) if has_manifest(folder, number)][keep:]:
+        shutil.rmtree(folder / str(old))
+
+
+def has_manifest(folder: Path, step: int) -> bool:
+    """Whether a step was once a checkpoint of ours; a folder of that name alone is not."""
+    return (folder / str(step) / "manifest").is_dir()
+
+
+def foreign(folder: Path) -> list[str]:
+    """What lies here and is no step: "NAME: why"."""
+    entries = sorted(folder.iterdir()) if folder.is_dir() else []
+    return [
+        f"{entry.name}: no checkpoint"
+        for entry in entries
+        if SET_ASIDE not in entry.name and not (_is_step(entry.name) and entry.is_dir())
+    ]
+
+
+def set_aside(place: Path) -> Path:
+    """Renames what is in the way, to a name that nothing bears yet; returns it."""
+    for number in range(1000):
+        aside = place.with_name(f"{place.name}{SET_ASIDE}-{number}")
+        if not aside.exists():
+            return place.rename(aside)
+    raise FileExistsError(f"{place} and 1000 others of its name are in the way; move them away.")
+
+
+def clear_unfinished(folder: Path) -> None:
+    """Deletes what saves that were killed or failed have left; one run writes here at a time."""
+    for entry in folder.glob("*.orbax-checkpoint-tmp*"):
+        if _is_step(entry.name.partition(".")[0]):
+            shutil.rmtree(entry, ignore_errors=True)
+
+
+def _is_step(name: str) -> bool:
+    return re.fullmatch(r"0|[1-9][0-9]{0,17}", name) is not None

@@ -1,0 +1,161 @@
+"""`metarl supervise`: what it starts again, what it lets be, and when it gives up."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from command_line import SMALL, assert_refused, metarl, metarl_here
+from metarl_experiments import supervise
+from metarl_experiments.supervise import supervise_command
+from metarl_jax.checkpoint import leaf_digests
+from metarl_jax.checkpoint_folder import steps
+from metarl_jax.metrics_file import read_rows
+
+Scripted = Callable[..., list[list[str]]]
+
+
+@pytest.fixture
+def scripted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Scripted:
+    """Runs that end as told: (exit code, the checkpoint left behind); their commands."""
+
+    def script(*endings: tuple[int, int | None]) -> list[list[str]]:
+        commands: list[list[str]] = []
+
+        def run(self: object, command: list[str]) -> int:
+            code, step = endings[len(commands)]
+            commands.append(command)
+            if step is not None:
+                (tmp_path / "run" / "checkpoints" / str(step)).mkdir(parents=True)
+            return code
+
+        monkeypatch.setattr(supervise._Forwarding, "run", run)
+        return commands
+
+    return script
+
+
+def supervised(tmp_path: Path, *own: str) -> int:
+    run = ["metarl", "train", "bandit_10_5", "--out", str(tmp_path / "run")]
+    return supervise_command([*own, "--pause", "0", "--", *run])
+
+
+@pytest.mark.parametrize("code", [0, 2, 3, 130])
+def test_what_has_ended_is_not_started_again(scripted: Scripted, tmp_path: Path, code: int) -> None:
+    commands = scripted((code, None))
+    assert supervised(tmp_path) == code
+    assert len(commands) == 1
+
+
+@pytest.mark.parametrize("code", [1, 74, 75, 134, 137])
+def test_a_run_that_broke_off_goes_on(
+    scripted: Scripted, tmp_path: Path, code: int, capfd: pytest.CaptureFixture[str]
+) -> None:
+    commands = scripted((code, 10), (0, 20))
+    assert supervised(tmp_path) == 0
+    assert commands[0] == commands[1]
+    assert commands[0][3:] == [
+        *("train", "bandit_10_5", "--out", str(tmp_path / "run"), "--or-resume")
+    ]
+    word = signal.Signals(code - 128).name if code > 128 else f"code {code}"
+    assert f"{word}; it goes on in 0 s." in capfd.readouterr().err
+
+
+def test_it_is_given_up_when_nothing_more_is_saved(scripted: Scripted, tmp_path: Path) -> None:
+    """A checkpoint starts the count anew; the last exit code is told."""
+    commands = scripted((137, None), (137, 10), (1, None), (1, None), (137, None))
+    assert supervised(tmp_path, "--patience", "3") == 137
+    assert len(commands) == 5
+
+
+def test_pauses_double_and_end_at_a_minute(monkeypatch, scripted: Scripted, tmp_path: Path) -> None:
+    pauses: list[float] = []
+    waits = lambda self, seconds: pauses.append(seconds)
+    monkeypatch.setattr(supervise._Forwarding, "asked_within", waits)
+    scripted(*[(1, None)] * 9)
+    run = ["--", "metarl", "train", "x", "--out", str(tmp_path)]
+    supervise_command(["--patience", "9", "--pause", "1", *run])
+    assert pauses == [1, 2, 4, 8, 16, 32, 60, 60]
+
+
+def test_a_resumed_run_is_followed_by_its_folder(scripted: Scripted, tmp_path: Path) -> None:
+    commands = scripted((75, 10), (75, 20), (0, None))
+    run = ["metarl", "train", "--resume", str(tmp_path / "run")]
+    assert supervise_command(["--patience", "1", "--pause", "0", "--", *run]) == 0
+    assert [command[3:] for command in commands] == [run[1:]] * 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ([], "got 'no command' after the --"),
+        (["--", "python", "train.py"], "got 'python train.py' after the --"),
+        (["--", "metarl", "evaluate", "run"], "got 'metarl evaluate run' after the --"),
+        (["--", "metarl", "train", "bandit_10_5"], "expected --out RUN in the command, got none"),
+        (["--patience", "0", "--", "metarl", "train", "x", "--out", "y"], "patience of at least 1"),
+    ],
+)
+def test_what_it_cannot_follow_is_refused(arguments: list[str], told: str, tmp_path: Path) -> None:
+    assert_refused(metarl_here("supervise", *arguments, cwd=tmp_path), told)
+
+
+CHILD = (
+    "import signal, sys, time\n"
+    "seen = []\n"
+    "signal.signal(signal.SIGTERM, lambda *_: seen.append(1))\n"
+    "print('ready', flush=True)\n"
+    "until = time.monotonic() + 30\n"
+    "while len(seen) < {signals} and time.monotonic() < until: time.sleep(0.01)\n"
+    "sys.exit(40 + len(seen))\n"
+)
+
+
+@pytest.mark.parametrize("signals", [1, 2])
+def test_every_signal_is_passed_on_once(signals: int, capfd: pytest.CaptureFixture[str]) -> None:
+    def ask() -> None:
+        for _ in range(signals):
+            time.sleep(0.5)
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with supervise._forwarded() as forwarding:
+        thread = threading.Thread(target=ask)
+        thread.start()
+        code = forwarding.run([sys.executable, "-c", CHILD.format(signals=signals)])
+        thread.join()
+    assert code == 40 + signals
+    assert forwarding.asked == signal.SIGTERM
+
+
+def test_a_signal_during_a_pause_ends_it(scripted: Scripted, tmp_path: Path) -> None:
+    scripted((137, 10))
+    timer = threading.Timer(0.5, lambda: os.kill(os.getpid(), signal.SIGTERM))
+    timer.start()
+    run = ["metarl", "train", "bandit_10_5", "--out", str(tmp_path / "run")]
+    assert supervise_command(["--pause", "30", "--", *run]) == 75
+
+
+def test_a_run_killed_half_way_ends_as_if_it_had_not_been(tmp_path: Path) -> None:
+    """The real thing: a training process that is killed goes on, to the same last state."""
+    arguments = ["bandit_10_5", *SMALL, "--total-steps", "9600", "--num-evaluations", "8"]
+    whole = metarl("train", *arguments, "--out", tmp_path / "whole")
+    assert whole.returncode == 0, whole.stderr
+    command = [sys.executable, "-m", "metarl_experiments", "supervise", "--pause", "0"]
+    command += ["--", "metarl", "train", *arguments, "--out", str(tmp_path / "run")]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as supervisor:
+        while not steps(tmp_path / "run" / "checkpoints"):
+            time.sleep(0.01)
+        children = Path(f"/proc/{supervisor.pid}/task/{supervisor.pid}/children").read_text()
+        os.kill(int(children.split()[0]), signal.SIGKILL)
+        said = supervisor.communicate(timeout=100)[1]
+    assert supervisor.returncode == 0, said
+    assert "ended by SIGKILL" in said
+    ends = [leaf_digests(tmp_path / name / "checkpoints") for name in ("run", "whole")]
+    assert ends[0] == ends[1]
+    updates = [row["update"] for row in read_rows(tmp_path / "run" / "metrics.jsonl")]
+    assert updates == sorted(set(updates))
