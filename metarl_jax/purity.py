@@ -5,13 +5,14 @@ that stays at 1, a random number drawn once for all tasks. Traced twice, such a 
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sized
 from typing import Any
 
 import jax
 import numpy as np
 from jax.extend import core
 
+from metarl_jax.fingerprint import without_key
 from metarl_jax.footprint import programs_of
 from metarl_jax.types import PyTree
 
@@ -32,8 +33,9 @@ def impurity(function: Callable[..., Any], arguments: tuple[PyTree, ...], owner:
     before = _attributes(owner)
     programs = [_program(function, arguments) for _ in range(2)]
     after = _attributes(owner)
-    if changed := [name for name in after if after[name] != before.get(name)]:
-        return f"changes self.{changed[0]}"
+    changed = (name for name in after if not _same(after[name], before.get(name)))
+    if first := next(changed, None):
+        return f"changes self.{first}"
     if programs[0] != programs[1]:
         return "is another computation the second time it is traced"
     return None
@@ -58,13 +60,16 @@ def _inner(jaxpr: core.Jaxpr) -> Iterator[Any]:
 
 
 def _data(constant: Any) -> Any:
-    is_key = jax.dtypes.issubdtype(getattr(constant, "dtype", None), jax.dtypes.prng_key)
-    return jax.random.key_data(constant) if is_key else constant
+    return without_key(constant) if isinstance(constant, jax.Array) else constant
 
 
-def _attributes(owner: Any) -> dict[str, tuple[int, int]]:
-    """Of each attribute which object it is, and how many things it holds."""
+def _attributes(owner: Any) -> dict[str, tuple[Any, int]]:
+    """Each attribute, and how many things it holds."""
     return {
-        name: (id(value), len(value) if hasattr(value, "__len__") else 0)
+        name: (value, len(value) if isinstance(value, Sized) else 0)
         for name, value in getattr(owner, "__dict__", {}).items()
     }
+
+
+def _same(after: tuple[Any, int], before: tuple[Any, int] | None) -> bool:
+    return before is not None and after[0] is before[0] and after[1] == before[1]

@@ -15,6 +15,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import jax
+
 from metarl_jax.checkpoint import SaveError, save
 from metarl_jax.chunks import ChunkRunner, InFlight, fetch
 from metarl_jax.diagnosis import explain
@@ -207,7 +209,8 @@ class Run:
             for update, in_flight in self.unrecorded:
                 row = self.numbers(update, in_flight)
                 with contextlib.suppress(Exception):  # it may be what has failed
-                    row |= self.evaluation() if self.plan.evaluates(update) else {}
+                    evaluates = self.plan.evaluates(update) and jax.process_count() == 1
+                    row |= self.evaluation() if evaluates else {}
                 self.metrics.append(row)
             self.save(alone=True)
         except Exception as error:

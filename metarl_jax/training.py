@@ -59,8 +59,8 @@ def train(
     An exception from a logger, the evaluation or elsewhere passes on once the state is saved.
 
     Where `jax.distributed` has joined several processes, each calls this with the same arguments on
-    a file system they share. A signal to one stops all, one chunk later; the first alone has
-    loggers and writes metrics.
+    a file system they share. A signal to one stops all, three chunks later at most; the first alone
+    has loggers and writes metrics.
 
     Args:
         algorithm: what is run.

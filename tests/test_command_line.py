@@ -125,7 +125,10 @@ def test_bad_arguments_are_refused_before_compilation(
         ("unsupported_actions", ["actions must be", "Discrete", "Box of rank 1", "got Dict"]),
         ("no_such_function", ["'no_such_function'", "TaskDistribution"]),
         ("sampler_draws_with_numpy", ["sample(key)", "another computation the second time"]),
-        ("step_counts_in_python", ["step_env", "changes self.steps", "Keep what changes in the state"]),
+        (
+            "step_counts_in_python",
+            ["step_env", "changes self.steps", "Keep what changes"],
+        ),
         ("reset_remembers_in_python", ["reset_env(key, task)", "changes self.seen"]),
         ("step_changes_from_trace_to_trace", ["step_env", "another computation"]),
         ("callback_draws_with_numpy", ["step_env", "another reward in a second run", "callback"]),

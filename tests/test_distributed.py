@@ -77,6 +77,8 @@ def test_no_cluster_is_no_error_and_a_broken_one_is(monkeypatch: pytest.MonkeyPa
     alone = ValueError("coordinator_address should be defined.")
     monkeypatch.setattr(jax.distributed, "initialize", fails_with(alone))
     join([], {})
+    with pytest.raises(ConfigurationError, match="the other pods of this job, got no way"):
+        join([], {"JOB_COMPLETION_INDEX": "0"})
     for error in (RuntimeError("DEADLINE_EXCEEDED"), ValueError("Number of processes must be")):
         monkeypatch.setattr(jax.distributed, "initialize", fails_with(error))
         with pytest.raises(PeerError, match=r"expected to join .* got: .*; start all of them"):

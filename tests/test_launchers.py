@@ -61,16 +61,18 @@ def test_a_bare_machine_without_a_name_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("code", "queues"), [(0, False), (2, False), (75, True), (137, False)])
 def test_slurm_queues_again_what_can_go_on(tmp_path: Path, code: int, queues: bool) -> None:
     commands = {"srun": f"exit {code}", "scontrol": "", "metarl": ""}
-    done, calls = started("slurm.sh", tmp_path, commands, SLURM_JOB_ID="17")
+    variables = {"SLURM_JOB_ID": "17", "SLURM_CPUS_PER_TASK": "8"}
+    done, calls = started("slurm.sh", tmp_path, commands, **variables)
     assert done.returncode == code
-    assert calls[0] == "srun|metarl supervise -- metarl train cheetah_vel --out /shared/a run"
+    run = "metarl supervise -- metarl train cheetah_vel --out /shared/a run"
+    assert calls[0] == f"srun|--cpus-per-task=8 {run}"
     assert calls[1:] == ["scontrol|requeue 17"] * queues
 
 
 def test_slurm_is_told_to_signal_and_to_queue_again() -> None:
     options = [x for x in (LAUNCH / "slurm.sh").read_text().splitlines() if x.startswith("#SBATCH")]
     assert "#SBATCH --requeue" in options
-    assert "#SBATCH --signal=TERM@120" in options
+    assert "#SBATCH --signal=TERM@600" in options
     assert "#SBATCH --open-mode=append" in options
 
 

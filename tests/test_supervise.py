@@ -74,6 +74,12 @@ def test_it_is_given_up_when_nothing_more_is_saved(scripted: Scripted, tmp_path:
     assert len(commands) == 5
 
 
+def test_a_cluster_does_not_start_again_what_was_given_up(scripted: Scripted, tmp_path) -> None:
+    """75 would say that it can go on."""
+    scripted(*[(75, None)] * 3)
+    assert supervised(tmp_path) == 1
+
+
 def test_pauses_double_and_end_at_a_minute(monkeypatch, scripted: Scripted, tmp_path: Path) -> None:
     pauses: list[float] = []
     waits = lambda self, seconds: pauses.append(seconds)

@@ -5,7 +5,7 @@
 #   TPU=my-slice ZONE=us-central2-b experiments/launch/tpu.sh cheetah_vel --out /shared/runs/mine
 #
 # When the slice is preempted or repaired, this waits until it is ready again, and the run goes on.
-# Where only the connection broke, the lock makes the new start wait for the run that still goes on.
+# Where only the connection broke, the lock makes the new start wait until the old one has ended.
 set -u
 : "${TPU:?is not set; give the name of the slice}"
 : "${ZONE:?is not set; give the zone of the slice}"

@@ -4,6 +4,7 @@ import difflib
 import importlib
 import os
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 
 from metarl_experiments.runtime import configure_jax, use_huge_pages
@@ -76,10 +77,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except RuntimeError as error:
         if not _is_of_several(error):
             raise
-        first = str(error).partition("\n")[0]
-        print(f"metarl: another process of this run is gone ({first:.200})", file=sys.stderr)
+        traceback.print_exc()
+        print("metarl: something failed here, or in another process of this run.", file=sys.stderr)
         sys.stdout.flush()
-        os._exit(EXIT_RESUMABLE)  # the usual way out would wait for it
+        sys.stderr.flush()
+        os._exit(EXIT_RESUMABLE)  # the usual way out would wait for the others
     except KeyboardInterrupt:
         print("metarl: interrupted.", file=sys.stderr)
         return EXIT_INTERRUPTED

@@ -96,13 +96,24 @@ def join(arguments: Sequence[str], environment: Mapping[str, str] = os.environ) 
             initialize(*named, coordinator_bind_address=bind)
         else:
             initialize()
-    except (ValueError, RuntimeError) as error:
+    except Exception as error:  # the detection of a cluster raises what its library does
         if NO_CLUSTER in str(error):
+            _require_one_of_one(environment)
             return
         raise PeerError(
             f"expected to join the other processes of this run, got: {error}; start all of them "
             "with one --coordinator that each can reach, or run alone: --distributed off."
         ) from error
+
+
+def _require_one_of_one(environment: Mapping[str, str]) -> None:
+    """Of an indexed job of Kubernetes, each would train the whole run, in one folder."""
+    if "JOB_COMPLETION_INDEX" in environment:
+        raise ConfigurationError(
+            "expected to join the other pods of this job, got no way to find them; set "
+            "METARL_COORDINATOR, METARL_NUM_PROCESSES and METARL_PROCESS_ID as "
+            "experiments/launch/jobset.yaml does, or run alone: --distributed off."
+        )
 
 
 def read_options(

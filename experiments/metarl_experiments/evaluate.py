@@ -215,9 +215,13 @@ def write_evaluation(
     Raises:
         ConfigurationError: the run's folder cannot be written.
     """
+    together(lambda: _write(options, record, episode_returns) if is_first() else None)
+
+
+def _write(
+    options: EvaluateOptions, record: Mapping[str, Any], episode_returns: np.ndarray
+) -> None:
     place = options.run / options.label
-    if not is_first():
-        return
     try:
         np.savez_compressed(place.with_name(f"{place.name}.npz"), episode_returns=episode_returns)
         text = json.dumps(jsonable(record), indent=2) + "\n"

@@ -36,6 +36,8 @@ START_SECONDS = 100
 
 Processes = list["subprocess.Popen[str]"]
 Seen = dict[str, np.ndarray]
+STARTED: Processes = []
+"""Ended with this process, however it ends."""
 
 
 def main() -> int:
@@ -43,9 +45,13 @@ def main() -> int:
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as name:
         whole, stopped = Path(name) / "whole", Path(name) / "stopped"
-        check_whole(whole)
-        check_stopped(stopped, whole)
-        check_gradients(whole, Path(name))
+        try:
+            check_whole(whole)
+            check_stopped(stopped, whole)
+            check_gradients(whole, Path(name))
+        finally:
+            for process in STARTED:
+                process.terminate()
     seconds = time.monotonic() - began
     expect(seconds < LIMIT_SECONDS, f"{seconds:.0f} s, of {LIMIT_SECONDS} at most")
     return 0
@@ -54,7 +60,7 @@ def main() -> int:
 def check_whole(run: Path) -> None:
     """Trains a run by the launcher of bare machines."""
     processes = launch(run)
-    said = [process.communicate()[0] for process in processes]
+    said = [process.communicate(timeout=LIMIT_SECONDS)[0] for process in processes]
     codes = [process.returncode for process in processes]
     expect(codes == [0, 0], f"two processes of two devices trained, exit codes {codes}", said)
     for i, text in enumerate(said):
@@ -67,9 +73,9 @@ def check_stopped(run: Path, whole: Path) -> None:
     processes = launch(run)
     wait_for_rows(run / "metrics.jsonl", 20)
     os.kill(child_of(processes[1].pid), signal.SIGTERM)  # its supervisor has not been asked
-    said = [process.communicate()[0] for process in processes]
+    said = [process.communicate(timeout=LIMIT_SECONDS)[0] for process in processes]
     codes = [process.returncode for process in processes]
-    both = all("ended with code 75" in text for text in said)
+    both = all("ended with code 75" in text for text in said) and "stopped by SIGTERM" in said[0]
     expect(both, "one process was sent SIGTERM, both saved and left with 75", said)
     expect(codes == [0, 0], f"started again they went on to the end, exit codes {codes}", said)
     ends = [leaf_digests(folder / "checkpoints") for folder in (run, whole)]
@@ -103,7 +109,7 @@ def look(run: Path, step: int, folder: Path, count: int, devices: int) -> list[S
         start([*module, str(place), "--devices", str(devices)], count, i, port)
         for i, place in enumerate(places)
     ]
-    said = [process.communicate()[0] for process in processes]
+    said = [process.communicate(timeout=LIMIT_SECONDS)[0] for process in processes]
     codes = [process.returncode for process in processes]
     expect(not any(codes), f"{count} × {devices} devices read its checkpoint {step}", said)
     return [dict(np.load(place)) for place in places]
@@ -117,13 +123,13 @@ def start(command: list[str], count: int, process: int, port: int) -> "subproces
         "METARL_NUM_PROCESSES": str(count),
         "METARL_PROCESS_ID": str(process),
     }
-    return subprocess.Popen(
-        command,
-        env=os.environ | named,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
+    pipe = subprocess.PIPE
+    environment = os.environ | named
+    started = subprocess.Popen(
+        command, env=environment, stdout=pipe, stderr=subprocess.STDOUT, text=True
     )
+    STARTED.append(started)
+    return started
 
 
 def free_port() -> int:

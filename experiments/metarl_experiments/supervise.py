@@ -27,6 +27,8 @@ from metarl_jax.types import ConfigurationError
 BAD_INPUT = 2
 ENDED = (ExitCode.FINISHED, BAD_INPUT, ExitCode.DIVERGED, ExitCode.INTERRUPTED)
 """Exit codes that the same command would only give again, or that a person asked for."""
+GIVEN_UP = 1
+"""In place of 75, which a cluster takes for a run that can go on."""
 LONGEST_PAUSE = 60.0
 POLL_SECONDS = 0.05
 
@@ -62,16 +64,18 @@ def supervise_command(arguments: Sequence[str]) -> int:
         while True:
             saved = _newest(folder)
             code = forwarding.run([sys.executable, "-m", "metarl_experiments", *command])
-            if code in ENDED or forwarding.asked is not None:
+            if forwarding.asked is not None:
+                return code if code < 128 else _stopped_by(forwarding.asked)
+            if code in ENDED:
                 return code
             fruitless = 0 if _newest(folder) > saved else fruitless + 1
             if fruitless >= options.patience:
                 _say(f"{_ending(code)}; given up after {fruitless} starts without a checkpoint.")
-                return code
+                return GIVEN_UP if code == ExitCode.TERMINATED else code
             pause = min(LONGEST_PAUSE, options.pause * 2 ** max(0, fruitless - 1))
             _say(f"{_ending(code)}; it goes on in {pause:g} s.")
             if asked := forwarding.asked_within(pause):
-                return ExitCode.INTERRUPTED if asked == signal.SIGINT else ExitCode.TERMINATED
+                return _stopped_by(asked)
 
 
 class _Forwarding:
@@ -89,6 +93,8 @@ class _Forwarding:
         """The exit code of a command; 128 more than the signal that ended it, as a shell has it."""
         # In a group of its own: what a terminal sends to all of one would reach it twice.
         self._child = subprocess.Popen(command, process_group=0)
+        if self.asked is not None:  # just before
+            self._child.send_signal(self.asked)
         code = self._child.wait()
         self._child = None
         return code if code >= 0 else 128 - code
@@ -154,6 +160,10 @@ def _run_folder(command: list[str]) -> Path:
 
 def _newest(folder: Path) -> int:
     return max(steps(folder / "checkpoints"), default=-1)
+
+
+def _stopped_by(number: int) -> int:
+    return ExitCode.INTERRUPTED if number == signal.SIGINT else ExitCode.TERMINATED
 
 
 def _ending(code: int) -> str:
