@@ -38,8 +38,8 @@ class Settings:
     from its first update to its last. Counts and sizes are at least 1.
 
     Attributes:
-        policy: recurrent; memoryless sees the current observation alone; contextual is the
-            recurrent policy told the task.
+        policy: recurrent; memoryless sees the current observation alone (`--memory memoryless` is
+            the same); contextual is the recurrent policy told the task.
         memory: the sequence model that reads every transition.
         hidden_size: units of the memory; a SNAIL has a quarter as many filters in each block.
         num_layers: of the memory, with residuals; by default 2 of linear-recurrence, snail and

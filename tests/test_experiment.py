@@ -12,6 +12,7 @@ import optax
 import pytest
 
 from instruments import assert_same, noise_like, random_experience, random_params, random_state
+from metarl_experiments.options import parse_train_options
 from metarl_jax.experiment import Experiment, MemoryName, Settings
 from metarl_jax.learner import TrainState
 from metarl_jax.program import (
@@ -22,6 +23,7 @@ from metarl_jax.program import (
     shorter_window,
 )
 from metarl_jax.registry import experiment_names, load_experiment
+from metarl_jax.types import ConfigurationError
 from probes import counter, revealed_target, tiny_bandit
 
 ALGORITHMS = ("a2c", "ppo", "reinforce")
@@ -30,6 +32,22 @@ PRESETS = experiment_names()
 
 
 # The policy.
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        ["--memory", "memoryless"],
+        ["--memory=memoryless"],
+        ["--memory", "memoryless", "--policy", "memoryless"],
+    ],
+)
+def test_no_memory_is_the_memoryless_policy(asked: list[str]) -> None:
+    preset, seed = load_experiment("goal_grid_3"), ["--seed", "3"]
+    expected = parse_train_options(preset, ["--policy", "memoryless", *seed])
+    assert parse_train_options(preset, [*asked, *seed]).settings == expected.settings
+    with pytest.raises(ConfigurationError, match="no other --policy beside --memory memoryless"):
+        parse_train_options(preset, ["--memory", "memoryless", "--policy", "contextual"])
 
 
 @pytest.mark.parametrize("name", get_args(MemoryName))

@@ -110,6 +110,7 @@ def parse_sweep_options(experiment: Experiment, arguments: Sequence[str]) -> Tra
 def _parse(
     experiment: Experiment, arguments: Sequence[str], base: type[RunOptions], command: str
 ) -> TrainOptions:
+    arguments = _without_memory(arguments)
     settings = experiment.settings_for(
         _asked("--algorithm", get_args(AlgorithmName), arguments),
         _asked("--memory", get_args(MemoryName), arguments),
@@ -142,6 +143,26 @@ def _parse(
             "out."
         )
     return TrainOptions(**given, sweep=sweep)
+
+
+def _without_memory(arguments: Sequence[str]) -> list[str]:
+    """The arguments, with `--policy memoryless` in place of `--memory memoryless`.
+
+    Raises:
+        ConfigurationError: another policy is asked for as well.
+    """
+    if flag_value(arguments, "--memory") != "memoryless":
+        return list(arguments)
+    policy = flag_value(arguments, "--policy")
+    if policy not in (None, "memoryless"):
+        raise ConfigurationError(
+            f"expected no other --policy beside --memory memoryless, got {policy}; the memoryless "
+            "policy sees the current observation alone."
+        )
+    at = next(i for i, word in enumerate(arguments) if word.partition("=")[0] == "--memory")
+    taken = 1 if "=" in arguments[at] else 2
+    rest = [*arguments[:at], *arguments[at + taken :]]
+    return rest if policy else ["--policy", "memoryless", *rest]
 
 
 def read_sweep(over: Sequence[str] | None) -> Sweep:
