@@ -9,8 +9,9 @@ import numpy as np
 from metarl_jax.learner import Algorithm, TrainState
 from metarl_jax.types import Array
 
-IN_TASKS = ("observations", "rewards", "values", "log-probabilities")
-"""What may be told of tasks: causes first."""
+OF_ENVIRONMENT = ("observations", "rewards")
+IN_TASKS = (*OF_ENVIRONMENT, "values", "log-probabilities")
+"""What may be told of tasks; the policy's own only where the environment is not the cause."""
 WEIGHTS = "params.weights"
 NAMED = 5
 """Tasks that are named, of those where something is not finite."""
@@ -39,12 +40,9 @@ def explain(algorithm: Algorithm, state: TrainState) -> str:
     """
     asked = state.replace(key=jax.random.clone(state.key))  # the update itself comes later
     told: dict[str, Any] = jax.tree.map(np.asarray, jax.jit(algorithm.finite)(asked))
-    tasks = {name: np.flatnonzero(~told[name]) for name in IN_TASKS if name in told}
-    parts = [
-        f"{name} of {_listed(found)} of {len(told[name])} tasks"
-        for name, found in tasks.items()
-        if found.size
-    ]
+    tasks = [name for name in IN_TASKS if name in told and not told[name].all()]
+    causes = [name for name in tasks if name in OF_ENVIRONMENT] or tasks
+    parts = [f"{name} of {_listed(told[name])}" for name in causes]
     leaves = [name for name, finite in told.items() if name not in IN_TASKS and not finite]
     if leaves:
         first = min(leaves, key=lambda name: (not name.startswith(WEIGHTS), name))
@@ -52,6 +50,8 @@ def explain(algorithm: Algorithm, state: TrainState) -> str:
     return f"not finite in the next update: {'; '.join(parts)}" if parts else ""
 
 
-def _listed(tasks: np.ndarray) -> str:
+def _listed(finite: np.ndarray) -> str:
+    tasks = np.flatnonzero(~finite)
     named = ", ".join(map(str, tasks[:NAMED]))
-    return f"{tasks.size} ({named}{', …' if tasks.size > NAMED else ''})"
+    more = ", …" if tasks.size > NAMED else ""
+    return f"{tasks.size} ({named}{more}) of {finite.size} tasks"

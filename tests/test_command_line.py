@@ -144,9 +144,12 @@ def test_bad_arguments_are_refused_before_compilation(
 def test_broken_families_are_refused(
     family: str, fragments: list[str], tmp_path: pathlib.Path
 ) -> None:
-    """By `metarl check`, and so by `metarl train`, before it compiles anything."""
-    for command in ("check", "train"):
-        assert_refused(metarl_here(command, f"{BROKEN}:{family}", cwd=tmp_path), *fragments)
+    assert_refused(metarl_here("check", f"{BROKEN}:{family}", cwd=tmp_path), *fragments)
+
+
+def test_what_is_broken_is_not_trained(tmp_path: pathlib.Path) -> None:
+    result = metarl_here("train", f"{BROKEN}:step_counts_in_python", cwd=tmp_path)
+    assert_refused(result, "step_env", "changes self.steps")
     assert not list(tmp_path.iterdir())
 
 

@@ -69,13 +69,23 @@ def test_rewards_of_some_tasks(name: str, poison: float) -> None:
     assert "the learner after it, " in told
 
 
-def test_observations_of_some_tasks_and_all_they_lead_to() -> None:
+def test_observations_of_some_tasks_and_not_what_they_lead_to() -> None:
     algorithm = poisoned(observation=np.nan)
     state, listed = begun(algorithm)
     told = explain(algorithm, state)
-    for name in ("observations", "values", "log-probabilities"):
-        assert f"{name} of {listed}" in told
-    assert "rewards of" not in told
+    assert told.startswith(f"not finite in the next update: observations of {listed}; the learner")
+    assert not {"rewards", "values", "log-probabilities"} & set(told.split())
+
+
+def test_values_of_a_policy_whose_weights_are_not_finite() -> None:
+    algorithm = poisoned()
+    state = algorithm.init(jax.random.key(0))
+    broken = jax.tree.map(lambda x: x * jnp.nan, state.learner.params.weights)
+    params = state.learner.params.replace(weights=broken)
+    state = state.replace(learner=state.learner.replace(params=params))
+    told = explain(algorithm, state)
+    assert f"values of {NUM_TASKS} (0, 1, 2, 3, 4, …) of {NUM_TASKS} tasks" in told
+    assert f"log-probabilities of {NUM_TASKS} (" in told
 
 
 @pytest.mark.skipif(jax.local_device_count() < 2, reason="one device")

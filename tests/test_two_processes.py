@@ -3,14 +3,12 @@
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from metarl_experiments import pod_smoke
 from metarl_jax.checkpoint import leaf_digests
-from metarl_jax.checkpoint_folder import steps
 from metarl_jax.metrics_file import read_rows
 
 HEARTBEAT = 5
@@ -49,16 +47,6 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return run
 
 
-@pytest.fixture
-def running(tmp_path: Path) -> Iterator[list["subprocess.Popen[str]"]]:
-    """A run half way: with checkpoints, and with more to do."""
-    processes = start(tmp_path / "run")
-    pod_smoke.wait_for_rows(tmp_path / "run" / "metrics.jsonl", 12)
-    yield processes
-    for process in processes:
-        process.kill()
-
-
 def test_one_writes_and_both_tell_who_they_are(undisturbed: Path) -> None:
     updates = [row["update"] for row in read_rows(undisturbed / "metrics.jsonl")]
     assert updates == sorted(set(updates))
@@ -66,34 +54,30 @@ def test_one_writes_and_both_tell_who_they_are(undisturbed: Path) -> None:
     assert {"evaluation.json", "report.html"} <= {path.name for path in undisturbed.iterdir()}
 
 
-@pytest.mark.parametrize("asked", [0])
-def test_a_signal_to_one_stops_both_after_the_same_update(
-    running: list["subprocess.Popen[str]"], undisturbed: Path, tmp_path: Path, asked: int
-) -> None:
-    running[asked].send_signal(signal.SIGTERM)
-    codes, said = ends(running)
-    assert codes == [75, 75], said
+def killed(run: Path, role: int, rows: int, *more: str) -> None:
+    """Trains until there are so many rows, and kills one of the two: the other ends too."""
+    processes = start(run, *more)
+    try:
+        pod_smoke.wait_for_rows(run / "metrics.jsonl", rows)
+        processes[role].kill()
+        began = time.monotonic()
+        codes, said = ends(processes)
+    finally:
+        for process in processes:
+            process.kill()
+    assert time.monotonic() - began < 3 * HEARTBEAT, said
+    assert codes[role] == -signal.SIGKILL
+    assert codes[1 - role] in (75, -signal.SIGABRT), said  # its own words, or jax's
+
+
+def test_either_that_is_killed_takes_the_other_with_it(undisturbed: Path, tmp_path: Path) -> None:
+    """One after the other; what goes on from there ends as what was never disturbed."""
     run = tmp_path / "run"
-    assert "stopped by SIGTERM after" in said[0]
-    assert read_rows(run / "metrics.jsonl")[-1]["update"] == steps(run / "checkpoints")[0]
+    killed(run, 1, 12)
+    killed(run, 0, 30, "--or-resume")
     codes, said = ends(start(run, "--or-resume"))
     assert codes == [0, 0], said
     assert same_end(run, undisturbed)
-
-
-@pytest.mark.parametrize("killed", [0, 1])
-def test_one_that_is_killed_takes_the_other_with_it(
-    running: list["subprocess.Popen[str]"], undisturbed: Path, tmp_path: Path, killed: int
-) -> None:
-    running[killed].kill()
-    began = time.monotonic()
-    codes, said = ends(running)
-    assert time.monotonic() - began < 3 * HEARTBEAT, said
-    assert codes[killed] == -signal.SIGKILL
-    assert codes[1 - killed] in (75, -signal.SIGABRT), said  # its own words, or jax's
-    codes, said = ends(start(tmp_path / "run", "--or-resume"))
-    assert codes == [0, 0], said
-    assert same_end(tmp_path / "run", undisturbed)
 
 
 def test_what_the_first_refuses_all_refuse(undisturbed: Path) -> None:
