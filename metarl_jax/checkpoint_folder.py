@@ -1,5 +1,6 @@
 """The folder that checkpoints lie in: which are there, which go, and what stands in the way."""
 
+import os
 import re
 import shutil
 from pathlib import Path
@@ -12,8 +13,7 @@ def steps(folder: Path) -> list[int]:
     """The numbers that folders here bear, newest first; whether they are whole is not looked at."""
     if not folder.is_dir():
         return []
-    names = (entry.name for entry in folder.iterdir() if entry.is_dir())
-    return sorted((int(name) for name in names if _is_step(name)), reverse=True)
+    return sorted((int(entry.name) for entry in folder.iterdir() if _is_step(entry)), reverse=True)
 
 
 def set_aside_newer(folder: Path, step: int) -> list[str]:
@@ -30,7 +30,7 @@ def make_room(folder: Path, step: int) -> None:
     """Makes the folder, rid of what was left unfinished, with nothing in the way of a step."""
     folder.mkdir(parents=True, exist_ok=True)
     clear_unfinished(folder)
-    if (folder / str(step)).exists():
+    if os.path.lexists(folder / str(step)):
         set_aside(folder / str(step))
 
 
@@ -51,7 +51,7 @@ def foreign(folder: Path) -> list[str]:
     return [
         f"{entry.name}: no checkpoint"
         for entry in entries
-        if SET_ASIDE not in entry.name and not (_is_step(entry.name) and entry.is_dir())
+        if SET_ASIDE not in entry.name and not _is_step(entry)
     ]
 
 
@@ -59,17 +59,27 @@ def set_aside(place: Path) -> Path:
     """Renames what is in the way, to a name that nothing bears yet; returns it."""
     for number in range(1000):
         aside = place.with_name(f"{place.name}{SET_ASIDE}-{number}")
-        if not aside.exists():
+        if not os.path.lexists(aside):
             return place.rename(aside)
     raise FileExistsError(f"{place} and 1000 others of its name are in the way; move them away.")
 
 
 def clear_unfinished(folder: Path) -> None:
     """Deletes what saves that were killed or failed have left; one run writes here at a time."""
-    for entry in folder.glob("*.orbax-checkpoint-tmp*"):
-        if _is_step(entry.name.partition(".")[0]):
-            shutil.rmtree(entry, ignore_errors=True)
+    for entry in unfinished(folder):
+        shutil.rmtree(entry, ignore_errors=True)
 
 
-def _is_step(name: str) -> bool:
+def unfinished(folder: Path) -> list[Path]:
+    """What saves have begun, and not renamed into its place."""
+    begun = folder.glob("*.orbax-checkpoint-tmp*")
+    return [entry for entry in begun if _is_number(entry.name.partition(".")[0])]
+
+
+def _is_step(entry: Path) -> bool:
+    """A link is none: whoever deletes an old one must not delete what is elsewhere."""
+    return _is_number(entry.name) and entry.is_dir() and not entry.is_symlink()
+
+
+def _is_number(name: str) -> bool:
     return re.fullmatch(r"0|[1-9][0-9]{0,17}", name) is not None

@@ -3,8 +3,10 @@
 import dataclasses
 import itertools
 import math
+import numbers
+import reprlib
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any, Literal, get_args
+from typing import Any, Literal, get_args, get_origin
 
 from metarl_jax.heads import HeadName
 from metarl_jax.learner import require_positive, require_seed
@@ -131,13 +133,8 @@ class Settings:
                 raise ConfigurationError(
                     f"{name} must be one of {', '.join(choices)}, got {getattr(self, name)!r}."
                 )
-        counts = ("hidden_size", "embedding_size", "num_tasks", "total_steps", "windows", "epochs")
-        more = ("minibatches", "num_evaluations", "evaluation_tasks", "final_evaluation_tasks")
-        for name in (*counts, *more, "num_seeds", "num_heads"):
-            require_positive(name, getattr(self, name))
-        for name in ("meta_episode_steps", "task_chunk", "num_layers", "window"):
-            if getattr(self, name) is not None:
-                require_positive(name, getattr(self, name))
+        for field in dataclasses.fields(self):
+            _check_kind(field.name, field.type, getattr(self, field.name))
         require_seed(self.seed)
         require_seed(self.seed + self.num_seeds - 1)
         if not math.isfinite(self.initial_log_std):
@@ -190,7 +187,7 @@ def agents_of(settings: Settings, sweep: Sweep = NO_SWEEP) -> tuple[Settings, ..
 
     Raises:
         ConfigurationError: what is swept is no hyper-parameter, is read by nothing under these
-            settings, or a value is out of its range.
+            settings, a value is out of its range, or there are more than 10,000.
     """
     numeric = {field.name for field in dataclasses.fields(Hyperparameters)}
     if unknown := sorted(sweep.keys() - numeric):
@@ -203,6 +200,11 @@ def agents_of(settings: Settings, sweep: Sweep = NO_SWEEP) -> tuple[Settings, ..
             f"expected a sweep over what is read, got some that would do nothing: "
             f"{'; '.join(idle)}."
         )
+    if (number := math.prod(map(len, sweep.values())) * settings.num_seeds) > MOST_AGENTS:
+        raise ConfigurationError(
+            f"expected at most {MOST_AGENTS:,} agents in one program, got {number:,}; sweep over "
+            "fewer values, or fewer seeds."
+        )
     seeds = range(settings.seed, settings.seed + settings.num_seeds)
     swept = [{name: (x,) for name, x in point.items()} for point in sweep_points(sweep)]
     return tuple(
@@ -210,6 +212,46 @@ def agents_of(settings: Settings, sweep: Sweep = NO_SWEEP) -> tuple[Settings, ..
         for values in swept
         for seed in seeds
     )
+
+
+_KINDS: Mapping[Any, tuple[type, str]] = {
+    int: (numbers.Integral, "a whole number"),
+    int | None: (numbers.Integral, "a whole number"),
+    tuple[int, ...]: (numbers.Integral, "whole numbers"),
+    float: (numbers.Real, "a number"),
+    Knots: (numbers.Real, "numbers"),
+    bool: (bool, "true or false"),
+}
+"""What a field of this annotation holds, or each of its elements; for a person."""
+_LARGEST: Mapping[str, int] = {
+    "total_steps": 10**15,
+    "hidden_size": 10**6,
+    "embedding_size": 10**6,
+    "head_sizes": 10**6,
+    "num_layers": 1_000,
+}
+"""Of what would not end in an error, but in hours of tracing; of all others what int32 holds."""
+LONGEST = 1_000
+MOST_AGENTS = 10_000
+
+
+def _check_kind(name: str, annotation: Any, value: Any) -> None:
+    """A configuration that is read may hold what no flag lets through: a text, a billion layers."""
+    if annotation not in _KINDS or (value is None and annotation == int | None):
+        return
+    kind, told = _KINDS[annotation]
+    elements: Sequence[Any] = [value]
+    if get_origin(annotation) is tuple and isinstance(value, (tuple, list)):
+        elements = value
+    for each in elements:
+        if not isinstance(each, kind) or isinstance(each, bool) != (kind is bool):
+            raise ConfigurationError(f"{name} must be {told}, got {reprlib.repr(value)}.")
+        if kind is numbers.Integral and name != "seed":
+            require_positive(name, each, most=_LARGEST.get(name, 2**31 - 1))
+    if len(elements) > LONGEST:
+        raise ConfigurationError(
+            f"{name} must be at most {LONGEST:,} {told}, got {len(elements):,}; leave some out."
+        )
 
 
 _READ_ONLY_WITH = (

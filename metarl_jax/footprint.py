@@ -1,7 +1,8 @@
-"""The memory an update will need, told from its traced program alone: nothing is compiled.
+"""The memory an update will need: told from its traced program, and from its compiled one.
 
-What is alive at once, step by step through the program. XLA fuses operations, shares buffers and
-keeps some for longer: the figure is 0.75 to 1.6 times what it comes to.
+The first costs no compilation: what is alive at once, step by step through the program. XLA fuses
+operations, shares buffers and keeps some for longer: the figure is 0.75 to 1.6 times what it comes
+to. The second is what XLA has laid out, and what the process will grow by.
 """
 
 import math
@@ -76,6 +77,48 @@ def check_fits(needed_with: Callable[[int | None], int], num_tasks: int, availab
         f"one of {num_tasks} tasks that needs {gigabytes(needed)} to "
         f"{gigabytes(round(MARGIN * needed))}; {advice}."
     )
+
+
+def program_bytes(compiled: Any) -> int | None:
+    """Bytes that a compiled program takes on this process's devices while it runs.
+
+    Its buffers and its outputs; what it is given is there already, and what is donated is used
+    again.
+
+    Args:
+        compiled: of `jax.jit(...).lower(...).compile()`.
+
+    Returns:
+        The bytes, or None where the backend does not tell.
+    """
+    analysis = compiled.memory_analysis()
+    if analysis is None:
+        return None
+    own = analysis.output_size_in_bytes - analysis.alias_size_in_bytes
+    return (analysis.temp_size_in_bytes + own) * _local_devices(compiled)
+
+
+def require_room(compiled: Any) -> None:
+    """Refuses a compiled program that would not find the memory it takes.
+
+    Raises:
+        ConfigurationError: it takes more than there is; names the part of the tasks that would fit.
+    """
+    needed = program_bytes(compiled)
+    available = available_bytes(_local_devices(compiled) * jax.process_count())
+    if needed is None or available is None or needed <= available:
+        return
+    parts = 2 ** math.ceil(math.log2(needed / max(1, available)))
+    raise ConfigurationError(
+        f"expected an update that fits into the {gigabytes(available)} of memory available, got "
+        f"one that takes {gigabytes(needed)} as it is compiled; a --task-chunk of 1/{parts} of the "
+        "tasks would fit."
+    )
+
+
+def _local_devices(compiled: Any) -> int:
+    shardings = jax.tree.leaves(compiled.input_shardings)
+    return len(shardings[0].addressable_devices) if shardings else 1
 
 
 def gigabytes(count: int) -> str:

@@ -1,6 +1,8 @@
 """What every algorithm shares: the train state, and the records an update is made of."""
 
 import dataclasses
+import math
+import reprlib
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -113,10 +115,14 @@ class UpdateConfig:
         return num_tasks // size
 
 
-def require_positive(name: str, value: int) -> None:
-    """Raises ConfigurationError unless value is at least 1."""
+def require_positive(name: str, value: int, most: float = math.inf) -> None:
+    """Raises ConfigurationError unless value is at least 1, and no larger than the most."""
     if value < 1:
         raise ConfigurationError(f"{name} must be at least 1, got {value}; give a larger number.")
+    if value > most:
+        raise ConfigurationError(
+            f"{name} must be at most {most}, got {reprlib.repr(value)}; give a smaller one."
+        )
 
 
 def require_seed(value: int) -> None:

@@ -51,16 +51,11 @@ class MetricsFile:
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
-    """All rows, oldest first; a last one that was cut off in the writing is left out."""
+    """All rows, oldest first; what is no row, like a last one that was cut off, is left out."""
     if not path.exists():
         return []
-    rows = []
-    for line in path.read_text().splitlines():
-        try:
-            rows.append(json.loads(line))
-        except json.JSONDecodeError:
-            break
-    return rows
+    lines = path.read_text(errors="replace").splitlines()
+    return [row for row in map(_row, lines) if row is not None]
 
 
 def keep_rows_until(path: Path, update: int) -> None:
@@ -70,10 +65,24 @@ def keep_rows_until(path: Path, update: int) -> None:
 
 
 def write_whole(path: Path, content: str | bytes) -> None:
-    """Writes a file in one step: a reader, or who comes after a kill, sees the old or the new."""
+    """Writes a file in one step: a reader, or who comes after a kill, sees the old or the new.
+
+    A link in its place is replaced; what it points to is let be.
+    """
     temporary = path.with_name(path.name + ".tmp")
-    temporary.write_bytes(content.encode() if isinstance(content, str) else content)
+    temporary.unlink(missing_ok=True)
+    with temporary.open("xb") as file:
+        file.write(content.encode() if isinstance(content, str) else content)
     os.replace(temporary, path)
+
+
+def _row(line: str) -> dict[str, Any] | None:
+    """What a line of the file holds; None where that is no row."""
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return row if isinstance(row, dict) and type(row.get("update")) is int else None
 
 
 def jsonable(value: Any) -> Any:

@@ -92,19 +92,17 @@ class Ballot:
     @property
     def signal(self) -> signal.Signals | None:
         """The stopping signal that all know of, or None."""
-        if jax.process_count() == 1:
-            return self._request.signal
-        return signal.Signals(self._agreed) if self._agreed else None
+        alone = jax.process_count() == 1
+        agreed = signal.Signals(self._agreed) if self._agreed else None
+        return agreed or (self._request.signal if alone else None)
 
     def cast(self) -> dict[str, Array]:
         """This process's vote, as one more of a chunk's metrics."""
-        if jax.process_count() == 1:
-            return {}
-        from jax.experimental import multihost_utils
-
         self._chunks += 1
-        preempted = multihost_utils.reached_preemption_sync_point(self._chunks)
-        asked = self._request.signal or (signal.SIGTERM if preempted else 0)
+        asked = self._request.signal or (signal.SIGTERM if _is_preempted(self._chunks) else 0)
+        if jax.process_count() == 1:
+            self._agreed = int(asked)
+            return {}
         votes = np.full(jax.local_device_count(), int(asked), np.int32)
         return {_ASKED: self._highest(jax.make_array_from_process_local_data(self._split, votes))}
 
@@ -112,6 +110,19 @@ class Ballot:
         """Takes the votes out of a chunk's metrics."""
         self._agreed = max(self._agreed, int(values.pop(_ASKED, 0)))
         return values
+
+
+def _is_preempted(step: int) -> bool:
+    """Whether jax's service was told of a preemption, and all its processes are to stop now.
+
+    It takes the SIGTERM that comes after they have joined and before our own handler is set.
+    """
+    is_on = jax.config.jax_enable_preemption_service  # pyright: ignore[reportAttributeAccessIssue]
+    if not (is_on and jax.distributed.is_initialized()):
+        return False
+    from jax.experimental import multihost_utils
+
+    return multihost_utils.reached_preemption_sync_point(step)
 
 
 def _all_texts(text: str) -> list[str]:

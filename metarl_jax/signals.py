@@ -19,6 +19,10 @@ class Stopped(BaseException):
 
 
 STOPPING = (signal.SIGINT, signal.SIGTERM)
+PASSED_ON = signal.SIGUSR1
+"""Sent by a supervisor that was asked to stop. A terminal, systemd and SLURM ask every process of a
+group, the supervisor and the one it supervises: what is passed on must not count as a second time.
+"""
 
 
 class StopRequest:
@@ -36,6 +40,8 @@ class StopRequest:
 def stop_requests() -> Iterator[StopRequest]:
     """Turns the first SIGINT or SIGTERM into a request; a second one ends the process at once.
 
+    `PASSED_ON` asks to stop, as SIGTERM does, and is neither a first nor a second one.
+
     What handled the signals before handles them again afterwards. A signal that was ignored (as
     SIGINT is under `nohup`) stays ignored. Only the main thread can handle signals: in any other,
     no request ever comes.
@@ -44,6 +50,9 @@ def stop_requests() -> Iterator[StopRequest]:
 
     def ask(number: int, frame: object) -> None:
         del frame
+        if number == PASSED_ON:
+            request.signal = request.signal or signal.SIGTERM
+            return
         request.signal = signal.Signals(number)
         for each in STOPPING:  # the system's own action works even while the process is in C code
             if signal.getsignal(each) == ask:
@@ -56,10 +65,13 @@ def stop_requests() -> Iterator[StopRequest]:
 @contextlib.contextmanager
 def stops_raise() -> Iterator[None]:
     """Turns SIGINT and SIGTERM into `Stopped`, for work that is lost without harm."""
+    stopped: list[int] = []
 
     def stop(number: int, frame: object) -> None:
         del frame
-        raise Stopped(number)
+        stopped.append(number)
+        if number != PASSED_ON or len(stopped) == 1:
+            raise Stopped(signal.SIGTERM if number == PASSED_ON else number)
 
     with _handled_by(stop):
         yield
@@ -70,7 +82,7 @@ def _handled_by(handler: Callable[[int, object], None]) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {number: signal.getsignal(number) for number in STOPPING}
+    before = {number: signal.getsignal(number) for number in (*STOPPING, PASSED_ON)}
     caught = {number: old for number, old in before.items() if old != signal.SIG_IGN}
     for number in caught:
         signal.signal(number, handler)

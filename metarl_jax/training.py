@@ -13,11 +13,13 @@ from typing import Literal
 import jax
 
 from metarl_jax.checkpoint import restore
-from metarl_jax.checkpoint_folder import set_aside_newer, steps
+from metarl_jax.checkpoint_folder import set_aside_newer, steps, unfinished
 from metarl_jax.chunks import ChunkRunner, compile_chunk
+from metarl_jax.footprint import require_room
 from metarl_jax.learner import Algorithm, TrainState
 from metarl_jax.metrics_file import MetricsFile, keep_rows_until, read_rows
-from metarl_jax.processes import Ballot, by_first, is_first
+from metarl_jax.processes import Ballot, by_first, is_first, together
+from metarl_jax.run_lock import held
 from metarl_jax.run_loop import Run
 from metarl_jax.signals import stop_requests
 from metarl_jax.training_plan import (
@@ -78,18 +80,23 @@ def train(
         The outcome.
 
     Raises:
-        ConfigurationError: the folder holds a run already, or none that can be resumed.
+        ConfigurationError: the folder holds a run already, or none that can be resumed; or the
+            compiled program needs more memory than there is.
+        PeerError: another process is training it.
     """
-    state, saved = _first(algorithm, plan, folder, key, reporter, resume_from)
-    update = saved or 0
-    if update == plan.num_updates:
-        message = f"nothing left to do: all {update} updates are done."
-        return Outcome(state, ExitCode.FINISHED, message, update)
-    with stop_requests() as stop, contextlib.ExitStack() as stack:
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(held(folder))
+        state, saved = _first(algorithm, plan, folder, key, reporter, resume_from)
+        update = saved or 0
+        if update == plan.num_updates:
+            message = f"nothing left to do: all {update} updates are done."
+            return Outcome(state, ExitCode.FINISHED, message, update)
+        stop = stack.enter_context(stop_requests())
         reporter.compiling(f"{plan.updates_per_chunk} updates")
         began = time.monotonic()
         chunk = compile_chunk(algorithm, plan.updates_per_chunk, state)
         reporter.compiled(time.monotonic() - began)
+        together(lambda: require_room(chunk))
         rows = read_rows(folder / "metrics.jsonl")
         # Made after the compilation, so that a run that does not compile leaves no run behind.
         metrics = MetricsFile(folder / "metrics.jsonl" if is_first() else None)
@@ -108,7 +115,7 @@ def train(
             saved=saved,
             metrics=metrics,
             ballot=ballot,
-            past_seconds=rows[-1]["seconds"] if rows else 0.0,
+            past_seconds=rows[-1].get("seconds", 0.0) if rows else 0.0,
         )
         return run.to_its_end()
 
@@ -171,7 +178,9 @@ def _is_new(folder: Path) -> bool:
     """Whether a run was stopped before its first checkpoint."""
 
     def look() -> str:
-        return "new" if folder.is_dir() and not any(folder.glob("checkpoints/*")) else ""
+        begun = unfinished(folder / "checkpoints")  # it was killed in its first save
+        nothing = all(entry in begun for entry in folder.glob("checkpoints/*"))
+        return "new" if folder.is_dir() and nothing else ""
 
     return bool(by_first(look))
 

@@ -26,7 +26,7 @@ class ConfigurationError(ValueError):
 
 
 class PeerError(RuntimeError):
-    """Of several processes of a run another one failed, is gone, or never came."""
+    """Another process of the run failed, is gone, never came, or trains it in this one's place."""
 
 
 class Transition(struct.PyTreeNode):

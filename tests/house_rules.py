@@ -65,6 +65,7 @@ FLOORS = (
         "chunks",
         "training_plan",
         "run_loop",
+        "run_lock",
         "training",
         "experiment",
         "program",

@@ -201,6 +201,13 @@ def test_a_run_without_a_checkpoint_begins_anew(tmp_path, undisturbed):
     assert "begins anew" in recorder.warnings[0]
 
 
+def test_a_run_killed_in_its_first_save_begins_anew(tmp_path, undisturbed):
+    begun = tmp_path / "run" / "checkpoints" / "6.orbax-checkpoint-tmp"
+    begun.mkdir(parents=True)
+    assert_undisturbed(tmp_path / "run", run(tmp_path / "run", resume_from="latest"), undisturbed)
+    assert not begun.exists()
+
+
 def test_what_cannot_be_resumed_is_refused(tmp_path):
     (tmp_path / "none" / "checkpoints" / "emptied").mkdir(parents=True)
     with pytest.raises(ConfigurationError, match="none that can be used"):

@@ -1,5 +1,8 @@
 """The memory an update needs, before it is compiled: against what XLA says afterwards."""
 
+import json
+import subprocess
+import sys
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -9,9 +12,25 @@ import jax.numpy as jnp
 import pytest
 
 from command_line import SMALL, assert_refused, assert_well_put, metarl
-from metarl_jax import Architecture, Memory, gru, machine, recurrent_policy, snail, transformer
+from metarl_jax import (
+    Architecture,
+    Memory,
+    footprint,
+    gru,
+    machine,
+    recurrent_policy,
+    snail,
+    transformer,
+)
 from metarl_jax.algorithms import a2c, ppo, reinforce
-from metarl_jax.footprint import check_fits, gigabytes, update_bytes
+from metarl_jax.chunks import compile_chunk
+from metarl_jax.footprint import (
+    check_fits,
+    gigabytes,
+    program_bytes,
+    require_room,
+    update_bytes,
+)
 from metarl_jax.learner import UpdateConfig
 from metarl_jax.machine import available_memory
 from metarl_jax.population import population
@@ -71,6 +90,34 @@ def test_the_estimate_of_chunks_and_of_agents() -> None:
     keys = jax.vmap(jax.random.key)(jnp.arange(3))
     agents = population(whole)
     assert 0.75 < update_bytes(agents, keys) / compiled_bytes(agents, keys, 1) < 1.6
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc tells what a process has grown by")
+@pytest.mark.parametrize(
+    ("case", "num_tasks"),
+    [("a2c on two devices", 20_000), ("ppo", 11_500), ("a transformer", 2_500)],
+)
+def test_what_a_compiled_program_takes_is_foreseen(case: str, num_tasks: int) -> None:
+    """Of updates of a gigabyte and more: against what a process grows by."""
+    command = [sys.executable, "memory_growth.py", case, str(num_tasks)]
+    told = json.loads(subprocess.check_output(command, cwd=Path(__file__).parent))
+    assert told["grown"] > 1e9
+    assert 0.75 < told["foreseen"] / told["grown"] < 1.25
+
+
+def test_a_compiled_program_that_does_not_fit_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    algorithm, key = make("a2c"), jax.random.key(0)
+    chunk = compile_chunk(algorithm, 1, algorithm.init(key))
+    needed = program_bytes(chunk)
+    assert needed is not None
+    for available, part in ((needed, None), (needed - 1, 2), (needed // 5, 8)):
+        monkeypatch.setattr(footprint, "available_memory", lambda room=available: room)
+        if part is None:
+            require_room(chunk)
+            continue
+        with pytest.raises(ConfigurationError, match=f"of 1/{part} of the tasks") as refusal:
+            require_room(chunk)
+        assert_well_put(str(refusal.value))
 
 
 def test_what_does_not_fit_is_refused_with_what_would() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from metarl_jax import run_loop
-from metarl_jax.signals import Stopped, stop_requests, stops_raise
+from metarl_jax.signals import PASSED_ON, Stopped, stop_requests, stops_raise
 
 
 def test_signal_handlers_are_put_back():
@@ -40,6 +40,24 @@ def test_a_signal_breaks_off_what_may_be_broken_off(number):
     assert stopped.value.signal == number
     assert str(stopped.value) == number.name
     assert {each: signal.getsignal(each) for each in before} == before
+
+
+@pytest.mark.parametrize("order", [(PASSED_ON, signal.SIGTERM), (signal.SIGTERM, PASSED_ON)])
+def test_what_is_passed_on_is_no_second_signal(order):
+    """A group's processes are asked at once: this one by the sender, and by its supervisor."""
+    with stop_requests() as stop:
+        for number in order:
+            os.kill(os.getpid(), number)
+        assert stop.signal == signal.SIGTERM
+    with pytest.raises(Stopped), stops_raise():
+        os.kill(os.getpid(), PASSED_ON)
+
+
+def test_what_is_passed_on_stops_alone():
+    with stop_requests() as stop:
+        os.kill(os.getpid(), PASSED_ON)
+        os.kill(os.getpid(), PASSED_ON)
+        assert stop.signal == signal.SIGTERM
 
 
 @pytest.mark.parametrize("second", [signal.SIGINT, signal.SIGTERM])

@@ -14,6 +14,7 @@ import pytest
 from command_line import SMALL, assert_refused, metarl, metarl_here
 from metarl_experiments import supervise
 from metarl_experiments.supervise import supervise_command
+from metarl_jax import signals
 from metarl_jax.checkpoint import leaf_digests
 from metarl_jax.checkpoint_folder import steps
 from metarl_jax.metrics_file import read_rows
@@ -112,30 +113,76 @@ def test_what_it_cannot_follow_is_refused(arguments: list[str], told: str, tmp_p
 
 
 CHILD = (
-    "import signal, sys, time\n"
-    "seen = []\n"
-    "signal.signal(signal.SIGTERM, lambda *_: seen.append(1))\n"
-    "print('ready', flush=True)\n"
-    "until = time.monotonic() + 30\n"
-    "while len(seen) < {signals} and time.monotonic() < until: time.sleep(0.01)\n"
-    "sys.exit(40 + len(seen))\n"
+    "import runpy, time\n"
+    f"signals = runpy.run_path({signals.__file__!r})\n"
+    "with signals['stop_requests']() as stop:\n"
+    "    print('ready', flush=True)\n"
+    "    until = time.monotonic() + 30\n"
+    "    while stop.signal is None and time.monotonic() < until: time.sleep(0.01)\n"
+    "    time.sleep(SAVES_FOR)\n"
+    "raise SystemExit(75)\n"
 )
 
 
-@pytest.mark.parametrize("signals", [1, 2])
-def test_every_signal_is_passed_on_once(signals: int, capfd: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    ("saves_for", "count", "code"), [(0.0, 1, 75), (0.5, 1, 75), (30.0, 2, 128 + signal.SIGKILL)]
+)
+def test_the_first_signal_asks_and_a_second_one_ends(
+    number: signal.Signals, saves_for: float, count: int, code: int
+) -> None:
     def ask() -> None:
-        for _ in range(signals):
-            time.sleep(0.5)
-            os.kill(os.getpid(), signal.SIGTERM)
+        for _ in range(count):
+            time.sleep(1.0)
+            os.kill(os.getpid(), number)
 
     with supervise._forwarded() as forwarding:
         thread = threading.Thread(target=ask)
         thread.start()
-        code = forwarding.run([sys.executable, "-c", CHILD.format(signals=signals)])
+        ended = forwarding.run([sys.executable, "-c", CHILD.replace("SAVES_FOR", str(saves_for))])
         thread.join()
-    assert code == 40 + signals
-    assert forwarding.asked == signal.SIGTERM
+    assert ended == code
+    assert forwarding.asked == number
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 75), (signal.SIGINT, 130)])
+def test_what_asked_the_supervisor_is_told(
+    scripted: Scripted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, code: int
+) -> None:
+    """The run was asked by what is passed on, and says 75."""
+    scripted((75, 10))
+    scripted_run = supervise._Forwarding.run
+
+    def run(self: supervise._Forwarding, command: list[str]) -> int:
+        os.kill(os.getpid(), number)
+        return scripted_run(self, command)
+
+    monkeypatch.setattr(supervise._Forwarding, "run", run)
+    assert supervised(tmp_path) == code
+
+
+SUPERVISOR = (
+    "import sys\n"
+    "from metarl_experiments.supervise import _forwarded\n"
+    "child = 'import os, time; from metarl_experiments.runtime import end_with_supervisor;'\n"
+    "child += 'end_with_supervisor(); print(os.getpid(), flush=True); time.sleep(60)'\n"
+    "with _forwarded() as forwarding: forwarding.run([sys.executable, '-c', child])\n"
+)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a run outlives its supervisor")
+def test_a_run_does_not_outlive_its_supervisor() -> None:
+    command = [sys.executable, "-c", SUPERVISOR]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as supervisor:
+        assert supervisor.stdout is not None
+        child = int(supervisor.stdout.readline())
+        supervisor.kill()
+    until = time.monotonic() + 10
+    while Path(f"/proc/{child}/cmdline").exists() and time.monotonic() < until:
+        if not Path(f"/proc/{child}/cmdline").read_bytes():  # it has ended
+            return
+        time.sleep(0.01)
+    assert not Path(f"/proc/{child}").exists()
 
 
 def test_a_signal_during_a_pause_ends_it(scripted: Scripted, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 
 from metarl_experiments import pod_smoke
 from metarl_jax.checkpoint import leaf_digests
+from metarl_jax.checkpoint_folder import steps
 from metarl_jax.metrics_file import read_rows
 
 HEARTBEAT = 5
@@ -68,6 +70,34 @@ def killed(run: Path, role: int, rows: int, *more: str) -> None:
     assert time.monotonic() - began < 3 * HEARTBEAT, said
     assert codes[role] == -signal.SIGKILL
     assert codes[1 - role] in (75, -signal.SIGABRT), said  # its own words, or jax's
+
+
+PREEMPTED = """
+import os, signal, sys
+from metarl_experiments import cli, distributed
+join = distributed.join
+distributed.join = lambda *given: (join(*given), os.kill(os.getpid(), signal.SIGTERM))
+sys.exit(cli.main(sys.argv[1:]))
+"""
+"""`metarl`, which is sent SIGTERM once jax has joined, and before our own handler is set."""
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_what_jax_is_told_of_before_our_handler_is_set(count: int, tmp_path: Path) -> None:
+    """Both are on: its preemption service takes the signal of the last process, and all save.
+
+    It looks for signals once a second: the run is long enough to be found.
+    """
+    run, port = tmp_path / "run", pod_smoke.free_port()
+    train = ["train", *ARGUMENTS, "--total-steps", "1600000", "--out", str(run)]
+    commands = [[pod_smoke.METARL, *train], [sys.executable, "-c", PREEMPTED, *train]][-count:]
+    started = [pod_smoke.start(each, count, i, port) for i, each in enumerate(commands)]
+    codes, said = ends(started)
+    assert codes == [75] * count, said
+    assert "stopped by SIGTERM" in said[0]
+    (newest, *_) = steps(run / "checkpoints")
+    assert newest == read_rows(run / "metrics.jsonl")[-1]["update"]
+    assert leaf_digests(run / "checkpoints")
 
 
 def test_either_that_is_killed_takes_the_other_with_it(undisturbed: Path, tmp_path: Path) -> None:

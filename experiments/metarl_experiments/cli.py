@@ -7,7 +7,7 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 
-from metarl_experiments.runtime import configure_jax, use_huge_pages
+from metarl_experiments.runtime import configure_jax, end_with_supervisor, use_huge_pages
 
 USAGE = """\
 usage: metarl COMMAND ...
@@ -53,6 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     if arguments is None:
         use_huge_pages()
+        end_with_supervisor()
         arguments = sys.argv[1:]
     arguments = list(arguments)
     if not arguments or arguments[0] in ("-h", "--help"):

@@ -1,6 +1,7 @@
 """`metarl evaluate RUN`: a run's checkpoint on meta-test tasks, from its folder alone."""
 
 import dataclasses
+import io
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -223,7 +224,9 @@ def _write(
 ) -> None:
     place = options.run / options.label
     try:
-        np.savez_compressed(place.with_name(f"{place.name}.npz"), episode_returns=episode_returns)
+        arrays = io.BytesIO()
+        np.savez_compressed(arrays, episode_returns=episode_returns)
+        write_whole(place.with_name(f"{place.name}.npz"), arrays.getvalue())
         text = json.dumps(jsonable(record), indent=2) + "\n"
         write_whole(place.with_name(f"{place.name}.json"), text)
     except OSError as error:

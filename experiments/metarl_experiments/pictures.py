@@ -1,6 +1,6 @@
 """The pictures of a run: learning, adaptation, behaviour; and its report."""
 
-import json
+import contextlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -8,7 +8,7 @@ from typing import Any
 import jax
 
 from metarl_experiments.report import write_report
-from metarl_experiments.runs import RunConfig, load_config
+from metarl_experiments.runs import RunConfig, load_config, read_object
 from metarl_jax.ablations import Ablation
 from metarl_jax.evaluation import meta_test_tasks
 from metarl_jax.metrics_file import read_rows
@@ -53,7 +53,7 @@ def draw_run(folder: Path, config: RunConfig, program: Program, params: Any) -> 
     references = program.tasks.references()
     title = f"{config.experiment.rpartition(':')[2]}, {config.settings.policy} policy"
     rows = read_rows(folder / "metrics.jsonl")
-    evaluation = json.loads((folder / "evaluation.json").read_text())
+    evaluation = read_object(folder / "evaluation.json")
     evaluation["ablations"] = find_ablations(folder, evaluation)
     baselines = find_baselines(folder, config, evaluation["task_set_hash"])
     figures = {
@@ -96,9 +96,8 @@ def find_ablations(folder: Path, evaluation: Mapping[str, Any]) -> dict[str, dic
     """
     found = {}
     for ablation, label in ABLATION_LABELS.items():
-        path = folder / f"evaluation_{label}.json"
-        if path.exists():
-            other = json.loads(path.read_text())
+        with contextlib.suppress(ConfigurationError):  # most often there is none
+            other = read_object(folder / f"evaluation_{label}.json")
             if all(other.get(n) == evaluation.get(n) for n in ("task_set_hash", "update")):
                 found[ABLATION_WORDS[ablation]] = other
     return found
@@ -121,8 +120,8 @@ def find_baselines(folder: Path, config: RunConfig, task_set_hash: str) -> list[
     for path in folder.absolute().parent.glob("*/evaluation.json"):
         try:
             other = load_config(path.parent)
-            evaluation = json.loads(path.read_text())
-        except (ConfigurationError, ValueError):
+            evaluation = read_object(path)
+        except ConfigurationError:
             continue  # not ours to judge: whatever lies beside a run is not part of it
         policy = other.settings.policy
         same_tasks = (other.experiment, other.family) == (

@@ -1,10 +1,10 @@
 """report.html: what a run's folder tells, as one page."""
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from metarl_experiments.runs import read_object
 from metarl_jax.metrics_file import read_rows, write_whole
 from metarl_jax.report import tables
 from metarl_jax.report.charts import (
@@ -156,10 +156,8 @@ def _title(config: Mapping[str, Any]) -> str:
 
 
 def _read(folder: Path) -> tuple[dict[str, Any], dict[str, Any], list[dict[str, Any]]]:
-    config = json.loads((folder / "config.json").read_text())
-    path = folder / "run.json"
-    run = json.loads(path.read_text()) if path.exists() else {}
-    return config, run, read_rows(folder / "metrics.jsonl")
+    run = read_object(folder / "run.json") if (folder / "run.json").exists() else {}
+    return read_object(folder / "config.json"), run, read_rows(folder / "metrics.jsonl")
 
 
 def _write(folder: Path, report: Report) -> Path:

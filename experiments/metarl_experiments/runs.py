@@ -14,6 +14,7 @@ import datetime
 import importlib.metadata
 import itertools
 import json
+import os
 import platform
 import sys
 import time
@@ -33,6 +34,8 @@ PACKAGES = (
 )
 
 SHARED_WITHIN_SECONDS = 10
+LARGEST_BYTES = 10_000_000
+"""Of a file of JSON that is read."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,15 +79,15 @@ def create_run(folder: Path, config: RunConfig, arguments: Sequence[str]) -> Non
         # Exclusive: of two runs that begin in one folder at once, one is refused.
         _write_json(folder / "config.json", dataclasses.asdict(config), mode="x")
         _write_json(folder / "run.json", describe_machine() | {"arguments": list(arguments)})
-    except OSError as error:
+    except (OSError, ValueError) as error:  # the second: a name that no file can have
         if isinstance(error, FileExistsError) and folder.is_dir():
             raise ConfigurationError(
                 f"expected a folder without a run, got {folder}, which is one and is not "
                 f"overwritten; choose another --out, or go on: metarl train --resume {folder}"
             ) from error
         raise ConfigurationError(
-            f"expected a folder that can be written for the run, got {folder}: {error.strerror}; "
-            "choose another --out."
+            "expected a folder that can be written for the run, got "
+            f"{str(folder)!r}: {getattr(error, 'strerror', error)}; choose another --out."
         ) from error
 
 
@@ -95,7 +98,7 @@ def holds_run(folder: Path, config: RunConfig) -> str:
         ConfigurationError: it holds another.
     """
     place = folder / "config.json"
-    if not place.exists():
+    if not os.path.exists(place):  # not Path.exists: a name may be too long
         return ""
     if not place.stat().st_size:  # killed in the moment it was begun
         place.unlink()
@@ -130,17 +133,11 @@ def load_config(folder: Path) -> RunConfig:
     Raises:
         ConfigurationError: the folder is no run, or its configuration is not one of ours.
     """
-    try:
-        raw = json.loads((folder / "config.json").read_text())
-    except (OSError, ValueError) as error:
-        raise ConfigurationError(
-            f"expected a run's folder with a config.json, got {folder} ({error}); give the folder "
-            "that `metarl train` made."
-        ) from error
     where = folder / "config.json"
-    config = _record(RunConfig, raw, where)
+    config = _record(RunConfig, read_object(where), where)
     settings: Any = _record(Settings, config["settings"], where)
     settings = {k: tuple(v) if isinstance(v, list) else v for k, v in settings.items()}
+    require_code_elsewhere(str(config["experiment"]), folder)
     try:
         return RunConfig(
             str(config["experiment"]),
@@ -152,6 +149,45 @@ def load_config(folder: Path) -> RunConfig:
         raise ConfigurationError(
             f"{where}: expected values as `metarl train` writes them, got: {error}"
         ) from error
+
+
+def read_object(place: Path) -> dict[str, Any]:
+    """What a file of a run's folder holds, in which somebody else may have put anything.
+
+    Raises:
+        ConfigurationError: it is no JSON object, no plain file, or larger than ten megabytes.
+    """
+    try:
+        if place.is_symlink() or (place.exists() and not place.is_file()):
+            raise OSError("it is not a plain file")
+        if place.stat().st_size > LARGEST_BYTES:
+            raise OSError(f"it has more than {LARGEST_BYTES:,} bytes")
+        found = json.loads(place.read_text())
+        if not isinstance(found, dict):
+            raise ValueError("it holds no JSON object")
+    except (OSError, ValueError, RecursionError) as error:
+        raise ConfigurationError(
+            f"expected a {place.name} in the folder of a run, as `metarl train` writes it, got "
+            f"{place.parent} ({error}); give another folder."
+        ) from error
+    return found
+
+
+def require_code_elsewhere(experiment: str, folder: Path) -> None:
+    """A run's folder is data: somebody else's can be looked at without running what lies in it.
+
+    Raises:
+        ConfigurationError: the experiment is in a file there, or in one that is told by a path
+            relative to who knows where.
+    """
+    place = Path(experiment.rpartition(":")[0])
+    if place.suffix != ".py":
+        return
+    if not place.is_absolute() or place.resolve().is_relative_to(folder.resolve()):
+        raise ConfigurationError(
+            f"expected the experiment of {folder} in a file of yours outside of that folder, got "
+            f"{experiment!r}, and no code is taken from a run; move one of the two."
+        )
 
 
 def load_tasks(config: RunConfig) -> tuple[Experiment, TaskDistribution]:
@@ -168,7 +204,12 @@ def make_tasks(experiment: Experiment, arguments: Mapping[str, Any]) -> TaskDist
     """Calls the family; what it refuses becomes a ConfigurationError that names it."""
     try:
         tasks = experiment.family(**arguments)
-    except (TypeError, ValueError) as error:
+    except TypeError as error:
+        raise ConfigurationError(
+            f"{experiment.name}: expected the arguments of its family, got {dict(arguments)}: "
+            f"{error}; `metarl train {experiment.name} --help` shows them."
+        ) from error
+    except ValueError as error:
         raise ConfigurationError(f"{experiment.name}: {error}") from error
     if not isinstance(tasks, TaskDistribution):
         raise ConfigurationError(

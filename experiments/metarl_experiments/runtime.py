@@ -1,7 +1,9 @@
 """What must be set before jax makes its first array."""
 
+import ctypes
 import os
 import platform
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +12,9 @@ from metarl_jax.machine import usable_cores
 
 HOST_DEVICES_FLAG = "xla_force_host_platform_device_count"
 MOST_HOST_DEVICES = 1024
-
+SUPERVISOR = "METARL_SUPERVISOR"
+"""The variable in which a supervisor tells its child the number of its process."""
+_SET_PARENT_DEATH_SIGNAL = 1  # of prctl
 
 HUGE_PAGES = "glibc.malloc.hugetlb=1"
 
@@ -27,6 +31,19 @@ def use_huge_pages() -> None:
         return
     os.environ["GLIBC_TUNABLES"] = ":".join(filter(None, (tunables, HUGE_PAGES)))
     os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+
+
+def end_with_supervisor() -> None:
+    """Where this process is supervised, it is sent SIGTERM should its supervisor be killed.
+
+    No run is left over, that the next one would collide with. Linux alone can do it.
+    """
+    supervisor = os.environ.pop(SUPERVISOR, None)
+    if supervisor is None or sys.platform != "linux":
+        return
+    ctypes.CDLL(None).prctl(_SET_PARENT_DEATH_SIGNAL, signal.SIGTERM)
+    if str(os.getppid()) != supervisor:  # it was killed before
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 def cache_folder() -> Path:

@@ -8,6 +8,7 @@ The same command in a script that a cluster runs anew after a preemption goes on
 """
 
 import contextlib
+import os
 import signal
 import subprocess
 import sys
@@ -18,9 +19,9 @@ from pathlib import Path
 
 import tyro
 
-from metarl_experiments.runtime import flag_value
+from metarl_experiments.runtime import SUPERVISOR, flag_value
 from metarl_jax.checkpoint_folder import steps
-from metarl_jax.signals import STOPPING
+from metarl_jax.signals import PASSED_ON, STOPPING
 from metarl_jax.training_plan import ExitCode
 from metarl_jax.types import ConfigurationError
 
@@ -65,7 +66,8 @@ def supervise_command(arguments: Sequence[str]) -> int:
             saved = _newest(folder)
             code = forwarding.run([sys.executable, "-m", "metarl_experiments", *command])
             if forwarding.asked is not None:
-                return code if code < 128 else _stopped_by(forwarding.asked)
+                stopped = code == ExitCode.TERMINATED or code >= 128
+                return _stopped_by(forwarding.asked) if stopped else code
             if code in ENDED:
                 return code
             fruitless = 0 if _newest(folder) > saved else fruitless + 1
@@ -79,7 +81,7 @@ def supervise_command(arguments: Sequence[str]) -> int:
 
 
 class _Forwarding:
-    """A child at a time, to which every stopping signal that comes is passed on.
+    """A child at a time, which is asked to stop by the first signal that comes; a second ends it.
 
     Attributes:
         asked: the last that came, or None.
@@ -92,9 +94,10 @@ class _Forwarding:
     def run(self, command: Sequence[str]) -> int:
         """The exit code of a command; 128 more than the signal that ended it, as a shell has it."""
         # In a group of its own: what a terminal sends to all of one would reach it twice.
-        self._child = subprocess.Popen(command, process_group=0)
+        environment = os.environ | {SUPERVISOR: str(os.getpid())}
+        self._child = subprocess.Popen(command, process_group=0, env=environment)
         if self.asked is not None:  # just before
-            self._child.send_signal(self.asked)
+            self._child.send_signal(PASSED_ON)
         code = self._child.wait()
         self._child = None
         return code if code >= 0 else 128 - code
@@ -109,9 +112,9 @@ class _Forwarding:
     def pass_on(self, number: int, frame: object) -> None:
         """The signals' handler."""
         del frame
-        self.asked = number
         if self._child is not None:
-            self._child.send_signal(number)
+            self._child.send_signal(PASSED_ON if self.asked is None else signal.SIGKILL)
+        self.asked = number
 
 
 @contextlib.contextmanager

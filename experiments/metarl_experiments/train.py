@@ -26,6 +26,7 @@ from metarl_experiments.runs import (
     load_config,
     load_tasks,
     make_tasks,
+    require_code_elsewhere,
     require_shared,
 )
 from metarl_experiments.start import StartTimes
@@ -143,6 +144,7 @@ def _begin(experiment: Experiment, options: TrainOptions, command_line: Sequence
     memory = together(lambda: check_memory(config, program, options.devices))
     folder = Path(by_first(lambda: str(options.out or default_folder(name))))
     resume = options.or_resume and bool(by_first(lambda: holds_run(folder, config)))
+    require_code_elsewhere(name, folder)
     # Loggers first: a missing extra leaves no run behind.
     loggers = together(lambda: _loggers(folder, config, options) if is_first() else [])
     if not resume:

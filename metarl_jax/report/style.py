@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from metarl_jax.metrics_file import write_whole
 from metarl_jax.report.units import round_count
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def save_figure(figure: "Figure", path: Path) -> None:
     Image.open(full).convert("RGB").quantize(256, dither=Image.Dither.NONE).save(
         small, format="PNG", optimize=True
     )
-    path.write_bytes(small.getvalue())
+    write_whole(path, small.getvalue())
 
 
 def heading(figure: "Figure", title: str, subtitle: str = "") -> None:
