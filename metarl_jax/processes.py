@@ -92,17 +92,16 @@ class Ballot:
     @property
     def signal(self) -> signal.Signals | None:
         """The stopping signal that all know of, or None."""
-        alone = jax.process_count() == 1
-        agreed = signal.Signals(self._agreed) if self._agreed else None
-        return agreed or (self._request.signal if alone else None)
+        if jax.process_count() == 1:
+            return self._request.signal
+        return signal.Signals(self._agreed) if self._agreed else None
 
     def cast(self) -> dict[str, Array]:
         """This process's vote, as one more of a chunk's metrics."""
+        if jax.process_count() == 1:
+            return {}
         self._chunks += 1
         asked = self._request.signal or (signal.SIGTERM if _is_preempted(self._chunks) else 0)
-        if jax.process_count() == 1:
-            self._agreed = int(asked)
-            return {}
         votes = np.full(jax.local_device_count(), int(asked), np.int32)
         return {_ASKED: self._highest(jax.make_array_from_process_local_data(self._split, votes))}
 
@@ -117,8 +116,7 @@ def _is_preempted(step: int) -> bool:
 
     It takes the SIGTERM that comes after they have joined and before our own handler is set.
     """
-    is_on = jax.config.jax_enable_preemption_service  # pyright: ignore[reportAttributeAccessIssue]
-    if not (is_on and jax.distributed.is_initialized()):
+    if not jax.config.jax_enable_preemption_service:  # pyright: ignore[reportAttributeAccessIssue]
         return False
     from jax.experimental import multihost_utils
 

@@ -17,7 +17,7 @@ HEARTBEAT = 5
 ARGUMENTS = (
     *("bandit_10_5", "--num-tasks", "8", "--hidden-size", "8", "--embedding-size", "8"),
     *("--total-steps", "16000", "--num-evaluations", "10", "--evaluation-tasks", "6"),
-    *("--final-evaluation-tasks", "7", "--devices", "1", "--heartbeat", str(HEARTBEAT)),
+    *("--final-evaluation-tasks", "7", "--devices", "1"),
 )
 WAIT_SECONDS = 100
 
@@ -26,6 +26,7 @@ def start(run: Path, *more: str) -> list["subprocess.Popen[str]"]:
     """Both processes of the run, or of its going on."""
     port = pod_smoke.free_port()
     command = [pod_smoke.METARL, "train", *ARGUMENTS, "--out", str(run), *more]
+    command += ["--heartbeat", str(HEARTBEAT)]
     return [pod_smoke.start(command, 2, process, port) for process in range(2)]
 
 
@@ -82,22 +83,28 @@ sys.exit(cli.main(sys.argv[1:]))
 """`metarl`, which is sent SIGTERM once jax has joined, and before our own handler is set."""
 
 
-@pytest.mark.parametrize("count", [1, 2])
-def test_what_jax_is_told_of_before_our_handler_is_set(count: int, tmp_path: Path) -> None:
-    """Both are on: its preemption service takes the signal of the last process, and all save.
+def test_what_jax_is_told_of_before_our_handler_is_set(tmp_path: Path) -> None:
+    """Both are on: its preemption service takes the signal of one process, and both save.
 
     It looks for signals once a second: the run is long enough to be found.
     """
     run, port = tmp_path / "run", pod_smoke.free_port()
-    train = ["train", *ARGUMENTS, "--total-steps", "1600000", "--out", str(run)]
-    commands = [[pod_smoke.METARL, *train], [sys.executable, "-c", PREEMPTED, *train]][-count:]
-    started = [pod_smoke.start(each, count, i, port) for i, each in enumerate(commands)]
-    codes, said = ends(started)
-    assert codes == [75] * count, said
+    train = ["train", *ARGUMENTS, "--total-steps", "160000", "--out", str(run)]
+    commands = [[pod_smoke.METARL, *train], [sys.executable, "-c", PREEMPTED, *train]]
+    codes, said = ends([pod_smoke.start(each, 2, i, port) for i, each in enumerate(commands)])
+    assert codes == [75, 75], said
     assert "stopped by SIGTERM" in said[0]
     (newest, *_) = steps(run / "checkpoints")
     assert newest == read_rows(run / "metrics.jsonl")[-1]["update"]
     assert leaf_digests(run / "checkpoints")
+
+
+def test_one_process_that_jax_has_joined_is_ended_as_any_other(tmp_path: Path) -> None:
+    """Before there is anything to save: the service would take the signal, and tell nobody."""
+    train = ["train", *ARGUMENTS, "--out", str(tmp_path / "run")]
+    command = [sys.executable, "-c", PREEMPTED, *train]
+    codes, said = ends([pod_smoke.start(command, 1, 0, pod_smoke.free_port())])
+    assert codes == [-signal.SIGTERM], said
 
 
 def test_either_that_is_killed_takes_the_other_with_it(undisturbed: Path, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import dataclasses
 import functools
 import os
 import re
+import signal
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
@@ -89,6 +90,7 @@ def join(arguments: Sequence[str], environment: Mapping[str, str] = os.environ) 
         shutdown_timeout_seconds=options.heartbeat,
     )
     named = (options.coordinator, options.num_processes, options.process_id)
+    handler = signal.getsignal(signal.SIGTERM)
     try:
         if named != (None, None, None):
             # Reachable at the address that was named, and at no other of this machine.
@@ -104,6 +106,10 @@ def join(arguments: Sequence[str], environment: Mapping[str, str] = os.environ) 
             f"expected to join the other processes of this run, got: {error}; start all of them "
             "with one --coordinator that each can reach, or run alone: --distributed off."
         ) from error
+    if jax.process_count() == 1 and handler is not None:
+        # jax's preemption service has nobody to agree with here, and never tells of a signal that
+        # it has taken.
+        signal.signal(signal.SIGTERM, handler)
 
 
 def _require_one_of_one(environment: Mapping[str, str]) -> None:
