@@ -10,8 +10,8 @@ from pathlib import Path
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("MPLBACKEND", "agg")
-# Tests compile much and run little: LLVM's first level takes a third off the time of the suite.
-os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=1")
+# Tests compile much and run little: what LLVM's passes take is more than they save.
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 # Shared by the workers and kept between runs: the second run of the tests takes half the time.
 _cache = Path(__file__).resolve().parents[1] / ".cache" / "compiled"
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(_cache))
