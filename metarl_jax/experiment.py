@@ -229,8 +229,12 @@ _LARGEST: Mapping[str, int] = {
     "embedding_size": 10**6,
     "head_sizes": 10**6,
     "num_layers": 1_000,
+    "num_evaluations": 10**6,
+    "evaluation_tasks": 10**7,
+    "final_evaluation_tasks": 10**7,
 }
 """Of what would not end in an error, but in hours of tracing; of all others what int32 holds."""
+LARGEST_REAL = 3e38  # of float32
 LONGEST = 1_000
 MOST_AGENTS = 10_000
 
@@ -246,6 +250,8 @@ def _check_kind(name: str, annotation: Any, value: Any) -> None:
     for each in elements:
         if not isinstance(each, kind) or isinstance(each, bool) != (kind is bool):
             raise ConfigurationError(f"{name} must be {told}, got {reprlib.repr(value)}.")
+        if kind is numbers.Real and abs(each) > LARGEST_REAL:
+            raise ConfigurationError(f"{name} must be finite, got {reprlib.repr(each)}.")
         if kind is numbers.Integral and name != "seed":
             require_positive(name, each, most=_LARGEST.get(name, 2**31 - 1))
     if len(elements) > LONGEST:

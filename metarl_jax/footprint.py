@@ -102,17 +102,16 @@ def require_room(compiled: Any) -> None:
     """Refuses a compiled program that would not find the memory it takes.
 
     Raises:
-        ConfigurationError: it takes more than there is; names the part of the tasks that would fit.
+        ConfigurationError: it takes more than there is.
     """
     needed = program_bytes(compiled)
     available = available_bytes(_local_devices(compiled) * jax.process_count())
     if needed is None or available is None or needed <= available:
         return
-    parts = 2 ** math.ceil(math.log2(needed / max(1, available)))
     raise ConfigurationError(
         f"expected an update that fits into the {gigabytes(available)} of memory available, got "
-        f"one that takes {gigabytes(needed)} as it is compiled; a --task-chunk of 1/{parts} of the "
-        "tasks would fit."
+        f"one that takes {gigabytes(needed)} as it is compiled; take fewer tasks at a time: "
+        "metarl train --resume RUN --task-chunk N."
     )
 
 

@@ -52,7 +52,7 @@ class MetricsFile:
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
     """All rows, oldest first; what is no row, like a last one that was cut off, is left out."""
-    if not path.exists():
+    if path.is_symlink() or not path.is_file():
         return []
     lines = path.read_text(errors="replace").splitlines()
     return [row for row in map(_row, lines) if row is not None]
@@ -69,11 +69,15 @@ def write_whole(path: Path, content: str | bytes) -> None:
 
     A link in its place is replaced; what it points to is let be.
     """
-    temporary = path.with_name(path.name + ".tmp")
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")  # two processes may write at once
     temporary.unlink(missing_ok=True)
-    with temporary.open("xb") as file:
-        file.write(content.encode() if isinstance(content, str) else content)
-    os.replace(temporary, path)
+    try:
+        with temporary.open("xb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
+        os.replace(temporary, path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def _row(line: str) -> dict[str, Any] | None:
@@ -82,7 +86,9 @@ def _row(line: str) -> dict[str, Any] | None:
         row = json.loads(line)
     except (ValueError, RecursionError):
         return None
-    return row if isinstance(row, dict) and type(row.get("update")) is int else None
+    if not isinstance(row, dict) or type(row.get("update")) is not int:
+        return None
+    return row if isinstance(row.get("seconds", 0.0), (int, float)) else None
 
 
 def jsonable(value: Any) -> Any:

@@ -17,6 +17,7 @@ from types import ModuleType
 from typing import Any
 
 from metarl_jax.experiment import Experiment
+from metarl_jax.tasks import TaskDistribution
 from metarl_jax.types import ConfigurationError
 
 GROUP = "metarl_jax.experiments"
@@ -81,7 +82,15 @@ def _experiment_at(name: str) -> Experiment:
 
 
 def _checked(name: str, family: Any) -> Any:
-    parameters = inspect.signature(family).parameters.values()
+    """A task family says what it takes and returns: no other function is called by its name."""
+    signature = inspect.signature(family)
+    returned = signature.return_annotation
+    if getattr(returned, "__name__", str(returned)).rpartition(".")[2] != TaskDistribution.__name__:
+        raise ConfigurationError(
+            f"{name}: a task family must say that it returns a TaskDistribution, got a function "
+            f"that does not; write `def {name.rpartition(':')[2]}(...) -> TaskDistribution:`."
+        )
+    parameters = signature.parameters.values()
     bare = [p.name for p in parameters if p.empty in (p.default, p.annotation)]
     if bare:
         raise ConfigurationError(

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from metarl_jax.processes import by_first
-from metarl_jax.types import PeerError
+from metarl_jax.types import ConfigurationError, PeerError
 
-PATIENCE_SECONDS = 20.0
+PATIENCE_SECONDS = 60.0
 """For who held it before to end: a process that was stopped may still be saving."""
 POLL_SECONDS = 0.1
 
@@ -19,14 +19,20 @@ POLL_SECONDS = 0.1
 def held(folder: Path) -> Iterator[None]:
     """Holds a run's folder until the end of the block, or of this process, however it ends.
 
-    Of several processes the first holds it. On a file system without locks nothing is held.
+    Of several processes the first holds it. It is held against others of this machine: file systems
+    that machines share keep no such locks, or not of folders.
 
     Raises:
+        ConfigurationError: there is no such folder.
         PeerError: another process holds it, and does not let go.
     """
     with contextlib.ExitStack() as stack:
 
         def hold() -> str:
+            if not folder.is_dir():
+                raise ConfigurationError(
+                    f"expected a run's folder, got {folder}, which is none; give one that exists."
+                )
             descriptor = os.open(folder, os.O_RDONLY)
             stack.callback(os.close, descriptor)
             until = time.monotonic() + PATIENCE_SECONDS

@@ -1,6 +1,7 @@
 """SIGINT and SIGTERM as a request that a loop looks at, instead of an end in mid-air."""
 
 import contextlib
+import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -36,11 +37,21 @@ class StopRequest:
         self.signal: signal.Signals | None = None
 
 
+def heed_supervisor() -> None:
+    """Makes `PASSED_ON` mean SIGTERM, in a process that has a supervisor; others leave it alone."""
+    signal.signal(PASSED_ON, _terminate)
+
+
+def _terminate(number: int, frame: object) -> None:
+    del number, frame
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
 @contextlib.contextmanager
 def stop_requests() -> Iterator[StopRequest]:
     """Turns the first SIGINT or SIGTERM into a request; a second one ends the process at once.
 
-    `PASSED_ON` asks to stop, as SIGTERM does, and is neither a first nor a second one.
+    `PASSED_ON` asks to stop too, where it is heeded, and is neither a first nor a second one.
 
     What handled the signals before handles them again afterwards. A signal that was ignored (as
     SIGINT is under `nohup`) stays ignored. Only the main thread can handle signals: in any other,
@@ -82,7 +93,9 @@ def _handled_by(handler: Callable[[int, object], None]) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {number: signal.getsignal(number) for number in (*STOPPING, PASSED_ON)}
+    heeded = signal.getsignal(PASSED_ON) == _terminate
+    numbers = (*STOPPING, PASSED_ON) if heeded else STOPPING
+    before = {number: signal.getsignal(number) for number in numbers}
     caught = {number: old for number, old in before.items() if old != signal.SIG_IGN}
     for number in caught:
         signal.signal(number, handler)

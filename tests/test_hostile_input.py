@@ -96,6 +96,17 @@ def bring_code_by_a_relative_path(run: pathlib.Path) -> None:
     edit("experiment", "evil.py:tasks", within="")(run)
 
 
+def bring_nameless_code(run: pathlib.Path) -> None:
+    (run / ".py").write_text(EVIL.format(str(exploded(run))))
+    edit("experiment", f"{run}/.py:tasks", within="")(run)
+
+
+def call_a_stranger(run: pathlib.Path) -> None:
+    """The command line itself, whose arguments have types and defaults."""
+    edit("experiment", "metarl_experiments.cli:main", within="")(run)
+    edit("family", {"arguments": ["check", f"{run}/evil.py:tasks"]}, within="")(run)
+
+
 def pickled_state(run: pathlib.Path) -> None:
     for place in (run / "checkpoints").rglob("*"):
         if place.is_file():
@@ -134,6 +145,9 @@ REFUSED_RUNS: dict[str, tuple[Attack, str]] = {
     "code in the run's folder": (bring_code, "a file of yours"),
     "code in the run's folder, by ..": (bring_code_by_a_detour, "a file of yours"),
     "code beside the run": (bring_code_by_a_relative_path, "a file of yours"),
+    "a file that is called .py": (bring_nameless_code, "a file of yours"),
+    "a function that is no family": (call_a_stranger, "must say that it returns"),
+    "a schedule past all numbers": (edit("discount", [10**400]), "discount"),
     "an experiment that is no preset": (edit("experiment", "os:system", ""), "os:system"),
     "checkpoints that are pickles": (pickled_state, "none that can be used"),
     "checkpoints that are links": (linked_checkpoints, "none that can be used"),
@@ -159,7 +173,7 @@ def test_nothing_is_written_through_a_link(run: pathlib.Path) -> None:
     for path in written:
         path.unlink()
         path.symlink_to(mine)
-        path.with_name(f"{path.name}.tmp").symlink_to(mine)
+        path.with_name(f"{path.name}.{os.getpid()}.tmp").symlink_to(mine)
     result = metarl_here("evaluate", run, cwd=run.parent)
     assert result.returncode == 0, result.stderr
     assert mine.read_text() == "mine"
@@ -169,7 +183,7 @@ def test_nothing_is_written_through_a_link(run: pathlib.Path) -> None:
 def test_rows_that_are_none_are_left_out(run: pathlib.Path) -> None:
     rows = run / "metrics.jsonl"
     good = read_rows(rows)
-    bad = ["[1]", '{"update": "x"}', "[" * 100_000, "\0", '{"up']
+    bad = ["[1]", '{"update": 1, "seconds": "x"}', '{"update": "x"}', "[" * 100_000, "\0", '{"up']
     rows.write_text("\n".join(bad) + "\n" + rows.read_text() + "\n".join(bad))
     assert read_rows(rows) == good
     with rows.open("ab") as file:

@@ -41,11 +41,21 @@ def told(ear: Connection) -> Iterator[tuple[str, int]]:
             return
 
 
-def wait_for_a_save(folder: Path) -> None:
-    """Until one has begun and is not finished."""
+def wait_for_a_save(folder: Path, left: list[Path]) -> None:
+    """Until one has begun that is none of what was left before, and is not finished."""
     until = time.monotonic() + LONGEST_WAIT
-    while not any(folder.glob("checkpoints/*.orbax-checkpoint-tmp*")):
+    while set(unfinished(folder / "checkpoints")) <= set(left):
         assert time.monotonic() < until, "no save begins"
+        time.sleep(0.001)
+
+
+def wait_for_a_finished_save(ear: Connection) -> int:
+    """Its number."""
+    while ear.poll(LONGEST_WAIT):
+        what, step = ear.recv()
+        if what == "saved":
+            return step
+    raise AssertionError("no save is finished")
 
 
 def test_nothing_that_was_saved_is_lost(tmp_path, undisturbed) -> None:
@@ -55,10 +65,11 @@ def test_nothing_that_was_saved_is_lost(tmp_path, undisturbed) -> None:
     finished, broken_off = 0, 0
     for kill in range(KILLS):
         with walking(folder) as (process, ear):
-            assert ear.poll(LONGEST_WAIT), "it does not begin"
+            left = unfinished(folder / "checkpoints")
+            finished = max(finished, wait_for_a_finished_save(ear))
             time.sleep(draw.uniform(0, 0.4))
             if kill % 2:
-                wait_for_a_save(folder)
+                wait_for_a_save(folder, left)
                 time.sleep(draw.uniform(0, 0.03))
             assert process.is_alive()
         saves = [step for what, step in told(ear) if what == "saved"]

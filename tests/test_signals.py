@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from metarl_jax import run_loop
-from metarl_jax.signals import PASSED_ON, Stopped, stop_requests, stops_raise
+from metarl_jax.signals import PASSED_ON, Stopped, heed_supervisor, stop_requests, stops_raise
 
 
 def test_signal_handlers_are_put_back():
@@ -20,6 +20,25 @@ def test_signal_handlers_are_put_back():
         assert stop.signal == signal.SIGTERM
         assert signal.getsignal(signal.SIGINT) == signal.SIG_DFL
     assert {number: signal.getsignal(number) for number in before} == before
+
+
+def test_without_a_supervisor_its_signal_is_let_be():
+    """It may be the embedding program's own."""
+    before = signal.signal(PASSED_ON, signal.SIG_IGN)
+    try:
+        with stop_requests() as stop:
+            assert signal.getsignal(PASSED_ON) == signal.SIG_IGN
+            assert stop.signal is None
+    finally:
+        signal.signal(PASSED_ON, before)
+
+
+def test_what_is_passed_on_is_sigterm_before_there_is_a_handler():
+    source = Path(run_loop.__file__).with_name("signals.py")
+    program = f"import os, runpy; made = runpy.run_path({str(source)!r})\n"
+    program += "made['heed_supervisor'](); os.kill(os.getpid(), made['PASSED_ON'])\n"
+    done = subprocess.run([sys.executable, "-c", program])
+    assert done.returncode == -signal.SIGTERM
 
 
 def test_an_ignored_signal_stays_ignored():
@@ -45,6 +64,7 @@ def test_a_signal_breaks_off_what_may_be_broken_off(number):
 @pytest.mark.parametrize("order", [(PASSED_ON, signal.SIGTERM), (signal.SIGTERM, PASSED_ON)])
 def test_what_is_passed_on_is_no_second_signal(order):
     """A group's processes are asked at once: this one by the sender, and by its supervisor."""
+    heed_supervisor()
     with stop_requests() as stop:
         for number in order:
             os.kill(os.getpid(), number)
@@ -54,6 +74,7 @@ def test_what_is_passed_on_is_no_second_signal(order):
 
 
 def test_what_is_passed_on_stops_alone():
+    heed_supervisor()
     with stop_requests() as stop:
         os.kill(os.getpid(), PASSED_ON)
         os.kill(os.getpid(), PASSED_ON)

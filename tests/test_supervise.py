@@ -115,8 +115,9 @@ def test_what_it_cannot_follow_is_refused(arguments: list[str], told: str, tmp_p
 CHILD = (
     "import runpy, time\n"
     f"signals = runpy.run_path({signals.__file__!r})\n"
+    "signals['heed_supervisor']()\n"
     "with signals['stop_requests']() as stop:\n"
-    "    print('ready', flush=True)\n"
+    "    open('READY', 'w').close()\n"
     "    until = time.monotonic() + 30\n"
     "    while stop.signal is None and time.monotonic() < until: time.sleep(0.01)\n"
     "    time.sleep(SAVES_FOR)\n"
@@ -129,17 +130,22 @@ CHILD = (
     ("saves_for", "count", "code"), [(0.0, 1, 75), (0.5, 1, 75), (30.0, 2, 128 + signal.SIGKILL)]
 )
 def test_the_first_signal_asks_and_a_second_one_ends(
-    number: signal.Signals, saves_for: float, count: int, code: int
+    number: signal.Signals, saves_for: float, count: int, code: int, tmp_path: Path
 ) -> None:
+    ready = tmp_path / "ready"
+    child = CHILD.replace("SAVES_FOR", str(saves_for)).replace("READY", str(ready))
+
     def ask() -> None:
+        while not ready.exists():
+            time.sleep(0.01)
         for _ in range(count):
-            time.sleep(1.0)
+            time.sleep(0.3)
             os.kill(os.getpid(), number)
 
     with supervise._forwarded() as forwarding:
         thread = threading.Thread(target=ask)
         thread.start()
-        ended = forwarding.run([sys.executable, "-c", CHILD.replace("SAVES_FOR", str(saves_for))])
+        ended = forwarding.run([sys.executable, "-c", child])
         thread.join()
     assert ended == code
     assert forwarding.asked == number
@@ -178,19 +184,17 @@ def test_a_run_does_not_outlive_its_supervisor() -> None:
         child = int(supervisor.stdout.readline())
         supervisor.kill()
     until = time.monotonic() + 10
-    while Path(f"/proc/{child}/cmdline").exists() and time.monotonic() < until:
-        if not Path(f"/proc/{child}/cmdline").read_bytes():  # it has ended
-            return
+    while is_alive(child):
+        assert time.monotonic() < until
         time.sleep(0.01)
-    assert not Path(f"/proc/{child}").exists()
 
 
-def test_a_signal_during_a_pause_ends_it(scripted: Scripted, tmp_path: Path) -> None:
-    scripted((137, 10))
-    timer = threading.Timer(0.5, lambda: os.kill(os.getpid(), signal.SIGTERM))
-    timer.start()
-    run = ["metarl", "train", "bandit_10_5", "--out", str(tmp_path / "run")]
-    assert supervise_command(["--pause", "30", "--", *run]) == 75
+def is_alive(process: int) -> bool:
+    """Whether it is there, and not one that has ended and nobody has asked for."""
+    try:
+        return bool(Path(f"/proc/{process}/cmdline").read_bytes())
+    except OSError:
+        return False
 
 
 def test_a_run_killed_half_way_ends_as_if_it_had_not_been(tmp_path: Path) -> None:

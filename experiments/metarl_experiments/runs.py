@@ -181,7 +181,7 @@ def require_code_elsewhere(experiment: str, folder: Path) -> None:
             relative to who knows where.
     """
     place = Path(experiment.rpartition(":")[0])
-    if place.suffix != ".py":
+    if not str(place).endswith(".py"):
         return
     if not place.is_absolute() or place.resolve().is_relative_to(folder.resolve()):
         raise ConfigurationError(

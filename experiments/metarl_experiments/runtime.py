@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from metarl_jax.machine import usable_cores
+from metarl_jax.signals import heed_supervisor
 
 HOST_DEVICES_FLAG = "xla_force_host_platform_device_count"
 MOST_HOST_DEVICES = 1024
@@ -34,12 +35,16 @@ def use_huge_pages() -> None:
 
 
 def end_with_supervisor() -> None:
-    """Where this process is supervised, it is sent SIGTERM should its supervisor be killed.
+    """Where this process is supervised, it heeds its supervisor, and ends with it.
 
-    No run is left over, that the next one would collide with. Linux alone can do it.
+    It is sent SIGTERM should that be killed: no run is left over, that the next one would collide
+    with. Linux alone can do it.
     """
     supervisor = os.environ.pop(SUPERVISOR, None)
-    if supervisor is None or sys.platform != "linux":
+    if supervisor is None:
+        return
+    heed_supervisor()
+    if sys.platform != "linux":
         return
     ctypes.CDLL(None).prctl(_SET_PARENT_DEATH_SIGNAL, signal.SIGTERM)
     if str(os.getppid()) != supervisor:  # it was killed before

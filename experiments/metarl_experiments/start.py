@@ -5,8 +5,10 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+from metarl_experiments.runs import read_object
 from metarl_jax.machine import process_seconds
 from metarl_jax.metrics_file import Row, write_whole
+from metarl_jax.types import ConfigurationError
 
 
 class StartTimes:
@@ -44,7 +46,9 @@ class StartTimes:
         times = {"imports_seconds": self._imported, "first_update_seconds": first}
         rounded = {name: round(seconds, 2) for name, seconds in times.items()}
         place = self._folder / "run.json"
-        with contextlib.suppress(OSError, ValueError):  # a full disk must not end a run for this
+        with contextlib.suppress(
+            OSError, ConfigurationError
+        ):  # a full disk must not end a run for this
             # A run that goes on keeps the times of its first start.
-            text = json.dumps(rounded | json.loads(place.read_text()), indent=2) + "\n"
+            text = json.dumps(rounded | read_object(place), indent=2) + "\n"
             write_whole(place, text)

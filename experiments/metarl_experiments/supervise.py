@@ -120,7 +120,8 @@ class _Forwarding:
 @contextlib.contextmanager
 def _forwarded() -> Iterator[_Forwarding]:
     forwarding = _Forwarding()
-    before = {number: signal.signal(number, forwarding.pass_on) for number in STOPPING}
+    heard = [each for each in STOPPING if signal.getsignal(each) != signal.SIG_IGN]
+    before = {number: signal.signal(number, forwarding.pass_on) for number in heard}
     try:
         yield forwarding
     finally:
