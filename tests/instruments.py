@@ -25,6 +25,9 @@ from metarl_jax.types import Array, Experience, PyTree
 ADAM_FIRST_MOMENT_SHARE = 0.1
 """1 - β₁: what Adam's first moment holds of a gradient after one step."""
 
+# Other programs of the tests are compiled without LLVM's passes, whose sums round otherwise.
+AS_USERS_DO = {"xla_backend_optimization_level": 3}
+
 ALGORITHMS = {
     "a2c": a2c,
     "a2c, windows": partial(a2c, windows=2),

@@ -197,6 +197,14 @@ def is_alive(process: int) -> bool:
         return False
 
 
+def test_a_signal_during_a_pause_ends_it(scripted: Scripted, tmp_path: Path) -> None:
+    scripted((137, 10))
+    timer = threading.Timer(0.5, lambda: os.kill(os.getpid(), signal.SIGTERM))
+    timer.start()
+    run = ["metarl", "train", "bandit_10_5", "--out", str(tmp_path / "run")]
+    assert supervise_command(["--pause", "30", "--", *run]) == 75
+
+
 def test_a_run_killed_half_way_ends_as_if_it_had_not_been(tmp_path: Path) -> None:
     """The real thing: a training process that is killed goes on, to the same last state."""
     arguments = ["bandit_10_5", *SMALL, "--total-steps", "9600", "--num-evaluations", "8"]

@@ -8,7 +8,13 @@ import numpy as np
 import pytest
 
 from command_line import assert_well_put
-from instruments import ALGORITHMS, applied_gradient, random_state, relative_error
+from instruments import (
+    ALGORITHMS,
+    AS_USERS_DO,
+    applied_gradient,
+    random_state,
+    relative_error,
+)
 from metarl_jax.learner import Algorithm, TrainState, UpdateConfig
 from metarl_jax.schedules import hyperparameters
 from metarl_jax.sharding import Devices
@@ -18,8 +24,6 @@ from probes import counter, small_policy
 TASKS = counter(ends_early=True, num_episodes=2)
 UNCLIPPED = hyperparameters(max_gradient_norm=1e9)
 NUM_TASKS = 24
-# Other tests compile without LLVM's passes, whose rounding is a little coarser than a millionth.
-AS_USERS_DO = {"xla_backend_optimization_level": 3}
 
 
 def algorithm(name: str, task_chunk: int | None, num_devices: int = 1) -> Algorithm:
