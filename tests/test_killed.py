@@ -32,8 +32,8 @@ def undisturbed() -> list[tuple[str, float]]:
     return seen
 
 
-def told(ear: Connection) -> Iterator[tuple[str, int]]:
-    """What was said so far."""
+def told(ear: Connection) -> Iterator[int]:
+    """The saves that were finished so far."""
     while ear.poll():
         try:
             yield ear.recv()
@@ -49,15 +49,6 @@ def wait_for_a_save(folder: Path, left: list[Path]) -> None:
         time.sleep(0.001)
 
 
-def wait_for_a_finished_save(ear: Connection) -> int:
-    """Its number."""
-    while ear.poll(LONGEST_WAIT):
-        what, step = ear.recv()
-        if what == "saved":
-            return step
-    raise AssertionError("no save is finished")
-
-
 def test_nothing_that_was_saved_is_lost(tmp_path, undisturbed) -> None:
     folder, draw = tmp_path / "run", random.Random(0)
     folder.mkdir()
@@ -66,14 +57,14 @@ def test_nothing_that_was_saved_is_lost(tmp_path, undisturbed) -> None:
     for kill in range(KILLS):
         with walking(folder) as (process, ear):
             left = unfinished(folder / "checkpoints")
-            finished = max(finished, wait_for_a_finished_save(ear))
+            assert ear.poll(LONGEST_WAIT), "no save is finished"
+            finished = max(finished, ear.recv())
             time.sleep(draw.uniform(0, 0.4))
             if kill % 2:
                 wait_for_a_save(folder, left)
                 time.sleep(draw.uniform(0, 0.03))
             assert process.is_alive()
-        saves = [step for what, step in told(ear) if what == "saved"]
-        finished = max([finished, *saves])
+        finished = max([finished, *told(ear)])
         newest = steps(folder / "checkpoints")[0] if finished else 0
         assert newest >= finished, f"kill {kill}: a finished save is lost"
         if newest:

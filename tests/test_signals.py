@@ -12,6 +12,14 @@ from metarl_jax import run_loop
 from metarl_jax.signals import PASSED_ON, Stopped, heed_supervisor, stop_requests, stops_raise
 
 
+@pytest.fixture(autouse=True)
+def unsupervised():
+    """What a test lets its process heed, the next one does not."""
+    before = signal.getsignal(PASSED_ON)
+    yield
+    signal.signal(PASSED_ON, before)
+
+
 def test_signal_handlers_are_put_back():
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     with stop_requests() as stop:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from metarl_jax import run_loop
 from metarl_jax.training_plan import TrainingPlan
-from random_walk import Recorder, run
+from random_walk import run
 
 PLAN = TrainingPlan(num_updates=2_000, updates_per_chunk=1)
 """It saves after every update."""
@@ -18,27 +18,16 @@ STARTS = get_context("forkserver")
 STARTS.set_forkserver_preload(["walker", "orbax.checkpoint"])
 
 
-class Teller(Recorder):
-    """Sends the number of every update whose row is written."""
-
-    def __init__(self, teller: Connection) -> None:
-        super().__init__()
-        self.teller = teller
-
-    def log(self, row: dict) -> None:
-        self.teller.send(("row", row["update"]))
-
-
 def walk_and_tell(folder: Path, teller: Connection) -> None:
-    """Begins a run, or goes on with it."""
+    """Begins a run, or goes on with it; sends the number of every save that is finished."""
     save = run_loop.save
 
     def save_and_tell(folder: Path, step: int, *arguments: object, **options: object) -> None:
         save(folder, step, *arguments, **options)
-        teller.send(("saved", step))
+        teller.send(step)
 
     run_loop.save = save_and_tell
-    run(folder, recorder=Teller(teller), plan=PLAN, resume_from="latest")
+    run(folder, plan=PLAN, resume_from="latest")
 
 
 @contextmanager
