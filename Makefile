@@ -23,7 +23,7 @@ broken    := $(if $(current),$(wildcard $(venv)/.unfinished),yes)
 source    := metarl_jax envs experiments tests
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train evaluate list doctor test check format pod-smoke bench reproduce lock clean FORCE
+.PHONY: help setup train evaluate list doctor test check format pod-smoke soak bench reproduce lock clean FORCE
 
 help: ## list the jobs and their variables
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -71,6 +71,9 @@ format: $(dev_stamp) ## rewrite the source in the house's format
 
 pod-smoke: $(run_stamp) ## a pod in small: two processes on this machine train, stop and go on as one
 	$(python) -m metarl_experiments.pod_smoke
+
+soak: $(run_stamp) ## two hours of training amid kills, signals and full disks: make soak ARGS="--minutes 3"
+	$(python) -m metarl_experiments.soak --out $(or $(OUT),runs/soak-$(shell date +%Y%m%d-%H%M%S)) $(ARGS)
 
 bench: $(run_stamp) ## measure the speed of rollouts and updates, and how their cost grows
 	$(python) -m metarl_experiments.bench $(if $(PEERS),--peers) $(ARGS)

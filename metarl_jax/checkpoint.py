@@ -11,11 +11,13 @@ manager of many steps, which is why the steps are kept in order here.
 Of several processes that share a file system each writes a part of every array, and reads them all.
 """
 
+import contextlib
 import dataclasses
 import hashlib
 import json
+import logging
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -110,16 +112,17 @@ def save(
         lambda: _write(folder / str(step), arrays, manifest, processes),
         lambda: retain(folder, keep) if is_first() else None,
     )
-    try:
-        for phase in phases:
-            together(phase) if processes else phase()
-    except Exception as error:  # the library has many: OSError, ValueError, its own
-        for _ in range(10 * is_first()):  # its threads may still write, and make the folder anew
-            clear_unfinished(folder)
-            time.sleep(0.05)
-        raise SaveError(
-            f"checkpoint {step} could not be written to {folder}: {_first_line(error)}"
-        ) from error
+    with _told_once():
+        try:
+            for phase in phases:
+                together(phase) if processes else phase()
+        except Exception as error:  # the library has many: OSError, ValueError, its own
+            for _ in range(10 * is_first()):  # its threads still write, and make the folder anew
+                clear_unfinished(folder)
+                time.sleep(0.05)
+            raise SaveError(
+                f"checkpoint {step} could not be written to {folder}: {_first_line(error)}"
+            ) from error
 
 
 def restore(folder: Path, template: PyTree, step: int | None = None) -> Restored:
@@ -205,6 +208,18 @@ def _write(
     )
     with _checkpointer(processes) as checkpointer:
         checkpointer.save(place, args=args)
+
+
+@contextlib.contextmanager
+def _told_once() -> Iterator[None]:
+    """Keeps the library from logging, with a long traceback, what it raises as well."""
+    log = logging.getLogger("absl")
+    level = log.level
+    log.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        log.setLevel(level)
 
 
 def _manifest(step: int, leaves: Mapping[str, HostLeaf], metadata: Mapping[str, Any]) -> dict:

@@ -145,7 +145,25 @@ def test_sweeps_make_updates_of_the_size_they_say(monkeypatch):
     assert in_chunks.make(512).env_steps == 512 * 3
     assert scaling.hidden_sweep(two).make(8).env_steps == 128 * 5
     assert scaling.seed_sweep(two).make(2).env_steps == 2 * 2 * 5
-    assert scaling.device_sweep(two).values == (1, 2)
+    shared, each = scaling.device_sweeps(two)
+    assert shared.values == each.values == (1, 2)
+    assert [sweep.make(2).env_steps for sweep in (shared, each)] == [512 * 5, 2 * 512 * 5]
+
+
+def test_more_devices_than_cores_cannot_be_faster(monkeypatch):
+    monkeypatch.setattr(scaling, "usable_cores", lambda: 2)
+    monkeypatch.setattr(scaling, "can_be_held", lambda: True)
+    shared, each = scaling.device_sweeps(Devices(4))
+    assert shared.values == each.values == (1, 2, 4)
+    assert [shared.work(n) for n in shared.values] == [1, 1 / 2, 1 / 2]
+    assert [each.work(n) for n in each.values] == [1, 1, 2]
+
+
+def test_only_the_axes_that_are_wanted_are_measured(monkeypatch):
+    monkeypatch.setattr(scaling, "can_be_held", lambda: True)
+    monkeypatch.setattr(scaling, "measure_axis", lambda sweeps, repetitions: [len(sweeps)])
+    assert scaling.measure_scaling(Devices(2), ("devices",)) == [2]
+    assert scaling.measure_scaling(Devices(2)) == [2, 1, 1, 1, 2]
 
 
 @pytest.mark.skipif(not can_be_held(), reason="the system holds no process to some of its cores")
@@ -161,7 +179,7 @@ def test_a_device_is_held_to_a_core_of_its_own(monkeypatch):
     monkeypatch.setattr(scaling, "update_variant", lambda *_: variant)
     allowed = frozenset(os.sched_getaffinity(0))
     for count in (1, 2):
-        scaling.device_sweep(Devices(2)).make(count).run()
+        scaling.device_sweeps(Devices(2))[0].make(count).run()
     assert seen == [{frozenset(sorted(allowed)[:count])} for count in (1, 2)]
     assert cores() == {allowed}
 

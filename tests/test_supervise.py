@@ -11,13 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from command_line import SMALL, assert_refused, metarl, metarl_here
-from metarl_experiments import supervise
+from command_line import assert_refused, metarl_here
+from metarl_experiments import soak, supervise
 from metarl_experiments.supervise import supervise_command
 from metarl_jax import signals
-from metarl_jax.checkpoint import leaf_digests
-from metarl_jax.checkpoint_folder import steps
-from metarl_jax.metrics_file import read_rows
 
 Scripted = Callable[..., list[list[str]]]
 
@@ -205,22 +202,43 @@ def test_a_signal_during_a_pause_ends_it(scripted: Scripted, tmp_path: Path) -> 
     assert supervise_command(["--pause", "30", "--", *run]) == 75
 
 
-def test_a_run_killed_half_way_ends_as_if_it_had_not_been(tmp_path: Path) -> None:
-    """The real thing: a training process that is killed goes on, to the same last state."""
-    arguments = ["bandit_10_5", *SMALL, "--total-steps", "9600", "--num-evaluations", "8"]
-    whole = metarl("train", *arguments, "--out", tmp_path / "whole")
-    assert whole.returncode == 0, whole.stderr
-    command = [sys.executable, "-m", "metarl_experiments", "supervise", "--pause", "0"]
-    command += ["--", "metarl", "train", *arguments, "--out", str(tmp_path / "run")]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as supervisor:
-        while not steps(tmp_path / "run" / "checkpoints"):
-            time.sleep(0.01)
-        children = Path(f"/proc/{supervisor.pid}/task/{supervisor.pid}/children").read_text()
-        os.kill(int(children.split()[0]), signal.SIGKILL)
-        said = supervisor.communicate(timeout=100)[1]
-    assert supervisor.returncode == 0, said
-    assert "ended by SIGKILL" in said
-    ends = [leaf_digests(tmp_path / name / "checkpoints") for name in ("run", "whole")]
-    assert ends[0] == ends[1]
-    updates = [row["update"] for row in read_rows(tmp_path / "run" / "metrics.jsonl")]
-    assert updates == sorted(set(updates))
+def test_a_soak_of_three_minutes(tmp_path: Path) -> None:
+    """The real thing: what is killed, stopped and left without room ends as if let be."""
+    command = [sys.executable, "-m", "metarl_experiments.soak", "--minutes", "3"]
+    command += ["--out", str(tmp_path / "soak")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600)
+    said = f"{done.stdout}\n{done.stderr[-5000:]}"
+    assert done.returncode == 0, said
+    assert done.stdout.count("ok  ") == len(done.stdout.splitlines()) == 7, said
+
+
+LEAKING = """
+import pathlib, sys, time
+held = [bytearray(50_000_000)]
+for second in range(12):
+    held.append({leak})
+    with open(sys.argv[1], "a") as rows:
+        rows.write("a row\\n")
+    time.sleep(0.25)
+"""
+
+
+@pytest.mark.parametrize(
+    ("leak", "told"),
+    [
+        ("None", None),
+        ("bytearray(b'1' * 1_000_000)", "FAIL  memory grew by"),
+        ("open('/dev/null')", "FAIL  open files: "),
+    ],
+    ids=["nothing", "memory", "files"],
+)
+def test_a_soak_sees_what_leaks(leak: str, told: str | None, tmp_path: Path, monkeypatch, capsys):
+    monkeypatch.setattr(soak, "WATCH_SECONDS", 0.05)
+    metrics = tmp_path / "metrics.jsonl"
+    command = [sys.executable, "-c", LEAKING.format(leak=leak), str(metrics)]
+    if told is None:
+        soak.check_whole(command, metrics)
+        return
+    with pytest.raises(SystemExit):
+        soak.check_whole(command, metrics)
+    assert told in capsys.readouterr().out

@@ -8,6 +8,7 @@ import traceback
 from collections.abc import Callable, Sequence
 
 from metarl_experiments.runtime import configure_jax, end_with_supervisor, use_huge_pages
+from metarl_experiments.streams import go_on_unheard
 
 USAGE = """\
 usage: metarl COMMAND ...
@@ -39,6 +40,7 @@ COMMANDS = {
 """The module of each command."""
 TRAINING = ("train", "sweep")
 """The commands that several processes may run as one."""
+LONG = (*TRAINING, "supervise")
 EXIT_BAD_INPUT = 2
 EXIT_RESUMABLE = 75
 EXIT_INTERRUPTED = 130
@@ -55,6 +57,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         use_huge_pages()
         end_with_supervisor()
         arguments = sys.argv[1:]
+        if arguments[:1] and arguments[0] in LONG:
+            go_on_unheard()
     arguments = list(arguments)
     if not arguments or arguments[0] in ("-h", "--help"):
         print(USAGE)

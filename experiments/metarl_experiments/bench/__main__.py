@@ -21,6 +21,7 @@ Name = Literal[
     "memories",
     "scaling",
 ]
+AxisName = Literal["tasks", "length", "hidden", "seeds", "devices"]
 VariantName = Literal[
     "fast",
     "usual",
@@ -46,6 +47,7 @@ class BenchOptions:
         quick: few repetitions of small batches, to see that everything runs: no figures to quote.
         peers: the bandits in PyTorch too, where torch is installed.
         scaling: how the cost grows, and the picture of it.
+        axes: of the scaling, what grows; all by default.
         devices: so many devices; by default all. On a CPU they are its cores.
     """
 
@@ -56,6 +58,7 @@ class BenchOptions:
     quick: bool = False
     peers: bool = False
     scaling: bool = True
+    axes: tuple[AxisName, ...] = ()
     devices: int | None = None
 
     def __post_init__(self) -> None:

@@ -18,7 +18,7 @@ AXES = {
     "length": "steps in a meta-episode",
     "hidden": "units of the GRU",
     "seeds": "seeds trained at once",
-    "devices": "devices for one batch",
+    "devices": "devices",
 }
 UNITS = {
     "tasks": "tasks",

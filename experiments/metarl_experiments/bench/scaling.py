@@ -5,7 +5,7 @@ in tasks, steps, operations or members; the price is what a unit of it cost wher
 """
 
 import dataclasses
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 import jax
@@ -76,11 +76,14 @@ class Sweep:
     work: Callable[[int], float] = float
 
 
-def measure_scaling(devices: Devices, *, quick: bool = False) -> list[Point]:
+def measure_scaling(
+    devices: Devices, wanted: Collection[str] = (), *, quick: bool = False
+) -> list[Point]:
     """Measures every axis that this machine has.
 
     Args:
         devices: all that may be used.
+        wanted: axes, these alone; all where none is named.
         quick: the first two values of each alone.
     """
     sweeps = [
@@ -88,8 +91,9 @@ def measure_scaling(devices: Devices, *, quick: bool = False) -> list[Point]:
         length_sweep(devices),
         hidden_sweep(devices),
         seed_sweep(devices),
-        device_sweep(devices),
+        *device_sweeps(devices),
     ]
+    sweeps = [sweep for sweep in sweeps if not wanted or sweep.axis in wanted]
     if quick:
         sweeps = [dataclasses.replace(sweep, values=sweep.values[:2]) for sweep in sweeps]
     axes = dict.fromkeys(sweep.axis for sweep in sweeps if len(sweep.values) > 1)
@@ -190,35 +194,42 @@ def seed_sweep(devices: Devices) -> Sweep:
     return Sweep("seeds", held, "", (1, 2, 4, 8, 16), make)
 
 
-def device_sweep(devices: Devices) -> Sweep:
-    """Devices that share one batch, of as many tasks however many they are.
+def device_sweeps(devices: Devices) -> list[Sweep]:
+    """Devices that share one batch, and devices that bring a batch each.
 
-    On a CPU each has a core: a single device would take its products to all of them.
+    On a CPU each has a core, as far as there are cores: a single device would take its products to
+    all of them.
     """
     values = tuple(2**n for n in range(devices.count.bit_length()))
+    at_once = devices.count if _accelerated() else usable_cores()
     batch = 4 * _batch()
-    held = f"{batch:,} tasks, {NUM_PULLS} steps, GRU {HIDDEN_SIZE}"
-
-    def make(count: int) -> Variant:
-        return _update(Devices(count), batch, NUM_PULLS, task_chunk=chunk_size())
-
-    def make_on_cores(count: int) -> Variant:
-        variant = make(count)
-
-        def run() -> None:
-            with held_to(count):
-                variant.run()
-
-        return dataclasses.replace(variant, run=run)
-
+    held = f"{NUM_PULLS} steps, GRU {HIDDEN_SIZE}"
     if not _accelerated():
         held = f"a core each, {held}"
-        return Sweep("devices", held, "", values if can_be_held() else (1,), make_on_cores, _share)
-    return Sweep("devices", held, "", values, make, _share)
+        values = values if can_be_held() else (1,)
+
+    def make(count: int, num_tasks: int) -> Variant:
+        variant = _update(Devices(count), num_tasks, NUM_PULLS, task_chunk=chunk_size())
+        return variant if _accelerated() else _on_cores(variant, count)
+
+    def shared(count: int) -> Variant:
+        return make(count, batch)
+
+    def each(count: int) -> Variant:
+        return make(count, count * batch)
+
+    return [
+        Sweep("devices", held, f"{batch:,} tasks", values, shared, lambda n: 1 / min(n, at_once)),
+        Sweep("devices", held, f"{batch:,} each", values, each, lambda n: n / min(n, at_once)),
+    ]
 
 
-def _share(count: int) -> float:
-    return 1 / count
+def _on_cores(variant: Variant, count: int) -> Variant:
+    def run() -> None:
+        with held_to(count):
+            variant.run()
+
+    return dataclasses.replace(variant, run=run)
 
 
 def _update(

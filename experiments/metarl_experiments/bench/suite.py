@@ -70,7 +70,7 @@ def run_suite(options: "BenchOptions") -> None:
         save_figure(figure, options.out.with_name("memories.png"))
     if options.wants("scaling"):
         _say("scaling")
-        points = measure_scaling(devices, quick=options.quick)
+        points = measure_scaling(devices, options.axes, quick=options.quick)
         record["scaling"] = [dataclasses.asdict(point) for point in points]
         write_record(options.out, record)
         figure = scaling_figure(points, subtitle=record["device"])
