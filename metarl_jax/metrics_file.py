@@ -21,7 +21,8 @@ class MetricsFile:
     """
 
     def __init__(self, path: Path | None) -> None:
-        self._file = path.open("ab") if path else None
+        # Unbuffered: what a buffer could not write, it would try again when it is closed.
+        self._file = path.open("ab", buffering=0) if path else None
         self._end = path.stat().st_size if path else 0
         self._waiting = b""
 
@@ -31,13 +32,18 @@ class MetricsFile:
         Returns:
             None, or why the row waits.
         """
-        if self._file is None:
-            return None
         self._waiting += (json.dumps(jsonable(row)) + "\n").encode()
+        return self.write_waiting()
+
+    def write_waiting(self) -> OSError | None:
+        """Writes the rows that wait for room; None, or why they still do."""
+        if self._file is None or not self._waiting:
+            return None
+        left = memoryview(self._waiting)
         try:
             self._file.truncate(self._end)  # half a row, where the last try failed
-            self._file.write(self._waiting)
-            self._file.flush()
+            while left:
+                left = left[self._file.write(left) :]
         except OSError as error:
             return error
         self._end += len(self._waiting)
@@ -45,8 +51,9 @@ class MetricsFile:
         return None
 
     def close(self) -> None:
-        """Closes the file."""
+        """Closes the file, once what waits for room was tried again."""
         if self._file is not None:
+            self.write_waiting()
             self._file.close()
 
 

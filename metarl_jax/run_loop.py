@@ -154,6 +154,7 @@ class Run:
             self.reporter.warn(f"{error}; failed saves so far: {self.failed_saves}.")
             return False
         self.saved, self.failed_in_a_row = self.update, 0
+        self.metrics.write_waiting()  # there is room again: no checkpoint without its rows
         return True
 
     def full(self) -> bool:

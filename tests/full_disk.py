@@ -1,17 +1,31 @@
-"""A run on a disk of two megabytes that is full for a while; in a namespace that may mount one.
+"""A disk that is full: a limit on this process's files, or a small disk, where one may be mounted.
 
 unshare -Urm python full_disk.py ROOM        prints what came of it, as JSON
 """
 
+import contextlib
 import json
+import resource
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from metarl_jax.checkpoint_folder import steps
 from metarl_jax.fingerprint import digest
 from random_walk import Recorder, run
 from runs import rows_of
+
+
+@contextlib.contextmanager
+def largest_file(num_bytes: int) -> Iterator[None]:
+    """No file of this process may grow past so many bytes."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (num_bytes, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def fill(place: Path) -> None:

@@ -1,8 +1,6 @@
 """Checkpoints: bit for bit there and back, and no damage goes unseen."""
 
-import contextlib
 import json
-import resource
 import shutil
 
 import jax
@@ -12,6 +10,7 @@ import optax
 import pytest
 from flax import struct
 
+from full_disk import largest_file
 from instruments import assert_same
 from metarl_jax.checkpoint import CheckpointError, SaveError, restore, save
 from metarl_jax.checkpoint_folder import set_aside_newer, steps
@@ -50,17 +49,6 @@ def folder(tmp_path):
     for step in (4, 8):
         save(folder, step, make_state(step), {"env_steps": 100 * step})
     return folder
-
-
-@contextlib.contextmanager
-def largest_file(num_bytes):
-    """No file of this process may grow past so many bytes: a disk that is full."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (num_bytes, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def flip(path, bit):

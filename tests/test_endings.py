@@ -1,5 +1,6 @@
 """How a run ends, and how it goes on: stopped, killed, failed, diverged, resumed."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -8,10 +9,12 @@ import signal
 import numpy as np
 import pytest
 
+from full_disk import largest_file
 from metarl_jax import run_loop, training
 from metarl_jax.checkpoint import SaveError, restore
 from metarl_jax.checkpoint_folder import steps
 from metarl_jax.metrics_file import read_rows
+from metarl_jax.run_loop import Run
 from metarl_jax.training import ExitCode, TrainingPlan
 from metarl_jax.types import ConfigurationError
 from random_walk import Recorder, assert_undisturbed, kill, run, walk
@@ -162,6 +165,22 @@ def test_a_last_save_that_fails_is_no_success(tmp_path, monkeypatch):
     assert (
         outcome.message == "finished 24 updates; this could not be saved; there is no checkpoint."
     )
+
+
+def test_no_checkpoint_is_without_its_rows(tmp_path, monkeypatch):
+    """A row that waited for room is written with the checkpoint that finds it."""
+    seen, save, no_room = [], Run.save, contextlib.ExitStack()
+
+    def watched(self, **options):
+        no_room.close()
+        worked = save(self, **options)
+        seen.append((worked, self.update, read_rows(tmp_path / "metrics.jsonl")[-1]["update"]))
+        return worked
+
+    monkeypatch.setattr(Run, "save", watched)
+    no_room.enter_context(largest_file(100))
+    run(tmp_path, recorder=Recorder(at_6=kill(signal.SIGTERM)))
+    assert seen == [(True, 6, 6)]
 
 
 def test_saves_that_fail_again_and_again_end_the_run(tmp_path, monkeypatch):

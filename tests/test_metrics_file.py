@@ -2,37 +2,39 @@
 
 import pytest
 
+from full_disk import largest_file
 from metarl_jax.metrics_file import MetricsFile, keep_rows_until, read_rows, write_whole
-
-
-class FullDisk:
-    """A file that takes half of what it is given and then is full."""
-
-    def __init__(self, file):
-        self.file = file
-
-    def write(self, data):
-        self.file.write(data[: len(data) // 2])
-        self.file.flush()
-        raise OSError(28, "No space left on device")
-
-    def __getattr__(self, name):
-        return getattr(self.file, name)
 
 
 def test_rows_wait_for_room_and_none_is_lost(tmp_path):
     path = tmp_path / "metrics.jsonl"
     metrics = MetricsFile(path)
     assert metrics.append({"update": 1}) is None
-    metrics._file = FullDisk(metrics._file)
-    assert "No space left" in str(metrics.append({"update": 2, "loss": float("nan")}))
-    assert "No space left" in str(metrics.append({"update": 3}))
-    assert read_rows(path)[:1] == [{"update": 1}]
-    metrics._file = metrics._file.file
+    with largest_file(20):  # a row and a half
+        assert "File too large" in str(metrics.append({"update": 2, "loss": float("nan")}))
+        assert "File too large" in str(metrics.append({"update": 3}))
+        assert read_rows(path)[:1] == [{"update": 1}]
     assert metrics.append({"update": 4}) is None
     metrics.close()
     expected = [{"update": 1}, {"update": 2, "loss": None}, {"update": 3}, {"update": 4}]
     assert read_rows(path) == expected
+
+
+@pytest.mark.parametrize("asked", [MetricsFile.write_waiting, MetricsFile.close])
+def test_waiting_rows_are_tried_again(tmp_path, asked):
+    path = tmp_path / "metrics.jsonl"
+    metrics = MetricsFile(path)
+    with largest_file(5):
+        assert metrics.append({"update": 1})
+    asked(metrics)
+    assert read_rows(path) == [{"update": 1}]
+
+
+def test_a_full_disk_does_not_keep_a_file_from_being_closed(tmp_path):
+    metrics = MetricsFile(tmp_path / "metrics.jsonl")
+    with largest_file(5):
+        assert metrics.append({"update": 1})
+        metrics.close()
 
 
 def test_a_file_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
