@@ -68,6 +68,11 @@ def write(name: str, content: str | bytes) -> Attack:
     return lambda run: (run / name).write_bytes(data)
 
 
+def nested(depth: int) -> list[Any]:
+    """Lists in lists."""
+    return [] if depth == 0 else [nested(depth - 1)]
+
+
 def link_config(run: pathlib.Path) -> None:
     place = run / "config.json"
     place.rename(run.parent / "secret")
@@ -141,6 +146,10 @@ REFUSED_RUNS: dict[str, tuple[Attack, str]] = {
         "at most 10,000 agents",
     ),
     "a family's size past all machines": (edit("num_arms", 10**12, "family"), "[1000000000005, 4]"),
+    "a family's argument six hundred brackets deep": (
+        edit("num_arms", nested(600), "family"),
+        "expected",
+    ),
     "a family's argument that is none": (edit("__class__", "os.system", "family"), "bandit_10_5"),
     "code in the run's folder": (bring_code, "a file of yours"),
     "code in the run's folder, by ..": (bring_code_by_a_detour, "a file of yours"),

@@ -44,7 +44,7 @@ class RunConfig:
 
     Attributes:
         experiment: the name it was found by.
-        family: arguments of the task family.
+        family: arguments of the task family; lists, as JSON gives them back, become tuples.
         settings: how it is learned.
         sweep: the hyper-parameters, and the values of each, that its agents differ in.
     """
@@ -53,6 +53,16 @@ class RunConfig:
     family: Mapping[str, Any]
     settings: Settings
     sweep: Sweep = dataclasses.field(default_factory=lambda: NO_SWEEP)
+
+    def __post_init__(self) -> None:
+        family = {name: _without_lists(value) for name, value in self.family.items()}
+        object.__setattr__(self, "family", family)
+
+
+def _without_lists(value: Any) -> Any:
+    if isinstance(value, (list, tuple)):
+        return tuple(_without_lists(each) for each in value)
+    return value
 
 
 def default_folder(name: str) -> Path:
@@ -145,7 +155,7 @@ def load_config(folder: Path) -> RunConfig:
             Settings(**settings),
             {name: tuple(values) for name, values in config["sweep"].items()},
         )
-    except (AttributeError, TypeError, ValueError) as error:
+    except (AttributeError, TypeError, ValueError, RecursionError) as error:
         raise ConfigurationError(
             f"{where}: expected values as `metarl train` writes them, got: {error}"
         ) from error

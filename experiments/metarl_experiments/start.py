@@ -1,4 +1,4 @@
-"""How long a start took: from the process's first moment to its first update."""
+"""What the first row tells: how long the start took, and how long a signal will have to wait."""
 
 import contextlib
 import json
@@ -8,30 +8,34 @@ from pathlib import Path
 from metarl_experiments.runs import read_object
 from metarl_jax.machine import process_seconds
 from metarl_jax.metrics_file import Row, write_whole
+from metarl_jax.training_plan import TrainingPlan
 from metarl_jax.types import ConfigurationError
+
+LONG_SECONDS = 10.0
+"""Of a chunk of updates: a machine that is taken away gives half a minute, and two have to end."""
 
 
 class StartTimes:
-    """A logger that looks at the first row alone; tells it, and records it in run.json.
+    """A logger that looks at the first row alone; tells it, and records the times in run.json.
 
     Args:
         folder: the run's.
         imported: seconds of the process until all was imported.
-        updates_per_chunk: of which a row is made.
-        chunk_steps: environment steps of as many updates.
-        tell: takes the sentence.
+        plan: of the run.
+        steps_per_update: environment steps.
+        tell: takes a sentence.
     """
 
     def __init__(
         self,
         folder: Path,
         imported: float,
-        updates_per_chunk: int,
-        chunk_steps: int,
+        plan: TrainingPlan,
+        steps_per_update: int,
         tell: Callable[[str], None],
     ) -> None:
         self._folder, self._tell = folder, tell
-        self._updates, self._steps = updates_per_chunk, chunk_steps
+        self._plan, self._steps_per_update = plan, steps_per_update
         self._imported = imported
         self._told = False
 
@@ -40,9 +44,23 @@ class StartTimes:
         if self._told:
             return
         self._told = True
-        later_updates = (1 - 1 / self._updates) * self._steps / row["env_steps_per_second"]
+        update = self._steps_per_update / row["env_steps_per_second"]
+        later_updates = (self._plan.updates_per_chunk - 1) * update
         first = process_seconds() - later_updates - row.get("evaluation_seconds", 0.0)
         self._tell(f"first update after {first:.1f} s, {self._imported:.1f} s of them imports")
+        self._tell_of_long_chunks(self._plan.updates_per_chunk * update)
+        self._record(first)
+
+    def _tell_of_long_chunks(self, chunk: float) -> None:
+        if chunk <= LONG_SECONDS:
+            return
+        save = (self._plan.chunks_per_checkpoint or self._plan.chunks_per_evaluation) * chunk
+        self._tell(
+            f"a signal waits for two chunks of updates, {2 * chunk:.0f} s; a checkpoint comes "
+            f"every {save / 60:.1f} min: with more --num-evaluations both come sooner"
+        )
+
+    def _record(self, first: float) -> None:
         times = {"imports_seconds": self._imported, "first_update_seconds": first}
         rounded = {name: round(seconds, 2) for name, seconds in times.items()}
         place = self._folder / "run.json"
