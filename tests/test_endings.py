@@ -26,7 +26,7 @@ def fail():
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-@pytest.mark.parametrize("update", [2, 6, 14, 24])
+@pytest.mark.parametrize("update", [2, 6, 14, 20, 24])
 def test_stopped_and_resumed_is_as_never_stopped(tmp_path, undisturbed, number, update):
     folder, recorder = tmp_path / "run", Recorder(**{f"at_{update}": kill(number)})
     outcome = run(folder, recorder=recorder)
