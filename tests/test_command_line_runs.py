@@ -11,7 +11,7 @@ import jax
 import numpy as np
 import pytest
 
-from command_line import BROKEN, SMALL, assert_refused, metarl, signalled
+from command_line import BROKEN, SMALL, assert_refused, metarl, metarl_here, signalled
 from metarl_experiments import train
 from metarl_experiments.runs import RunConfig, create_run, holds_run, load_config, load_tasks
 from metarl_jax.checkpoint import restore
@@ -78,16 +78,18 @@ def test_a_second_start_compiles_nothing_again(tmp_path: pathlib.Path) -> None:
     assert found[1] == found[0], "another key: the second run compiled its updates again"
 
 
-def test_a_run_is_never_overwritten(run: pathlib.Path) -> None:
+def test_a_run_is_never_overwritten(run: pathlib.Path, tmp_path: pathlib.Path) -> None:
     before = (run / "config.json").read_bytes()
-    result = metarl("train", f"{BROKEN}:sound", *SMALL, "--seed", "7", "--out", run)
+    result = metarl_here(
+        "train", f"{BROKEN}:sound", *SMALL, "--seed", "7", "--out", run, cwd=tmp_path
+    )
     assert_refused(result, "a folder without a run", "is not overwritten", "--resume")
     assert (run / "config.json").read_bytes() == before
 
 
 def test_a_folder_that_cannot_be_made_is_refused(tmp_path: pathlib.Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    result = metarl("train", f"{BROKEN}:sound", *SMALL, "--out", tmp_path / "file" / "run")
+    result = metarl_here("train", f"{BROKEN}:sound", *SMALL, "--out", "file/run", cwd=tmp_path)
     assert_refused(result, "can be written", "another --out")
 
 
@@ -180,11 +182,14 @@ def test_a_run_goes_on_in_parts_that_fit(
 
 
 def test_resume_refuses_what_is_no_run(tmp_path: pathlib.Path) -> None:
-    assert_refused(metarl("train", "--resume", tmp_path), "config.json", str(tmp_path))
+    assert_refused(
+        metarl_here("train", "--resume", tmp_path, cwd=tmp_path), "config.json", str(tmp_path)
+    )
 
 
-def test_resume_refuses_a_name(run: pathlib.Path) -> None:
-    assert_refused(metarl("train", "bandit_10_5", "--resume", run), "with its own settings")
+def test_resume_refuses_a_name(run: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    both = metarl_here("train", "bandit_10_5", "--resume", run, cwd=tmp_path)
+    assert_refused(both, "with its own settings")
 
 
 def test_resume_refuses_a_damaged_checkpoint(run: pathlib.Path, tmp_path: pathlib.Path) -> None:
@@ -193,7 +198,8 @@ def test_resume_refuses_a_damaged_checkpoint(run: pathlib.Path, tmp_path: pathli
     for path in (damaged / "checkpoints").rglob("*"):
         if path.is_file() and path.stat().st_size > 200 and "manifest" not in path.parts:
             path.write_bytes(path.read_bytes()[:100])
-    assert_refused(metarl("train", "--resume", damaged), "checkpoint", "none that can be used")
+    resumed = metarl_here("train", "--resume", damaged, cwd=tmp_path)
+    assert_refused(resumed, "checkpoint", "none that can be used")
 
 
 def test_resume_names_the_first_leaf_of_another_architecture(
@@ -204,7 +210,8 @@ def test_resume_names_the_first_leaf_of_another_architecture(
     config = json.loads((other / "config.json").read_text())
     config["settings"]["hidden_size"] = 5
     (other / "config.json").write_text(json.dumps(config))
-    assert_refused(metarl("train", "--resume", other), "heads", "float32[9, 1]", "float32[8, 1]")
+    resumed = metarl_here("train", "--resume", other, cwd=tmp_path)
+    assert_refused(resumed, "heads", "float32[9, 1]", "float32[8, 1]")
 
 
 def test_evaluating_a_run_whose_family_is_gone(run: pathlib.Path, tmp_path: pathlib.Path) -> None:
@@ -213,7 +220,9 @@ def test_evaluating_a_run_whose_family_is_gone(run: pathlib.Path, tmp_path: path
     config = json.loads((orphan / "config.json").read_text())
     config["experiment"] = "no_longer_installed"
     (orphan / "config.json").write_text(json.dumps(config))
-    assert_refused(metarl("evaluate", orphan), "'no_longer_installed'", "metarl list")
+    assert_refused(
+        metarl_here("evaluate", orphan, cwd=tmp_path), "'no_longer_installed'", "metarl list"
+    )
 
 
 def test_an_edited_configuration_is_refused(run: pathlib.Path, tmp_path: pathlib.Path) -> None:
@@ -222,7 +231,7 @@ def test_an_edited_configuration_is_refused(run: pathlib.Path, tmp_path: pathlib
     config = json.loads((edited / "config.json").read_text())
     config["settings"]["hiden_size"] = 5
     (edited / "config.json").write_text(json.dumps(config))
-    assert_refused(metarl("evaluate", edited), "hiden_size", "unknown")
+    assert_refused(metarl_here("evaluate", edited, cwd=tmp_path), "hiden_size", "unknown")
 
 
 def test_list_shows_every_preset() -> None:

@@ -1,11 +1,12 @@
 """Which products are rounded: the policy's, forward and backward, and no others."""
 
+from pathlib import Path
 from typing import Any
 
 import jax
 import pytest
 
-from command_line import SMALL, assert_refused, assert_well_put, metarl
+from command_line import SMALL, assert_refused, assert_well_put, metarl_here
 from instruments import operations
 from metarl_jax import Architecture, a2c, gru, hyperparameters, memoryless_policy, recurrent_policy
 from metarl_jax.learner import UpdateConfig
@@ -50,7 +51,7 @@ def test_a_gpu_is_told_the_algorithm(precision: str, algorithm: bool) -> None:
     assert all(("rhs_precision_type = bf16" in line) == algorithm for line in lines)
 
 
-def test_a_cpu_has_no_such_product() -> None:
+def test_a_cpu_has_no_such_product(tmp_path: Path) -> None:
     for make in (
         lambda a: recurrent_policy(TASKS, gru(4), a),
         lambda a: memoryless_policy(TASKS, a),
@@ -60,4 +61,5 @@ def test_a_cpu_has_no_such_product() -> None:
         assert_well_put(str(refusal.value))
     with pytest.raises(ConfigurationError, match="f32, bf16"):
         Architecture(precision="f16")  # type: ignore[arg-type]
-    assert_refused(metarl("train", "goal_grid_3", *SMALL, "--precision", "bf16"), "got a CPU")
+    train = metarl_here("train", "goal_grid_3", *SMALL, "--precision", "bf16", cwd=tmp_path)
+    assert_refused(train, "got a CPU")

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from command_line import SMALL, assert_refused, assert_well_put, metarl, signalled
+from command_line import SMALL, assert_refused, assert_well_put, metarl, metarl_here, signalled
 from metarl_experiments.options import read_sweep
 from metarl_experiments.populations import print_population
 from metarl_jax.evaluation import Evaluation, PopulationEvaluation
@@ -76,14 +76,17 @@ def test_what_is_no_sweep_is_refused(over: list[str]) -> None:
         read_sweep(["discount=0.9,1", "discount=0.5"])
 
 
-def test_the_command_line_refuses_in_words() -> None:
-    assert_refused(metarl("sweep", "bandit_10_5"), "got no --over")
-    assert_refused(metarl("sweep", "--over", "discount=1"), "the name before the options")
-    assert_refused(metarl("sweep"), "the name before the options")
-    one_value = ["sweep", "bandit_10_5", "--over", "discount=1"]
-    assert_refused(metarl(*one_value), "got one agent")
+def test_the_command_line_refuses_in_words(tmp_path: pathlib.Path) -> None:
+    one_value = ["bandit_10_5", "--over", "discount=1"]
     both = [*one_value, "--num-seeds", "2", "--discount", "0.5"]
-    assert_refused(metarl(*both), "either a flag or a sweep of discount")
+    for arguments, told in (
+        (["bandit_10_5"], "got no --over"),
+        (["--over", "discount=1"], "the name before the options"),
+        ([], "the name before the options"),
+        (one_value, "got one agent"),
+        (both, "either a flag or a sweep of discount"),
+    ):
+        assert_refused(metarl_here("sweep", *arguments, cwd=tmp_path), told)
 
 
 @pytest.mark.parametrize(
