@@ -17,7 +17,7 @@ import hashlib
 import json
 import logging
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +87,7 @@ def save(
     *,
     keep: int = 2,
     alone: bool = False,
+    before: Callable[[], object] = lambda: None,
 ) -> None:
     """Writes `folder/step`, whole or not at all, then deletes all but the `keep` newest.
 
@@ -97,9 +98,11 @@ def save(
         metadata: what JSON can hold.
         keep: how many checkpoints stay, at least 1.
         alone: the first process calls this and no other, which may be gone.
+        before: what must be done first, or nothing is saved.
 
     Raises:
-        SaveError: the disk is full, the folder is not writable, …; what was half-written is gone.
+        SaveError: the disk is full, the folder is not writable, `before` failed, …; what was
+            half-written is gone.
     """
     folder, leaves = folder.absolute(), host_leaves(state)
     manifest = _manifest(step, leaves, metadata)
@@ -108,6 +111,7 @@ def save(
     if processes:  # of a global array, each writes a part
         arrays = {path: without_key(leaf) for path, leaf in leaves_by_path(state).items()}
     phases = (
+        before,
         lambda: make_room(folder, step) if is_first() else None,
         lambda: _write(folder / str(step), arrays, manifest, processes),
         lambda: retain(folder, keep) if is_first() else None,
@@ -212,14 +216,17 @@ def _write(
 
 @contextlib.contextmanager
 def _told_once() -> Iterator[None]:
-    """Keeps the library from logging, with a long traceback, what it raises as well."""
+    """Keeps the library from logging, with a long traceback, the errors that it raises as well."""
     log = logging.getLogger("absl")
-    level = log.level
-    log.setLevel(logging.CRITICAL)
+    log.addFilter(_is_no_error)
     try:
         yield
     finally:
-        log.setLevel(level)
+        log.removeFilter(_is_no_error)
+
+
+def _is_no_error(record: logging.LogRecord) -> bool:
+    return record.levelno < logging.ERROR
 
 
 def _manifest(step: int, leaves: Mapping[str, HostLeaf], metadata: Mapping[str, Any]) -> dict:

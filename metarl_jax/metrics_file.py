@@ -32,6 +32,8 @@ class MetricsFile:
         Returns:
             None, or why the row waits.
         """
+        if self._file is None:
+            return None
         self._waiting += (json.dumps(jsonable(row)) + "\n").encode()
         return self.write_waiting()
 
@@ -51,9 +53,8 @@ class MetricsFile:
         return None
 
     def close(self) -> None:
-        """Closes the file, once what waits for room was tried again."""
+        """Closes the file; what waits for room is lost."""
         if self._file is not None:
-            self.write_waiting()
             self._file.close()
 
 

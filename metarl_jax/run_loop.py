@@ -147,15 +147,20 @@ class Run:
         numbers = {"update": self.update, "env_steps": env_steps}
         folder, keep = self.folder / "checkpoints", self.plan.checkpoints_kept
         try:
-            save(folder, self.update, self.runner.state, numbers, keep=keep, alone=alone)
+            state, rows = self.runner.state, self.write_rows
+            save(folder, self.update, state, numbers, keep=keep, alone=alone, before=rows)
         except SaveError as error:
             self.failed_saves += 1
             self.failed_in_a_row += 1
             self.reporter.warn(f"{error}; failed saves so far: {self.failed_saves}.")
             return False
         self.saved, self.failed_in_a_row = self.update, 0
-        self.metrics.write_waiting()  # there is room again: no checkpoint without its rows
         return True
+
+    def write_rows(self) -> None:
+        """No checkpoint without the rows before it, which a resumed run would not write again."""
+        if error := self.metrics.write_waiting():
+            raise error
 
     def full(self) -> bool:
         """Whether no save has worked for so long that none will."""

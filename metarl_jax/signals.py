@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM as a request that a loop looks at, instead of an end in mid-air."""
+"""SIGINT, SIGTERM and SIGHUP as a request that a loop looks at, instead of an end in mid-air."""
 
 import contextlib
 import os
@@ -24,6 +24,8 @@ PASSED_ON = signal.SIGUSR1
 """Sent by a supervisor that was asked to stop. A terminal, systemd and SLURM ask every process of a
 group, the supervisor and the one it supervises: what is passed on must not count as a second time.
 """
+HANGUP = signal.SIGHUP
+"""A terminal was closed: its shell may say so, and the system once more."""
 
 
 class StopRequest:
@@ -51,18 +53,19 @@ def _terminate(number: int, frame: object) -> None:
 def stop_requests() -> Iterator[StopRequest]:
     """Turns the first SIGINT or SIGTERM into a request; a second one ends the process at once.
 
-    `PASSED_ON` asks to stop too, where it is heeded, and is neither a first nor a second one.
+    `HANGUP` asks to stop too, as does `PASSED_ON` where it is heeded: neither is a first or a
+    second one.
 
     What handled the signals before handles them again afterwards. A signal that was ignored (as
-    SIGINT is under `nohup`) stays ignored. Only the main thread can handle signals: in any other,
+    SIGHUP is under `nohup`) stays ignored. Only the main thread can handle signals: in any other,
     no request ever comes.
     """
     request = StopRequest()
 
     def ask(number: int, frame: object) -> None:
         del frame
-        if number == PASSED_ON:
-            request.signal = request.signal or signal.SIGTERM
+        if number not in STOPPING:
+            request.signal = request.signal or _meant(number)
             return
         request.signal = signal.Signals(number)
         for each in STOPPING:  # the system's own action works even while the process is in C code
@@ -75,17 +78,21 @@ def stop_requests() -> Iterator[StopRequest]:
 
 @contextlib.contextmanager
 def stops_raise() -> Iterator[None]:
-    """Turns SIGINT and SIGTERM into `Stopped`, for work that is lost without harm."""
+    """Turns SIGINT, SIGTERM and SIGHUP into `Stopped`, for work that is lost without harm."""
     stopped: list[int] = []
 
     def stop(number: int, frame: object) -> None:
         del frame
         stopped.append(number)
-        if number != PASSED_ON or len(stopped) == 1:
-            raise Stopped(signal.SIGTERM if number == PASSED_ON else number)
+        if number in STOPPING or len(stopped) == 1:
+            raise Stopped(_meant(number))
 
     with _handled_by(stop):
         yield
+
+
+def _meant(number: int) -> signal.Signals:
+    return signal.SIGTERM if number == PASSED_ON else signal.Signals(number)
 
 
 @contextlib.contextmanager
@@ -94,7 +101,7 @@ def _handled_by(handler: Callable[[int, object], None]) -> Iterator[None]:
         yield
         return
     heeded = signal.getsignal(PASSED_ON) == _terminate
-    numbers = (*STOPPING, PASSED_ON) if heeded else STOPPING
+    numbers = (*STOPPING, HANGUP, *[PASSED_ON] * heeded)
     before = {number: signal.getsignal(number) for number in numbers}
     caught = {number: old for number, old in before.items() if old != signal.SIG_IGN}
     for number in caught:

@@ -57,7 +57,8 @@ def train(
 ) -> Outcome:
     """Trains, and leaves `metrics.jsonl` and `checkpoints/` in the run's folder.
 
-    SIGINT and SIGTERM finish the chunk, save, and return; a second signal ends the process at once.
+    SIGINT, SIGTERM and SIGHUP finish the chunk, save, and return; a second SIGINT or SIGTERM ends
+    the process at once.
     An exception from a logger, the evaluation or elsewhere passes on once the state is saved.
 
     Where `jax.distributed` has joined several processes, each calls this with the same arguments on

@@ -164,6 +164,8 @@ def test_only_the_axes_that_are_wanted_are_measured(monkeypatch):
     monkeypatch.setattr(scaling, "measure_axis", lambda sweeps, repetitions: [len(sweeps)])
     assert scaling.measure_scaling(Devices(2), ("devices",)) == [2]
     assert scaling.measure_scaling(Devices(2)) == [2, 1, 1, 1, 2]
+    with pytest.raises(ConfigurationError, match="got devices .* as in --devices 2"):
+        scaling.measure_scaling(Devices(1), ("devices",))
 
 
 @pytest.mark.skipif(not can_be_held(), reason="the system holds no process to some of its cores")
@@ -234,6 +236,19 @@ def test_the_picture_has_a_panel_for_each_axis_that_was_measured():
         "time, by units of the GRU",
         "memory, by tasks in a batch",
     ]
+    assert [len(axes.lines) for axes in figure.axes] == [4, 2, 2]
+
+
+def test_each_line_has_its_own_ideal():
+    points = [
+        Point("devices", "", line, value, 1.0, ideal, 1.0, 8)
+        for line, ideals in (("shared", (1.0, 0.5)), ("each", (1.0, 1.0)))
+        for value, ideal in zip((1, 2), ideals, strict=True)
+    ]
+    (panel,) = scaling_figure(points, subtitle="").axes
+    ideals = [line.get_ydata().tolist() for line in panel.lines[2:]]
+    assert ideals == [[1.0, 0.5], [1.0, 1.0]]
+    assert panel.get_xticks().tolist() == [1, 2]
 
 
 @pytest.mark.parametrize(

@@ -13,9 +13,8 @@ import pytest
 
 from command_line import BROKEN, SMALL, assert_refused, metarl, metarl_here, signalled
 from metarl_experiments import train
-from metarl_experiments.runs import RunConfig, create_run, holds_run, load_config, load_tasks
+from metarl_experiments.runs import load_config, load_tasks
 from metarl_jax.checkpoint import restore
-from metarl_jax.experiment import Settings
 from metarl_jax.fingerprint import host_leaves
 from metarl_jax.program import make_program
 from runs import rows_of
@@ -157,15 +156,6 @@ def test_a_family_whose_package_is_gone(tmp_path: pathlib.Path) -> None:
     listed = metarl("list", cwd=tmp_path)
     assert listed.returncode == 0, listed.stderr
     assert "gone_package" in listed.stdout and "bandit_10_5" in listed.stdout
-
-
-def test_a_run_is_known_again_whatever_its_family_takes(tmp_path: pathlib.Path) -> None:
-    """JSON makes lists of tuples."""
-    family = {"sizes": (1, (2, 3)), "places": [[4, 5]], "name": "x", "none": None}
-    config = RunConfig("bandit_10_5", family, Settings())
-    create_run(tmp_path / "run", config, [])
-    assert holds_run(tmp_path / "run", config)
-    assert load_config(tmp_path / "run").family["sizes"] == (1, (2, 3))
 
 
 def test_a_run_goes_on_in_parts_that_fit(

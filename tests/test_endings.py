@@ -13,8 +13,7 @@ from full_disk import largest_file
 from metarl_jax import run_loop, training
 from metarl_jax.checkpoint import SaveError, restore
 from metarl_jax.checkpoint_folder import steps
-from metarl_jax.metrics_file import read_rows
-from metarl_jax.run_loop import Run
+from metarl_jax.metrics_file import MetricsFile, read_rows
 from metarl_jax.training import ExitCode, TrainingPlan
 from metarl_jax.types import ConfigurationError
 from random_walk import Recorder, assert_undisturbed, kill, run, walk
@@ -167,20 +166,28 @@ def test_a_last_save_that_fails_is_no_success(tmp_path, monkeypatch):
     )
 
 
-def test_no_checkpoint_is_without_its_rows(tmp_path, monkeypatch):
+def test_rows_that_waited_come_with_the_next_checkpoint(tmp_path, monkeypatch):
     """A row that waited for room is written with the checkpoint that finds it."""
-    seen, save, no_room = [], Run.save, contextlib.ExitStack()
+    seen, save = [], run_loop.save
 
-    def watched(self, **options):
+    def watched(folder, step, *arguments, **options):
         no_room.close()
-        worked = save(self, **options)
-        seen.append((worked, self.update, read_rows(tmp_path / "metrics.jsonl")[-1]["update"]))
-        return worked
+        save(folder, step, *arguments, **options)
+        seen.append((step, read_rows(tmp_path / "metrics.jsonl")[-1]["update"]))
 
-    monkeypatch.setattr(Run, "save", watched)
-    no_room.enter_context(largest_file(100))
-    run(tmp_path, recorder=Recorder(at_6=kill(signal.SIGTERM)))
-    assert seen == [(True, 6, 6)]
+    monkeypatch.setattr(run_loop, "save", watched)
+    with contextlib.ExitStack() as no_room:
+        no_room.enter_context(largest_file(100))
+        run(tmp_path, recorder=Recorder(at_6=kill(signal.SIGTERM)))
+    assert seen == [(6, 6)]
+
+
+def test_no_checkpoint_without_its_rows(tmp_path, monkeypatch):
+    """Of a disk that has room for all but the rows: what would be lost is told."""
+    monkeypatch.setattr(MetricsFile, "write_waiting", lambda self: OSError(28, "No space left"))
+    outcome = run(tmp_path, plan=TrainingPlan(num_updates=4, updates_per_chunk=2))
+    assert outcome.exit_code == ExitCode.NOT_SAVED
+    assert steps(tmp_path / "checkpoints") == []
 
 
 def test_saves_that_fail_again_and_again_end_the_run(tmp_path, monkeypatch):

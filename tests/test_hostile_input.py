@@ -148,7 +148,7 @@ REFUSED_RUNS: dict[str, tuple[Attack, str]] = {
     "a family's size past all machines": (edit("num_arms", 10**12, "family"), "[1000000000005, 4]"),
     "a family's argument six hundred brackets deep": (
         edit("num_arms", nested(600), "family"),
-        "expected",
+        "num_arms must be a whole number",
     ),
     "a family's argument that is none": (edit("__class__", "os.system", "family"), "bandit_10_5"),
     "code in the run's folder": (bring_code, "a file of yours"),

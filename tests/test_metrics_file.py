@@ -20,14 +20,21 @@ def test_rows_wait_for_room_and_none_is_lost(tmp_path):
     assert read_rows(path) == expected
 
 
-@pytest.mark.parametrize("asked", [MetricsFile.write_waiting, MetricsFile.close])
-def test_waiting_rows_are_tried_again(tmp_path, asked):
+def test_waiting_rows_are_tried_again(tmp_path):
     path = tmp_path / "metrics.jsonl"
     metrics = MetricsFile(path)
     with largest_file(5):
         assert metrics.append({"update": 1})
-    asked(metrics)
+    assert metrics.write_waiting() is None
+    metrics.close()
     assert read_rows(path) == [{"update": 1}]
+
+
+def test_a_process_that_writes_none_keeps_none():
+    """Of several the first alone writes."""
+    metrics = MetricsFile(None)
+    assert metrics.append({"update": 1}) is None
+    assert not metrics._waiting
 
 
 def test_a_full_disk_does_not_keep_a_file_from_being_closed(tmp_path):

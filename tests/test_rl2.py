@@ -59,6 +59,12 @@ def test_a_finished_run_has_its_row_and_every_tasks_total(tmp_path, monkeypatch,
     for name, totals in found.items():
         np.testing.assert_allclose(totals, returns[name].sum(axis=1), atol=0.005)
     assert rl2.rl2_table(rows) in capsys.readouterr().out
+    lines = rl2.rl2_table(rows).splitlines()[2:]
+    assert [line.split("|")[1].strip(" `") for line in lines] == list(presets)
+    for line, preset in zip(lines, presets, strict=True):
+        seeds = [row for row in rows if row.experiment == preset]
+        assert all(f"{row.total_return:.2f}, " in line for row in seeds)
+        assert f"| {min(row.total_return / row.best for row in seeds):.1%} |" in line
     first = per_task.read_bytes()
     rl2.reproduce_rl2(tmp_path, means, per_task)
     assert per_task.read_bytes() == first

@@ -1,4 +1,4 @@
-"""What SIGINT and SIGTERM are turned into, and that nothing of it stays."""
+"""What SIGINT, SIGTERM and SIGHUP are turned into, and that nothing of it stays."""
 
 import os
 import signal
@@ -21,7 +21,8 @@ def unsupervised():
 
 
 def test_signal_handlers_are_put_back():
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.getsignal(number) for number in numbers}
     with stop_requests() as stop:
         assert stop.signal is None
         os.kill(os.getpid(), signal.SIGTERM)
@@ -49,17 +50,18 @@ def test_what_is_passed_on_is_sigterm_before_there_is_a_handler():
     assert done.returncode == -signal.SIGTERM
 
 
-def test_an_ignored_signal_stays_ignored():
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+def test_an_ignored_signal_stays_ignored(number):
+    before = signal.signal(number, signal.SIG_IGN)
     try:
         with stop_requests() as stop:
-            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), number)
             assert stop.signal is None
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.signal(number, before)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_breaks_off_what_may_be_broken_off(number):
     before = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
     with pytest.raises(Stopped) as stopped, stops_raise():
@@ -79,6 +81,16 @@ def test_what_is_passed_on_is_no_second_signal(order):
         assert stop.signal == signal.SIGTERM
     with pytest.raises(Stopped), stops_raise():
         os.kill(os.getpid(), PASSED_ON)
+
+
+def test_a_closed_terminal_may_say_so_twice():
+    """The shell does, and the system when the shell ends; a person still may."""
+    with stop_requests() as stop:
+        os.kill(os.getpid(), signal.SIGHUP)
+        os.kill(os.getpid(), signal.SIGHUP)
+        assert stop.signal == signal.SIGHUP
+        os.kill(os.getpid(), signal.SIGINT)
+        assert stop.signal == signal.SIGINT
 
 
 def test_what_is_passed_on_stops_alone():

@@ -122,9 +122,16 @@ CHILD = (
 )
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+TERM, INT, HUP = signal.SIGTERM, signal.SIGINT, signal.SIGHUP
+
+
 @pytest.mark.parametrize(
-    ("saves_for", "count", "code"), [(0.0, 1, 75), (0.5, 1, 75), (30.0, 2, 128 + signal.SIGKILL)]
+    ("number", "saves_for", "count", "code"),
+    [
+        *((number, saves_for, 1, 75) for number in (TERM, INT, HUP) for saves_for in (0.0, 0.5)),
+        *((number, 30.0, 2, 128 + signal.SIGKILL) for number in (TERM, INT)),
+        (HUP, 0.5, 2, 75),  # a closed terminal may say so twice
+    ],
 )
 def test_the_first_signal_asks_and_a_second_one_ends(
     number: signal.Signals, saves_for: float, count: int, code: int, tmp_path: Path
@@ -148,7 +155,7 @@ def test_the_first_signal_asks_and_a_second_one_ends(
     assert forwarding.asked == number
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 75), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(("number", "code"), [(TERM, 75), (HUP, 75), (INT, 130)])
 def test_what_asked_the_supervisor_is_told(
     scripted: Scripted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, code: int
 ) -> None:

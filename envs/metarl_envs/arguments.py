@@ -1,6 +1,7 @@
 """Checks of the factories' arguments, made before anything is compiled."""
 
 import math
+import reprlib
 
 from metarl_jax.types import ConfigurationError
 
@@ -17,7 +18,7 @@ def check_whole_number(
     if not is_whole or value < at_least or (at_most is not None and value > at_most):
         bounds = f"at least {at_least}" + ("" if at_most is None else f" and at most {at_most}")
         raise ConfigurationError(
-            f"{family}: {name} must be a whole number of {bounds}, got {value!r}; "
+            f"{family}: {name} must be a whole number of {bounds}, got {reprlib.repr(value)}; "
             f"choose another {name}, for instance {at_least}."
         )
 
@@ -31,8 +32,8 @@ def check_number(family: str, name: str, value: float, *, at_least: float, at_mo
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if not is_number or math.isnan(value) or not at_least <= value <= at_most:
         raise ConfigurationError(
-            f"{family}: {name} must be a number from {at_least} to {at_most}, got {value!r}; "
-            f"choose {name} within these."
+            f"{family}: {name} must be a number from {at_least} to {at_most}, got "
+            f"{reprlib.repr(value)}; choose {name} within these."
         )
 
 
@@ -44,5 +45,6 @@ def check_choice(family: str, name: str, value: str, choices: tuple[str, ...]) -
     """
     if value not in choices:
         raise ConfigurationError(
-            f"{family}: {name} must be one of {', '.join(choices)}, got {value!r}; take one."
+            f"{family}: {name} must be one of {', '.join(choices)}, got "
+            f"{reprlib.repr(value)}; take one."
         )

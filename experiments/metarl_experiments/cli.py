@@ -41,6 +41,7 @@ COMMANDS = {
 TRAINING = ("train", "sweep")
 """The commands that several processes may run as one."""
 LONG = (*TRAINING, "supervise")
+"""Those that nothing may end but what they are about."""
 EXIT_BAD_INPUT = 2
 EXIT_RESUMABLE = 75
 EXIT_INTERRUPTED = 130

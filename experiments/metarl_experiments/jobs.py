@@ -104,7 +104,7 @@ def result_of(folder: Path) -> dict[str, Any]:
 def _require_preset(job: Job, folder: Path) -> None:
     preset = parse_train_options(load_experiment(job.experiment), job.options)
     expected = RunConfig(job.experiment, dataclasses.asdict(preset.family), preset.settings)
-    if load_config(folder) != expected:
+    if not load_config(folder).defines(expected):
         raise ConfigurationError(
             f"expected in {folder} a run with the settings that {job.experiment} has now, got one "
             "with others; move it away, and the run is made anew."

@@ -7,7 +7,7 @@ Meta-Learner", on the same tasks.
 
 import csv
 import gzip
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from itertools import zip_longest
 from pathlib import Path
 from typing import NamedTuple
@@ -25,7 +25,7 @@ from metarl_jax.types import ConfigurationError
 
 RL2 = RESULTS.with_name("rl2.csv")
 PER_TASK = RESULTS.with_name("rl2_tasks.csv.gz")
-SEEDS = (0,)
+SEEDS = (0, 1, 2)
 
 # By preset: RL², SNAIL. Of both papers' cells, those that are trained here.
 PUBLISHED: Mapping[str, tuple[float, float]] = {
@@ -186,24 +186,27 @@ def _write_per_task(totals: Mapping[str, np.ndarray], path: Path) -> None:
     write_whole(path, gzip.compress(text.encode(), mtime=0))  # no time in it: the same bytes again
 
 
-def rl2_table(rows: Iterable[Row]) -> str:
-    """A line for every agent, beside the best known without learning and what was published."""
+def rl2_table(rows: Sequence[Row]) -> str:
+    """A line for every preset, beside the best known without learning and what was published."""
+    by_preset = {name: [row for row in rows if row.experiment == name] for name in PUBLISHED}
+    headings = ("tasks", "ours, by seed", "best known", "of that, at least", "RL²", "SNAIL")
     return markdown(
-        ("tasks", "seed", "ours", "best known", "of that", "RL²", "SNAIL", "M steps", "seconds"),
-        (
-            [
-                f"`{row.experiment}`",
-                str(row.seed),
-                f"{row.total_return:.2f} ± {row.total_ci95:.2f}",
-                _best_words(row),
-                f"{row.total_return / row.best:.1%}",
-                *(f"{published:g}" for published in PUBLISHED[row.experiment]),
-                f"{row.env_steps / 1e6:.0f}",
-                str(row.seconds),
-            ]
-            for row in sorted(rows, key=lambda row: list(PUBLISHED).index(row.experiment))
-        ),
+        (*headings, "M steps", "seconds"),
+        (_line(name, seeds) for name, seeds in by_preset.items() if seeds),
     )
+
+
+def _line(name: str, seeds: Sequence[Row]) -> list[str]:
+    totals = ", ".join(f"{row.total_return:.2f}" for row in seeds)
+    return [
+        f"`{name}`",
+        f"{totals}, ± {max(row.total_ci95 for row in seeds):.2f}",
+        _best_words(seeds[0]),
+        f"{min(row.total_return / row.best for row in seeds):.1%}",
+        *(f"{published:g}" for published in PUBLISHED[name]),
+        f"{seeds[0].env_steps / 1e6:.0f}",
+        ", ".join(str(row.seconds) for row in seeds),
+    ]
 
 
 def _best_words(row: Row) -> str:

@@ -12,6 +12,7 @@ report.html       all of it on one page, with a replay
 import dataclasses
 import datetime
 import importlib.metadata
+import inspect
 import itertools
 import json
 import os
@@ -44,7 +45,7 @@ class RunConfig:
 
     Attributes:
         experiment: the name it was found by.
-        family: arguments of the task family; lists, as JSON gives them back, become tuples.
+        family: arguments of the task family.
         settings: how it is learned.
         sweep: the hyper-parameters, and the values of each, that its agents differ in.
     """
@@ -54,15 +55,9 @@ class RunConfig:
     settings: Settings
     sweep: Sweep = dataclasses.field(default_factory=lambda: NO_SWEEP)
 
-    def __post_init__(self) -> None:
-        family = {name: _without_lists(value) for name, value in self.family.items()}
-        object.__setattr__(self, "family", family)
-
-
-def _without_lists(value: Any) -> Any:
-    if isinstance(value, (list, tuple)):
-        return tuple(_without_lists(each) for each in value)
-    return value
+    def defines(self, other: "RunConfig") -> bool:
+        """Whether both define one run, read back or not: JSON makes lists of tuples."""
+        return json.dumps(dataclasses.asdict(self)) == json.dumps(dataclasses.asdict(other))
 
 
 def default_folder(name: str) -> Path:
@@ -113,7 +108,7 @@ def holds_run(folder: Path, config: RunConfig) -> str:
     if not place.stat().st_size:  # killed in the moment it was begun
         place.unlink()
         return ""
-    if load_config(folder) != config:
+    if not load_config(folder).defines(config):
         raise ConfigurationError(
             f"expected in {folder} the run that is asked for, got one with other settings; choose "
             f"another --out, or go on with that one: metarl train --resume {folder}"
@@ -207,7 +202,15 @@ def load_tasks(config: RunConfig) -> tuple[Experiment, TaskDistribution]:
         ConfigurationError: the family is not installed any more, or refuses its arguments.
     """
     experiment = load_experiment(config.experiment)
-    return experiment, make_tasks(experiment, config.family)
+    parameters = inspect.signature(experiment.family).parameters
+    tuples = {name for name, given in parameters.items() if isinstance(given.default, tuple)}
+    arguments = {n: _in_tuples(x) if n in tuples else x for n, x in config.family.items()}
+    return experiment, make_tasks(experiment, arguments)
+
+
+def _in_tuples(value: Any) -> Any:
+    """What was a tuple, or a tuple of tuples, before JSON made lists of it."""
+    return tuple(map(_in_tuples, value)) if isinstance(value, list) else value
 
 
 def make_tasks(experiment: Experiment, arguments: Mapping[str, Any]) -> TaskDistribution:

@@ -15,8 +15,8 @@ LONG_SECONDS = 10.0
 """Of a chunk of updates: a machine that is taken away gives half a minute, and two have to end."""
 
 
-class StartTimes:
-    """A logger that looks at the first row alone; tells it, and records the times in run.json.
+class FirstRow:
+    """A logger that looks at the first row alone; tells the times, and records them in run.json.
 
     Args:
         folder: the run's.
@@ -40,7 +40,7 @@ class StartTimes:
         self._told = False
 
     def log(self, row: Row) -> None:
-        """Tells when the first update was done, the first row being that of several."""
+        """Tells when the first update was done, the row being that of several, and what is long."""
         if self._told:
             return
         self._told = True
@@ -55,9 +55,11 @@ class StartTimes:
         if chunk <= LONG_SECONDS:
             return
         save = (self._plan.chunks_per_checkpoint or self._plan.chunks_per_evaluation) * chunk
+        several = self._plan.updates_per_chunk > 1
+        sooner = ": a run begun with more --num-evaluations has both sooner" * several
         self._tell(
-            f"a signal waits for two chunks of updates, {2 * chunk:.0f} s; a checkpoint comes "
-            f"every {save / 60:.1f} min: with more --num-evaluations both come sooner"
+            f"a signal may wait for two chunks of updates, {2 * chunk:.0f} s; a checkpoint comes "
+            f"every {save / 60:.1f} min{sooner}"
         )
 
     def _record(self, first: float) -> None:

@@ -32,4 +32,7 @@ class Unheard:
 
 def go_on_unheard() -> None:
     """From here on this process says what it can, and never fails for what it cannot say."""
-    sys.stdout, sys.stderr = Unheard(sys.stdout), Unheard(sys.stderr)  # type: ignore[assignment]
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is not None:  # as it is where the process was given none
+            setattr(sys, name, Unheard(stream))

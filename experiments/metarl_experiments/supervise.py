@@ -21,7 +21,7 @@ import tyro
 
 from metarl_experiments.runtime import SUPERVISOR, flag_value
 from metarl_jax.checkpoint_folder import steps
-from metarl_jax.signals import PASSED_ON, STOPPING
+from metarl_jax.signals import HANGUP, PASSED_ON, STOPPING
 from metarl_jax.training_plan import ExitCode
 from metarl_jax.types import ConfigurationError
 
@@ -112,6 +112,8 @@ class _Forwarding:
     def pass_on(self, number: int, frame: object) -> None:
         """The signals' handler."""
         del frame
+        if number == HANGUP and self.asked is not None:
+            return
         if self._child is not None:
             self._child.send_signal(PASSED_ON if self.asked is None else signal.SIGKILL)
         self.asked = number
@@ -120,7 +122,8 @@ class _Forwarding:
 @contextlib.contextmanager
 def _forwarded() -> Iterator[_Forwarding]:
     forwarding = _Forwarding()
-    heard = [each for each in STOPPING if signal.getsignal(each) != signal.SIG_IGN]
+    numbers = (*STOPPING, HANGUP)
+    heard = [each for each in numbers if signal.getsignal(each) != signal.SIG_IGN]
     before = {number: signal.signal(number, forwarding.pass_on) for number in heard}
     try:
         yield forwarding

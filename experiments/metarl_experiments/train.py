@@ -29,7 +29,7 @@ from metarl_experiments.runs import (
     require_code_elsewhere,
     require_shared,
 )
-from metarl_experiments.start import StartTimes
+from metarl_experiments.start import FirstRow
 from metarl_jax.conformance import check_task_distribution
 from metarl_jax.evaluation import PopulationEvaluation, make_evaluator, meta_test_tasks
 from metarl_jax.experiment import Experiment, agents_of
@@ -132,15 +132,15 @@ def sweep_command(arguments: Sequence[str]) -> int:
 
 def _begin(experiment: Experiment, options: TrainOptions, command_line: Sequence[str]) -> int:
     name = command_line[1]
-    place, _, attribute = name.rpartition(":")
-    if place.endswith(".py"):  # so that the run can be evaluated from any folder
-        name = f"{Path(place).absolute()}:{attribute}"
     family = dataclasses.asdict(options.family)
-    config = RunConfig(name, family, options.settings, options.sweep)
-    tasks = make_tasks(experiment, config.family)
+    tasks = make_tasks(experiment, family)
     imported = process_seconds()
     check_task_distribution(tasks)  # first: a sampler that changes must be seen to do so
     program = make_program(tasks, options.settings, options.devices, options.sweep)
+    place, _, attribute = name.rpartition(":")
+    if place.endswith(".py"):  # so that the run can be evaluated from any folder
+        name = f"{Path(place).absolute()}:{attribute}"
+    config = RunConfig(name, family, options.settings, options.sweep)
     memory = together(lambda: check_memory(config, program, options.devices))
     folder = Path(by_first(lambda: str(options.out or default_folder(name))))
     resume = options.or_resume and bool(by_first(lambda: holds_run(folder, config)))
@@ -204,7 +204,7 @@ def _run(run: _Prepared, *, resume: bool) -> int:
     folder, config, program = run.folder, run.config, run.program
     console, plan = Console(silent=not is_first()), program.plan
     steps = program.algorithm.steps_per_update
-    loggers = [StartTimes(folder, run.imported, plan, steps, console.note), *run.loggers]
+    loggers = [FirstRow(folder, run.imported, plan, steps, console.note), *run.loggers]
     console.start(_header(config, program) | {"memory": run.memory, "folder": str(folder)})
     if not is_first():
         print(f"process {_processes()['process']}", flush=True)

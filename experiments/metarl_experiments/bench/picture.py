@@ -28,6 +28,7 @@ UNITS = {
     "devices": "devices",
 }
 COLOURS = (style.BLUE, style.VERMILION)
+IDEAL: dict[str, Any] = {"linewidth": 1.2, "linestyle": style.DASHED, "zorder": 1.5}
 COLUMNS = 3
 FEWEST_TICKS = 3
 
@@ -97,9 +98,10 @@ def memories_figure(rows: Sequence[MemoryRow], *, subtitle: str) -> "Figure":
 def _time_panel(axes: "Axes", name: str, points: Sequence[Point]) -> None:
     style.quiet_axes(axes, title=f"time, by {AXES[name]}")
     _lines(axes, points, lambda point: point.seconds)
-    values, seconds = zip(*sorted({(p.value, p.ideal_seconds) for p in points}), strict=True)
-    axes.plot(values, seconds, color=style.INK, linewidth=1.2, linestyle=style.DASHED, zorder=1.5)
-    _ticks(axes, values, _time)
+    for line in dict.fromkeys(point.line for point in points):
+        ideal = sorted((p.value, p.ideal_seconds) for p in points if p.line == line)
+        axes.plot(*zip(*ideal, strict=True), color=style.INK, **IDEAL)
+    _ticks(axes, sorted({point.value for point in points}), _time)
 
 
 def _memory_panel(axes: "Axes", points: Sequence[Point]) -> None:

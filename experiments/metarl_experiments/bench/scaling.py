@@ -20,6 +20,7 @@ from metarl_jax.machine import usable_cores
 from metarl_jax.population import population
 from metarl_jax.sharding import Devices
 from metarl_jax.tasks import TaskDistribution
+from metarl_jax.types import ConfigurationError
 
 REPETITIONS = 5
 BUDGET_S = 4.0
@@ -85,6 +86,9 @@ def measure_scaling(
         devices: all that may be used.
         wanted: axes, these alone; all where none is named.
         quick: the first two values of each alone.
+
+    Raises:
+        ConfigurationError: nothing that is wanted can grow here.
     """
     sweeps = [
         *task_sweeps(devices),
@@ -97,6 +101,11 @@ def measure_scaling(
     if quick:
         sweeps = [dataclasses.replace(sweep, values=sweep.values[:2]) for sweep in sweeps]
     axes = dict.fromkeys(sweep.axis for sweep in sweeps if len(sweep.values) > 1)
+    if not axes:
+        raise ConfigurationError(
+            f"expected an axis that can grow here, got {', '.join(wanted)} with one device of "
+            "one core; ask for another, or for more devices, as in --devices 2."
+        )
     parts = [
         measure_axis([s for s in sweeps if s.axis == axis], 2 if quick else REPETITIONS)
         for axis in axes

@@ -1,0 +1,52 @@
+"""A run's folder: what it says of a run is what was asked for."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from metarl_envs.bandit import bandit
+from metarl_experiments import runs
+from metarl_experiments.runs import RunConfig, create_run, holds_run, load_config, load_tasks
+from metarl_jax.experiment import Experiment, Settings
+from metarl_jax.tasks import TaskDistribution
+from metarl_jax.types import ConfigurationError
+
+GIVEN = []
+
+
+def family(
+    sizes: tuple[tuple[int, ...], ...] = ((1,),),
+    weights: list[float] = [0.5],  # noqa: B006
+    name: str = "",
+) -> TaskDistribution:
+    """Bandits, whatever they are given."""
+    GIVEN.append((sizes, weights, name))
+    return bandit()
+
+
+def config(**changes: object) -> RunConfig:
+    arguments = {"sizes": ((1,), (2, 3)), "weights": [0.1, 0.2], "name": "x"} | changes
+    return RunConfig("test_runs:family", arguments, Settings())
+
+
+def test_a_run_is_known_again_whatever_its_family_takes(tmp_path: Path) -> None:
+    """JSON makes lists of tuples."""
+    create_run(tmp_path / "run", config(), [])
+    assert holds_run(tmp_path / "run", config())
+    for other in (
+        config(sizes=((1,), (2, 4))),
+        config(name="y"),
+        dataclasses.replace(config(), settings=Settings(seed=1)),
+        dataclasses.replace(config(), sweep={"discount": (0.9, 0.99)}),
+    ):
+        with pytest.raises(ConfigurationError, match="with other settings"):
+            holds_run(tmp_path / "run", other)
+
+
+def test_a_family_is_given_what_it_was_given_at_first(tmp_path: Path, monkeypatch) -> None:
+    given = Experiment(name="given", summary="", family=family)
+    monkeypatch.setattr(runs, "load_experiment", lambda name: given)
+    create_run(tmp_path / "run", config(), [])
+    load_tasks(load_config(tmp_path / "run"))
+    assert GIVEN[-1] == (((1,), (2, 3)), [0.1, 0.2], "x")
