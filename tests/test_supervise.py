@@ -209,14 +209,18 @@ def test_a_signal_during_a_pause_ends_it(scripted: Scripted, tmp_path: Path) -> 
     assert supervise_command(["--pause", "30", "--", *run]) == 75
 
 
+needs_proc = pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="no /proc here")
+
+
+@needs_proc
 def test_a_soak_of_three_minutes(tmp_path: Path) -> None:
     """The real thing: what is killed, stopped and left without room ends as if let be."""
     command = [sys.executable, "-m", "metarl_experiments.soak", "--minutes", "3"]
     command += ["--out", str(tmp_path / "soak")]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=600)
+    done = subprocess.run(command, capture_output=True, text=True)
     said = f"{done.stdout}\n{done.stderr[-5000:]}"
     assert done.returncode == 0, said
-    assert done.stdout.count("ok  ") == len(done.stdout.splitlines()) == 7, said
+    assert done.stdout.count("ok  ") == len(done.stdout.splitlines()) == 11, said
 
 
 LEAKING = """
@@ -230,14 +234,16 @@ for second in range(12):
 """
 
 
+@needs_proc
 @pytest.mark.parametrize(
     ("leak", "told"),
     [
         ("None", None),
-        ("bytearray(b'1' * 1_000_000)", "FAIL  memory grew by"),
-        ("open('/dev/null')", "FAIL  open files: "),
+        ("bytearray(b'1' * 1_000_000)", "FAIL  undisturbed: memory grew by"),
+        ("open('/dev/null')", "FAIL  undisturbed: open files "),
+        ("sys.exit(7)", "FAIL  trained undisturbed, exit code 7"),
     ],
-    ids=["nothing", "memory", "files"],
+    ids=["nothing", "memory", "files", "a run that fails"],
 )
 def test_a_soak_sees_what_leaks(leak: str, told: str | None, tmp_path: Path, monkeypatch, capsys):
     monkeypatch.setattr(soak, "WATCH_SECONDS", 0.05)
@@ -249,3 +255,14 @@ def test_a_soak_sees_what_leaks(leak: str, told: str | None, tmp_path: Path, mon
     with pytest.raises(SystemExit):
         soak.check_whole(command, metrics)
     assert told in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [(["--minutes", "0"], "more than 0 minutes"), ([], "expected a new folder")],
+)
+def test_a_soak_refuses_in_words(options, told, tmp_path: Path, monkeypatch, capsys) -> None:
+    monkeypatch.setattr(sys, "argv", ["soak", "--out", str(tmp_path), *options])
+    with pytest.raises(SystemExit, match="2"):
+        soak.main()
+    assert told in capsys.readouterr().err

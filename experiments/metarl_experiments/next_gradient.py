@@ -8,12 +8,15 @@ Two machines, two numbers of processes or of devices that disagree on a gradient
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from metarl_experiments.distributed import join
 from metarl_experiments.runtime import asked_devices, configure_jax
+
+if TYPE_CHECKING:
+    from metarl_jax.program import Program
 
 STATE = "sha256 of the state"
 ADAM_FIRST_MOMENT_SHARE = 0.1
@@ -46,16 +49,10 @@ def next_gradient(run: Path, step: int, devices: int | None) -> tuple[str, dict[
     import jax
     import jax.numpy as jnp
 
-    from metarl_experiments.runs import load_config, load_tasks
-    from metarl_jax.checkpoint import restore
     from metarl_jax.fingerprint import digest, leaves_by_path
-    from metarl_jax.program import make_program
     from metarl_jax.sharding import here
 
-    config = load_config(run)
-    program = make_program(load_tasks(config)[1], config.settings, devices)
-    template = jax.eval_shape(program.algorithm.init, program.key)
-    state: Any = restore(run / "checkpoints", template, step).state
+    program, state = saved_state(run, step, devices)
 
     def updated(state: Any) -> Any:
         # Adam begun anew, and nothing clipped: its first moment is the gradient then.
@@ -74,6 +71,26 @@ def next_gradient(run: Path, step: int, devices: int | None) -> tuple[str, dict[
         if ".mu" in path
     }
     return digest(here(state)), gradient
+
+
+def saved_state(run: Path, step: int, devices: int | None = None) -> "tuple[Program, Any]":
+    """A run's program, and the train state of one of its checkpoints.
+
+    Args:
+        run: the run's folder.
+        step: the checkpoint's update.
+        devices: of each process, over which the tasks are split; None: all.
+    """
+    import jax
+
+    from metarl_experiments.runs import load_config, load_tasks
+    from metarl_jax.checkpoint import restore
+    from metarl_jax.program import make_program
+
+    config = load_config(run)
+    program = make_program(load_tasks(config)[1], config.settings, devices)
+    template = jax.eval_shape(program.algorithm.init, program.key)
+    return program, restore(run / "checkpoints", template, step).state
 
 
 if __name__ == "__main__":

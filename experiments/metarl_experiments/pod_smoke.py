@@ -17,12 +17,12 @@ from pathlib import Path
 import numpy as np
 
 from metarl_experiments.next_gradient import STATE
+from metarl_experiments.trials import METARL, child_of, expect
 from metarl_jax.checkpoint import leaf_digests
 from metarl_jax.checkpoint_folder import steps
 from metarl_jax.metrics_file import read_rows
 
 LAUNCHER = Path(__file__).resolve().parents[1] / "launch" / "bare.sh"
-METARL = str(Path(sys.executable).with_name("metarl"))
 RUN = (
     *("bandit_10_5", "--num-tasks", "128", "--total-steps", "256000", "--num-evaluations", "10"),
     *("--final-evaluation-tasks", "1001", "--devices", "2", "--heartbeat", "20"),
@@ -152,24 +152,11 @@ def wait_for_rows(path: Path, count: int) -> None:
         time.sleep(0.02)
 
 
-def child_of(parent: int) -> int:
-    """The process that another has started."""
-    children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
-    return int(children[0])
-
-
 def difference(one: Seen, other: Seen) -> float:
     """The largest difference of two gradients, relative to the largest number of the second."""
     names = [name for name in other if name != STATE]
     largest = max(np.abs(other[name]).max() for name in names)
     return max(float(np.abs(one[name] - other[name]).max() / largest) for name in names)
-
-
-def expect(holds: bool, what: str, said: list[str] | None = None) -> None:
-    """Says what holds; ends the process where it does not, with what the processes said."""
-    print(f"{'ok  ' if holds else 'FAIL'}  {what}", flush=True)
-    if not holds:
-        sys.exit("\n".join(said or []) or 1)
 
 
 if __name__ == "__main__":

@@ -103,8 +103,8 @@ def measure_scaling(
     axes = dict.fromkeys(sweep.axis for sweep in sweeps if len(sweep.values) > 1)
     if not axes:
         raise ConfigurationError(
-            f"expected an axis that can grow here, got {', '.join(wanted)} with one device of "
-            "one core; ask for another, or for more devices, as in --devices 2."
+            f"expected an axis that can grow here, got {', '.join(wanted)} on one device; ask for "
+            "another, or for more devices, as in --devices 2."
         )
     parts = [
         measure_axis([s for s in sweeps if s.axis == axis], 2 if quick else REPETITIONS)
