@@ -26,6 +26,8 @@ from metarl_jax.types import ConfigurationError
 RL2 = RESULTS.with_name("rl2.csv")
 PER_TASK = RESULTS.with_name("rl2_tasks.csv.gz")
 SEEDS = (0, 1, 2)
+LONGER = {"bandit_10_5": ("--total-steps", "30000000")}
+"""Than its preset: after 10 M steps one of nine seeds was at 98.5% of the optimum."""
 
 # By preset: RL², SNAIL. Of both papers' cells, those that are trained here.
 PUBLISHED: Mapping[str, tuple[float, float]] = {
@@ -83,7 +85,7 @@ class Row(NamedTuple):
 def jobs() -> list[tuple[int, Job]]:
     """The runs, by seed."""
     return [
-        (seed, Job(name, flags=("--seed", str(seed)) if seed else ()))
+        (seed, Job(name, flags=(*LONGER.get(name, ()), *(("--seed", str(seed)) if seed else ()))))
         for seed in SEEDS
         for name in PUBLISHED
     ]
