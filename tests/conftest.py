@@ -39,6 +39,14 @@ def undisturbed(tmp_path_factory):
 
 
 @pytest.fixture
+def hangup():
+    """SIGHUP is heard, as in a terminal: under nohup it is ignored by all that a test starts."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
+@pytest.fixture
 def accelerator(monkeypatch):
     """Programs can be traced, and lowered, for a machine that is not there."""
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")

@@ -61,6 +61,7 @@ def test_an_ignored_signal_stays_ignored(number):
         signal.signal(number, before)
 
 
+@pytest.mark.usefixtures("hangup")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_breaks_off_what_may_be_broken_off(number):
     before = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
@@ -83,6 +84,7 @@ def test_what_is_passed_on_is_no_second_signal(order):
         os.kill(os.getpid(), PASSED_ON)
 
 
+@pytest.mark.usefixtures("hangup")
 def test_a_closed_terminal_may_say_so_twice():
     """The shell does, and the system when the shell ends; a person still may."""
     with stop_requests() as stop:

@@ -96,6 +96,7 @@ def begun_in_a_terminal(
     return process, ours
 
 
+@pytest.mark.usefixtures("hangup")
 def test_a_run_whose_terminal_is_closed_saves(tmp_path: Path) -> None:
     run = tmp_path / "run"
     train = [*TRAIN, "--total-steps", "40000", "--out", str(run)]

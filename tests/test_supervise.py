@@ -125,6 +125,7 @@ CHILD = (
 TERM, INT, HUP = signal.SIGTERM, signal.SIGINT, signal.SIGHUP
 
 
+@pytest.mark.usefixtures("hangup")
 @pytest.mark.parametrize(
     ("number", "saves_for", "count", "code"),
     [
@@ -155,6 +156,7 @@ def test_the_first_signal_asks_and_a_second_one_ends(
     assert forwarding.asked == number
 
 
+@pytest.mark.usefixtures("hangup")
 @pytest.mark.parametrize(("number", "code"), [(TERM, 75), (HUP, 75), (INT, 130)])
 def test_what_asked_the_supervisor_is_told(
     scripted: Scripted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, code: int
