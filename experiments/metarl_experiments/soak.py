@@ -36,7 +36,7 @@ from metarl_jax.types import ConfigurationError
 PRESET = ("bandit_10_5", "--num-tasks", "64", "--hidden-size", "32")
 STEPS_PER_MINUTE = 24_000_000
 """Of two cores; a slower machine takes longer."""
-SAVES_PER_MINUTE, FEWEST_SAVES = 10, 8
+SAVES_PER_MINUTE, FEWEST_SAVES = 10, 12
 """Of training: tensorstore keeps some 20 kB of each for ever."""
 UNDISTURBED = 0.25
 """Of the minutes; the same training amid faults takes about three times as long."""
@@ -215,12 +215,13 @@ class Soak:
             yield from self.draw.sample(list(FAULTS), len(FAULTS))
 
     def trains(self, supervisor: "subprocess.Popen[bytes]", watched: Watched, until: float) -> bool:
-        """Waits for new rows, for as long as up to two saves take; whether there are any still.
+        """Waits for new rows, for up to one and a half save intervals; whether there are any still.
 
         Raises:
             TimeoutError: it takes too long.
         """
-        wanted, metrics = self.draw.uniform(0.1, 2) * self.save_seconds, self.run / "metrics.jsonl"
+        metrics = self.run / "metrics.jsonl"
+        wanted = self.draw.uniform(0.1, 1.5) * self.save_seconds
         trained, size = 0.0, _size(metrics)
         while trained < wanted:
             if supervisor.poll() is not None or (self.run / "evaluation.json").exists():
