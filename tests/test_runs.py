@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 
 from metarl_envs.bandit import bandit
-from metarl_experiments import runs
+from metarl_experiments import runs, train
 from metarl_experiments.runs import RunConfig, create_run, holds_run, load_config, load_tasks
 from metarl_jax.experiment import Experiment, Settings
 from metarl_jax.tasks import TaskDistribution
+from metarl_jax.training_plan import ExitCode
 from metarl_jax.types import ConfigurationError
 
 GIVEN = []
@@ -50,3 +51,16 @@ def test_a_family_is_given_what_it_was_given_at_first(tmp_path: Path, monkeypatc
     create_run(tmp_path / "run", config(), [])
     load_tasks(load_config(tmp_path / "run"))
     assert GIVEN[-1] == (((1,), (2, 3)), [0.1, 0.2], "x")
+
+
+@pytest.mark.parametrize("error", [OSError(28, "no room"), ConfigurationError("no room")])
+def test_a_run_that_cannot_write_its_evaluation_may_go_on(error, monkeypatch, capsys) -> None:
+    """A supervisor starts it again: bad input, which it would be elsewhere, would be the end."""
+
+    def full(*arguments: object) -> list[str]:
+        raise error
+
+    monkeypatch.setattr(train, "conclude", full)
+    monkeypatch.setattr(train, "here", lambda state: state)
+    assert train._conclude(Path("run"), config(), None, None) == ExitCode.NOT_SAVED
+    assert "trained and saved, but: " in capsys.readouterr().err

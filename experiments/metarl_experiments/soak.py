@@ -40,8 +40,8 @@ SAVES_PER_MINUTE, FEWEST_SAVES = 10, 12
 """Of training: tensorstore keeps some 20 kB of each for ever."""
 UNDISTURBED = 0.25
 """Of the minutes; the same training amid faults takes about three times as long."""
-LIMIT = 12
-"""Times as long as undisturbed, and it is given up."""
+LIMIT, PATIENCE_SECONDS = 12, 600
+"""Times as long as undisturbed, and so much besides for the starts, and it is given up."""
 WATCH_SECONDS = 0.25
 WARM_UP, GROWTH = 0.5, 0.01
 """The part of a process's life that is not looked at, and by how much memory may grow after it."""
@@ -85,7 +85,8 @@ def main() -> int:
     whole, disturbed = options.out / "whole", options.out / "disturbed"
     check_whole([*command, "--out", str(whole)], whole / "metrics.jsonl")
     seconds = read_rows(whole / "metrics.jsonl")[-1]["seconds"]
-    soak = Soak(disturbed, seconds / saves, LIMIT * seconds, random.Random(options.seed))
+    limit = LIMIT * seconds + PATIENCE_SECONDS
+    soak = Soak(disturbed, seconds / saves, limit, random.Random(options.seed))
     soak.disturb([*command, "--out", str(disturbed)])
     check_same(disturbed, whole)
     return 0

@@ -1,6 +1,7 @@
 """`metarl train`: from a preset's name to a run's folder."""
 
 import dataclasses
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from signal import SIGINT
@@ -227,7 +228,7 @@ def _run(run: _Prepared, *, resume: bool) -> int:
     code = outcome.exit_code
     if code == ExitCode.FINISHED:
         code = _conclude(folder, config, program, outcome.state)
-    if is_first() and code in (ExitCode.TERMINATED, ExitCode.INTERRUPTED):
+    if is_first() and code not in (ExitCode.FINISHED, ExitCode.DIVERGED):
         print(f"go on with:  metarl train --resume {folder}")
     return int(code)
 
@@ -241,6 +242,9 @@ def _conclude(folder: Path, config: RunConfig, program: Program, state: TrainSta
     except Stopped as stopped:
         print(f"stopped by {stopped} before all of the evaluation was done.")
         return ExitCode.INTERRUPTED if stopped.signal == SIGINT else ExitCode.TERMINATED
+    except (ConfigurationError, OSError) as error:  # of writing: all else was seen before training
+        print(f"metarl: trained and saved, but: {error}", file=sys.stderr)
+        return ExitCode.NOT_SAVED
     return ExitCode.FINISHED
 
 
