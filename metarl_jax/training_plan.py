@@ -27,7 +27,7 @@ class ExitCode(enum.IntEnum):
 
     FINISHED = 0
     DIVERGED = 3  # the last good state is saved
-    NOT_SAVED = 74  # the last state could not be saved
+    NOT_SAVED = 74  # the last state, or its evaluation, could not be saved
     TERMINATED = 75  # by SIGTERM; saved, resumable
     INTERRUPTED = 130  # by SIGINT; saved, resumable
 

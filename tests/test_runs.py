@@ -3,10 +3,12 @@
 import dataclasses
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from metarl_envs.bandit import bandit
 from metarl_experiments import runs, train
+from metarl_experiments.evaluate import EvaluateOptions, UnwritableError, write_evaluation
 from metarl_experiments.runs import RunConfig, create_run, holds_run, load_config, load_tasks
 from metarl_jax.experiment import Experiment, Settings
 from metarl_jax.tasks import TaskDistribution
@@ -53,7 +55,7 @@ def test_a_family_is_given_what_it_was_given_at_first(tmp_path: Path, monkeypatc
     assert GIVEN[-1] == (((1,), (2, 3)), [0.1, 0.2], "x")
 
 
-@pytest.mark.parametrize("error", [OSError(28, "no room"), ConfigurationError("no room")])
+@pytest.mark.parametrize("error", [OSError(28, "no room"), UnwritableError("no room")])
 def test_a_run_that_cannot_write_its_evaluation_may_go_on(error, monkeypatch, capsys) -> None:
     """A supervisor starts it again: bad input, which it would be elsewhere, would be the end."""
 
@@ -64,3 +66,21 @@ def test_a_run_that_cannot_write_its_evaluation_may_go_on(error, monkeypatch, ca
     monkeypatch.setattr(train, "here", lambda state: state)
     assert train._conclude(Path("run"), config(), None, None) == ExitCode.NOT_SAVED
     assert "trained and saved, but: " in capsys.readouterr().err
+
+
+def test_an_evaluation_that_leaks_is_no_want_of_room(monkeypatch) -> None:
+    """Started again it would only leak again."""
+
+    def leaking(*arguments: object) -> list[str]:
+        raise ConfigurationError("the evaluation leaks")
+
+    monkeypatch.setattr(train, "conclude", leaking)
+    monkeypatch.setattr(train, "here", lambda state: state)
+    with pytest.raises(ConfigurationError, match="leaks"):
+        train._conclude(Path("run"), config(), None, None)
+
+
+def test_an_evaluation_that_cannot_be_written_says_so(tmp_path: Path) -> None:
+    options = EvaluateOptions(run=tmp_path / "gone")
+    with pytest.raises(UnwritableError, match="can be written"):
+        write_evaluation(options, {}, np.zeros((1, 1)))

@@ -82,6 +82,10 @@ class EvaluateOptions:
         return "_".join(parts)
 
 
+class UnwritableError(ConfigurationError):
+    """A run's folder has no room, or is not ours to write."""
+
+
 def evaluate_command(arguments: Sequence[str]) -> int:
     """Evaluates, prints, and writes evaluation*.json, evaluation*.npz and the pictures."""
     options = tyro.cli(EvaluateOptions, prog="metarl evaluate", args=list(arguments))
@@ -214,7 +218,7 @@ def write_evaluation(
     Of several processes the first writes.
 
     Raises:
-        ConfigurationError: the run's folder cannot be written.
+        UnwritableError: the run's folder cannot be written.
     """
     together(lambda: _write(options, record, episode_returns) if is_first() else None)
 
@@ -230,7 +234,7 @@ def _write(
         text = json.dumps(jsonable(record), indent=2) + "\n"
         write_whole(place.with_name(f"{place.name}.json"), text)
     except OSError as error:
-        raise ConfigurationError(
+        raise UnwritableError(
             f"expected a run's folder that can be written, got {options.run}: {error.strerror}; "
             "make room or give yourself the right to write there."
         ) from error
