@@ -29,6 +29,10 @@ class PeerError(RuntimeError):
     """Another process of the run failed, is gone, never came, or trains it in this one's place."""
 
 
+class UnwritableError(OSError):
+    """A run's folder has no room, or is not ours to write: the same may work another time."""
+
+
 class Transition(struct.PyTreeNode):
     """One step (s, a, r, s') of a task.
 

@@ -6,14 +6,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from command_line import assert_refused, metarl_here
 from metarl_envs.bandit import bandit
-from metarl_experiments import runs, train
-from metarl_experiments.evaluate import EvaluateOptions, UnwritableError, write_evaluation
+from metarl_experiments import cli, runs, train
+from metarl_experiments.evaluate import EvaluateOptions, write_evaluation
 from metarl_experiments.runs import RunConfig, create_run, holds_run, load_config, load_tasks
 from metarl_jax.experiment import Experiment, Settings
 from metarl_jax.tasks import TaskDistribution
 from metarl_jax.training_plan import ExitCode
-from metarl_jax.types import ConfigurationError
+from metarl_jax.types import ConfigurationError, UnwritableError
 
 GIVEN = []
 
@@ -84,3 +85,11 @@ def test_an_evaluation_that_cannot_be_written_says_so(tmp_path: Path) -> None:
     options = EvaluateOptions(run=tmp_path / "gone")
     with pytest.raises(UnwritableError, match="can be written"):
         write_evaluation(options, {}, np.zeros((1, 1)))
+
+
+def test_and_the_command_line_says_it(tmp_path: Path, monkeypatch) -> None:
+    def full(arguments: list[str]) -> int:
+        raise UnwritableError("expected a run's folder that can be written, got no room")
+
+    monkeypatch.setattr(cli, "_command", lambda name: full)
+    assert_refused(metarl_here("evaluate", "run", cwd=tmp_path), "got no room")

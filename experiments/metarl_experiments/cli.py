@@ -65,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(USAGE)
         return 0 if arguments else EXIT_BAD_INPUT
     from metarl_experiments.distributed import join
-    from metarl_jax.types import ConfigurationError, PeerError
+    from metarl_jax.types import ConfigurationError, PeerError, UnwritableError
 
     try:
         # Both before the command is imported: something there might start jax.
@@ -74,7 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             join(arguments)
         command = _command(arguments[0])
         return command(arguments[1:])
-    except ConfigurationError as error:
+    except (ConfigurationError, UnwritableError) as error:
         print(f"metarl: {error}", file=sys.stderr)
         return EXIT_BAD_INPUT
     except PeerError as error:

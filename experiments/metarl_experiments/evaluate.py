@@ -25,7 +25,7 @@ from metarl_jax.processes import is_first, together
 from metarl_jax.program import Program, make_program, shorter_window
 from metarl_jax.standing import standing
 from metarl_jax.tasks import TaskDistribution
-from metarl_jax.types import ConfigurationError
+from metarl_jax.types import UnwritableError
 
 META_TEST_SEED = 2_147_483_629
 """Of the meta-test tasks: the same for all runs of a family, and no run's own seed."""
@@ -80,10 +80,6 @@ class EvaluateOptions:
         parts += [f"step_{self.step}"] * (self.step is not None)
         parts += [f"seed_{self.seed}"] * (self.seed != 0)
         return "_".join(parts)
-
-
-class UnwritableError(ConfigurationError):
-    """A run's folder has no room, or is not ours to write."""
 
 
 def evaluate_command(arguments: Sequence[str]) -> int:

@@ -12,7 +12,7 @@ import numpy as np
 import tyro
 
 from metarl_experiments.distributed import DistributedOptions
-from metarl_experiments.evaluate import EvaluateOptions, UnwritableError, conclude
+from metarl_experiments.evaluate import EvaluateOptions, conclude
 from metarl_experiments.options import (
     RunOptions,
     TrainOptions,
@@ -242,7 +242,7 @@ def _conclude(folder: Path, config: RunConfig, program: Program, state: TrainSta
     except Stopped as stopped:
         print(f"stopped by {stopped} before all of the evaluation was done.")
         return ExitCode.INTERRUPTED if stopped.signal == SIGINT else ExitCode.TERMINATED
-    except (UnwritableError, OSError) as error:
+    except OSError as error:
         print(f"metarl: trained and saved, but: {error}", file=sys.stderr)
         return ExitCode.NOT_SAVED
     return ExitCode.FINISHED
