@@ -5,6 +5,7 @@ import functools
 import importlib.util
 import json
 import os
+import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -22,6 +23,7 @@ from metarl_experiments.bench.physics import physics_variants
 from metarl_experiments.bench.picture import memories_figure, scaling_figure
 from metarl_experiments.bench.rows import Row, measure
 from metarl_experiments.bench.scaling import Point, Sweep, measure_axis
+from metarl_experiments.bench.suite import _describe
 from metarl_experiments.bench.timing import Variant, compare, compile_program, make_variants
 from metarl_experiments.bench.workloads import WORKLOADS, Size, make_policy
 from metarl_jax import Architecture, ConfigurationError, gru, recurrent_policy, transformer
@@ -239,6 +241,13 @@ def test_the_picture_has_a_panel_for_each_axis_that_was_measured():
     assert [len(axes.lines) for axes in figure.axes] == [4, 2, 2]
 
 
+def test_a_record_can_be_published():
+    """It names neither the build of the kernel nor a place in a person's files."""
+    record = json.dumps(_describe(Devices(1), {}))
+    assert platform.release() not in record
+    assert sys.prefix not in record and str(Path.home()) not in record
+
+
 def test_each_line_has_its_own_ideal():
     points = [
         Point("devices", "", line, value, 1.0, ideal, 1.0, 8)
@@ -246,6 +255,7 @@ def test_each_line_has_its_own_ideal():
         for value, ideal in zip((1, 2), ideals, strict=True)
     ]
     (panel,) = scaling_figure(points, subtitle="").axes
+    assert panel.get_gridspec().ncols == 1  # no room for what was not measured
     ideals = [line.get_ydata().tolist() for line in panel.lines[2:]]
     assert ideals == [[1.0, 0.5], [1.0, 1.0]]
     assert panel.get_xticks().tolist() == [1, 2]

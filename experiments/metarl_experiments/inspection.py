@@ -1,6 +1,7 @@
 """`metarl list`, `metarl check` and `metarl doctor`."""
 
 import dataclasses
+import sys
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -70,6 +71,7 @@ def doctor_command(arguments: Sequence[str]) -> int:
         console.print(f"  {name:18} {version}")
     for name, value in machine.items():
         console.print(f"  {name:18} {value}")
+    console.print(f"  {'executable':18} {sys.executable}")
     console.print(f"  {'compilation cache':18} {cache_folder()}")
     checks = {
         "jax computes": _compute,

@@ -83,7 +83,8 @@ def create_run(folder: Path, config: RunConfig, arguments: Sequence[str]) -> Non
         folder.mkdir(parents=True, exist_ok=True)
         # Exclusive: of two runs that begin in one folder at once, one is refused.
         _write_json(folder / "config.json", dataclasses.asdict(config), mode="x")
-        _write_json(folder / "run.json", describe_machine() | {"arguments": list(arguments)})
+        command_line = {"executable": sys.executable, "arguments": list(arguments)}
+        _write_json(folder / "run.json", describe_machine() | command_line)
     except (OSError, ValueError) as error:  # the second: a name that no file can have
         if isinstance(error, FileExistsError) and folder.is_dir():
             raise ConfigurationError(
@@ -233,17 +234,17 @@ def make_tasks(experiment: Experiment, arguments: Mapping[str, Any]) -> TaskDist
 
 
 def describe_machine() -> dict[str, Any]:
-    """Versions and devices, for run.json and `metarl doctor`."""
+    """Versions and devices, and nothing that a published record had better not name."""
     import jax
 
+    system = (platform.system(), platform.machine(), *platform.libc_ver())
     return {
         "python": platform.python_version(),
-        "platform": platform.platform(),
+        "platform": "-".join(filter(None, system)),
         "versions": {name: importlib.metadata.version(name) for name in PACKAGES if _has(name)},
         "backend": jax.default_backend(),
         "devices": [device.device_kind for device in jax.local_devices()],
         "cores": usable_cores(),
-        "executable": sys.executable,
     }
 
 

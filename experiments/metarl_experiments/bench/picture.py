@@ -43,18 +43,20 @@ def scaling_figure(points: Sequence[Point], *, subtitle: str) -> "Figure":
     panels = {name: [point for point in points if point.axis == name] for name in AXES}
     panels = {name: own for name, own in panels.items() if own}
     memory = [p for p in panels.get("tasks", ()) if p.peak_memory_bytes is not None]
-    rows = math.ceil((len(panels) + bool(memory)) / COLUMNS)
+    number = len(panels) + bool(memory)
+    columns = min(COLUMNS, number)
+    rows = math.ceil(number / columns)
     figure = style.new_figure(10.5, 0.8 + 3.0 * rows)
     style.heading(
         figure,
         "How the cost of an update grows",
         f"A2C on the bandit, {subtitle}; dashed: ideal, all at the best price of the panel",
     )
-    grid = figure.add_gridspec(rows, COLUMNS)
+    grid = figure.add_gridspec(rows, columns)
     for index, (name, own) in enumerate(panels.items()):
-        _time_panel(figure.add_subplot(grid[divmod(index, COLUMNS)]), name, own)
+        _time_panel(figure.add_subplot(grid[divmod(index, columns)]), name, own)
     if memory:
-        _memory_panel(figure.add_subplot(grid[divmod(len(panels), COLUMNS)]), memory)
+        _memory_panel(figure.add_subplot(grid[divmod(len(panels), columns)]), memory)
     return figure
 
 
