@@ -13,9 +13,8 @@ Of several processes that share a file system each writes a part of every array,
 
 import contextlib
 import dataclasses
-import hashlib
-import json
 import logging
+import reprlib
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -42,12 +41,10 @@ from metarl_jax.fingerprint import (
     structure,
     without_key,
 )
+from metarl_jax.manifest import FORMAT, is_ours, is_signed, make_manifest
 from metarl_jax.processes import by_first, is_first, together
 from metarl_jax.sharding import put
 from metarl_jax.types import ConfigurationError, PyTree
-
-FORMAT = 1
-"""Version of the layout above."""
 
 
 class CheckpointError(ConfigurationError):
@@ -105,7 +102,7 @@ def save(
             half-written is gone.
     """
     folder, leaves = folder.absolute(), host_leaves(state)
-    manifest = _manifest(step, leaves, metadata)
+    manifest = make_manifest(step, leaves, metadata)
     arrays: Mapping[str, Any] = {path: leaf.array for path, leaf in leaves.items()}
     processes = () if alone or jax.process_count() == 1 else range(jax.process_count())
     if processes:  # of a global array, each writes a part
@@ -229,19 +226,6 @@ def _is_no_error(record: logging.LogRecord) -> bool:
     return record.levelno < logging.ERROR
 
 
-def _manifest(step: int, leaves: Mapping[str, HostLeaf], metadata: Mapping[str, Any]) -> dict:
-    entries = {
-        path: {
-            "dtype": leaf.dtype,
-            "shape": list(leaf.array.shape),
-            "sha256": leaf.digest(path),
-        }
-        for path, leaf in leaves.items()
-    }
-    body = {"format": FORMAT, "step": step, "metadata": dict(metadata), "leaves": entries}
-    return body | {"sha256": _json_digest(body)}
-
-
 def _read(folder: Path, step: int, template: PyTree) -> Restored:
     place = folder / str(step)
     manifest = _read_manifest(folder, step)
@@ -271,16 +255,17 @@ def _read_manifest(folder: Path, step: int) -> dict[str, Any]:
         with _checkpointer() as checkpointer:
             args = ocp.args.Composite(manifest=ocp.args.JsonRestore())
             manifest = dict(checkpointer.restore(place, args=args)["manifest"])
-        claimed = manifest.pop("sha256")
     except Exception as error:  # whatever a damaged file makes the library raise
         raise _DamageError(f"its manifest cannot be read ({_first_line(error)})") from error
-    if claimed != _json_digest(manifest):
+    if not is_signed(manifest):
         raise _DamageError("its manifest does not match the manifest's own digest")
-    if manifest["format"] != FORMAT:
+    if (its_format := manifest.get("format")) != FORMAT:
         raise CheckpointError(
-            f"{place}: expected a checkpoint of format {FORMAT}, got format {manifest['format']}; "
-            "read it with the version of metarl-jax that wrote it."
+            f"{place}: expected a checkpoint of format {FORMAT}, got format "
+            f"{reprlib.repr(its_format)}; read it with the version of metarl-jax that wrote it."
         )
+    if not is_ours(manifest):
+        raise _DamageError("its manifest is none of ours")
     if manifest["step"] != step:
         raise _DamageError(f"it was saved as {manifest['step']} and renamed")
     return manifest
@@ -321,10 +306,6 @@ def _key_impl(leaf: Any) -> Any:
     found: list[Any] = []  # jax.random.key_impl takes no ShapeDtypeStruct, but a tracer of one
     jax.eval_shape(lambda key: found.append(jax.random.key_impl(key)), leaf)
     return found[0]
-
-
-def _json_digest(body: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
 
 
 def _first_line(error: Exception) -> str:

@@ -1,5 +1,6 @@
 """The folder that checkpoints lie in: which are there, which go, and what stands in the way."""
 
+import contextlib
 import os
 import re
 import shutil
@@ -7,6 +8,8 @@ from pathlib import Path
 
 SET_ASIDE = ".set-aside"
 """In the name of what stood in the way of a run; nothing here reads or deletes it again."""
+UNFINISHED = ".orbax-checkpoint-tmp"
+"""In the name of what orbax has not finished writing, and of what is being deleted."""
 
 
 def steps(folder: Path) -> list[int]:
@@ -35,9 +38,14 @@ def make_room(folder: Path, step: int) -> None:
 
 
 def retain(folder: Path, keep: int) -> None:
-    """Deletes all checkpoints but the newest."""
+    """Deletes all checkpoints but the newest; what cannot be deleted is tried again next time.
+
+    Renamed first: half of a checkpoint, after a kill, is then known for what it is.
+    """
     for old in [number for number in steps(folder) if has_manifest(folder, number)][keep:]:
-        shutil.rmtree(folder / str(old))
+        with contextlib.suppress(OSError):
+            (folder / str(old)).rename(folder / f"{old}{UNFINISHED}-old")
+    clear_unfinished(folder)
 
 
 def has_manifest(folder: Path, step: int) -> bool:
@@ -71,8 +79,8 @@ def clear_unfinished(folder: Path) -> None:
 
 
 def unfinished(folder: Path) -> list[Path]:
-    """What saves have begun, and not renamed into its place."""
-    begun = folder.glob("*.orbax-checkpoint-tmp*")
+    """What saves have begun, and not renamed into its place; or not wholly deleted."""
+    begun = folder.glob(f"*{UNFINISHED}*")
     return [entry for entry in begun if _is_number(entry.name.partition(".")[0])]
 
 

@@ -32,15 +32,21 @@ def update_bytes(algorithm: Algorithm, key: Key) -> int:
     return _peak(traced.jaxpr.jaxpr) + sum(map(_bytes, traced.jaxpr.jaxpr.invars))
 
 
-def available_bytes(num_devices: int) -> int | None:
-    """What this process's part of so many devices can still give; None: that is not told."""
+def available_bytes(num_devices: int, *, alone: bool = False) -> int | None:
+    """What this process's part of so many devices can still give; None: that is not told.
+
+    Args:
+        num_devices: of all processes.
+        alone: what it could give if nothing else held any: what a run that goes on is measured
+            against, for want of a moment must not end it for good.
+    """
     devices = jax.local_devices()[: num_devices // jax.process_count()]
     if devices[0].platform == "cpu":
-        return available_memory()
+        return available_memory(alone=alone)
     stats = [device.memory_stats() or {} for device in devices]
     if not all("bytes_limit" in s for s in stats):
         return None
-    return sum(s["bytes_limit"] - s.get("bytes_in_use", 0) for s in stats)
+    return sum(s["bytes_limit"] - (0 if alone else s.get("bytes_in_use", 0)) for s in stats)
 
 
 def check_fits(needed_with: Callable[[int | None], int], num_tasks: int, available: int) -> int:
@@ -98,14 +104,18 @@ def program_bytes(compiled: Any) -> int | None:
     return (analysis.temp_size_in_bytes + own) * _local_devices(compiled)
 
 
-def require_room(compiled: Any) -> None:
+def require_room(compiled: Any, *, alone: bool = False) -> None:
     """Refuses a compiled program that would not find the memory it takes.
+
+    Args:
+        compiled: as for `program_bytes`.
+        alone: as for `available_bytes`.
 
     Raises:
         ConfigurationError: it takes more than there is.
     """
     needed = program_bytes(compiled)
-    available = available_bytes(_local_devices(compiled) * jax.process_count())
+    available = available_bytes(_local_devices(compiled) * jax.process_count(), alone=alone)
     if needed is None or available is None or needed <= available:
         return
     raise ConfigurationError(

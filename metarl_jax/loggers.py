@@ -1,6 +1,9 @@
 """More places for the rows of `metrics.jsonl`: TensorBoard and Weights & Biases, both optional."""
 
+import contextlib
 import math
+import os
+import time
 import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -12,7 +15,8 @@ from metarl_jax.types import ConfigurationError
 class TensorBoardLogger:
     """Event files in `RUN/tensorboard/`, over environment steps.
 
-    A resumed run's first row purges the events from there on that it finds.
+    A resumed run's first row purges the events from there on that it finds. Written without the
+    library's `SummaryWriter`, whose thread ends on a full disk and leaves who calls it waiting.
 
     Args:
         folder: the run's.
@@ -23,24 +27,45 @@ class TensorBoardLogger:
 
     def __init__(self, folder: Path) -> None:
         try:
-            from tensorboardX import SummaryWriter  # type: ignore[import-not-found]
+            from tensorboardX.event_file_writer import EventsWriter
+            from tensorboardX.proto import event_pb2
         except ImportError as error:
             raise _missing("TensorBoard", "tensorboard") from error
-        self._folder, self._make_writer = str(folder / "tensorboard"), SummaryWriter
+        self._folder, self._make_writer = folder / "tensorboard", EventsWriter
+        self._protocol: Any = event_pb2
         self._writer: Any = None
 
     def log(self, row: Mapping[str, Any]) -> None:
-        """Writes every number of a row; flushed, so that a run can be watched."""
-        if self._writer is None:
-            self._writer = self._make_writer(self._folder, purge_step=row["env_steps"])
-        for name, value in _scalars(row):
-            self._writer.add_scalar(name, value, row["env_steps"])
-        self._writer.flush()
+        """Writes every number of a row as one event; flushed, so that a run can be watched.
+
+        Raises:
+            OSError: there is no room. The next row begins a new file.
+        """
+        step = row["env_steps"]
+        suffix = f".{os.getpid()}.{step}"
+        values = [{"tag": name, "simple_value": x} for name, x in _scalars(row)]
+        try:
+            if self._writer is None:
+                self._folder.mkdir(parents=True, exist_ok=True)
+                self._writer = self._make_writer(str(self._folder / "events"), suffix)
+                self._write(step=step, session_log={"status": "START"})
+            self._write(step=step, summary={"value": values})
+            self._writer.flush()
+        except OSError:
+            self.close()
+            for begun in self._folder.glob(f"*{suffix}"):  # with this row, and nothing else in it
+                begun.unlink()
+            raise
 
     def close(self) -> None:
         """Ends the event file."""
-        if self._writer is not None:
-            self._writer.close()
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            with contextlib.suppress(OSError):  # what was logged is flushed
+                writer.close()
+
+    def _write(self, **content: Any) -> None:
+        self._writer.write_event(self._protocol.Event(wall_time=time.time(), **content))
 
 
 class WandbLogger:

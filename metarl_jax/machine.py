@@ -37,18 +37,22 @@ def process_seconds() -> float:
     return time.monotonic() - _IMPORTED
 
 
-def available_memory() -> int | None:
-    """Bytes of main memory this process can still have; None where the system does not tell."""
-    found = []
+def available_memory(*, alone: bool = False) -> int | None:
+    """Bytes of main memory this process can still have; None where the system does not tell.
+
+    Args:
+        alone: that it could have if nothing else, itself included, held any.
+    """
+    found, field = [], "MemTotal" if alone else "MemAvailable"
     with contextlib.suppress(OSError, StopIteration, ValueError):
         lines = Path("/proc/meminfo").read_text().splitlines()
-        found.append(next(int(x.split()[1]) * 1024 for x in lines if x.startswith("MemAvailable")))
+        found.append(next(int(x.split()[1]) * 1024 for x in lines if x.startswith(field)))
     for controllers, root, limit, used, reclaimable in _CONTROL_GROUPS:
         for group in _own_groups(controllers, root):
             with contextlib.suppress(OSError, ValueError, KeyError):  # "max" is no number: no limit
                 most, held = (int((group / name).read_text()) for name in (limit, used))
                 cache = dict(x.split() for x in (group / "memory.stat").read_text().splitlines())
-                found.append(most - held + int(cache[reclaimable]))
+                found.append(most if alone else most - held + int(cache[reclaimable]))
     return min(found, default=None)
 
 

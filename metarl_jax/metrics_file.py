@@ -1,5 +1,6 @@
 """`metrics.jsonl`: one row of JSON for every chunk of updates."""
 
+import contextlib
 import json
 import math
 import os
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 Row = Mapping[str, Any]
+LARGEST = 1e300
 
 
 class MetricsFile:
@@ -52,10 +54,22 @@ class MetricsFile:
         self._waiting = b""
         return None
 
+    def sync(self) -> OSError | None:
+        """Writes what waits, and sees that all of it outlives the machine; None, or why not."""
+        if error := self.write_waiting():
+            return error
+        try:
+            if self._file is not None:
+                os.fsync(self._file)
+        except OSError as error:
+            return error
+        return None
+
     def close(self) -> None:
         """Closes the file; what waits for room is lost."""
         if self._file is not None:
-            self._file.close()
+            with contextlib.suppress(OSError):  # all that was synchronised is there
+                self._file.close()
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
@@ -67,9 +81,13 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
 
 
 def keep_rows_until(path: Path, update: int) -> None:
-    """Drops the rows after an update."""
+    """Drops the rows after an update. On a full disk too, which has no room for another file."""
     kept = [row for row in read_rows(path) if row["update"] <= update]
-    write_whole(path, "".join(json.dumps(row) + "\n" for row in kept))
+    content = "".join(json.dumps(row) + "\n" for row in kept).encode()
+    if path.is_file() and not path.is_symlink() and path.read_bytes().startswith(content):
+        os.truncate(path, len(content))
+    else:
+        write_whole(path, content)
 
 
 def write_whole(path: Path, content: str | bytes) -> None:
@@ -82,6 +100,8 @@ def write_whole(path: Path, content: str | bytes) -> None:
     try:
         with temporary.open("xb") as file:
             file.write(content.encode() if isinstance(content, str) else content)
+            file.flush()
+            os.fsync(file)
         os.replace(temporary, path)
     except OSError:
         temporary.unlink(missing_ok=True)
@@ -96,7 +116,16 @@ def _row(line: str) -> dict[str, Any] | None:
         return None
     if not isinstance(row, dict) or type(row.get("update")) is not int:
         return None
-    return row if isinstance(row.get("seconds", 0.0), (int, float)) else None
+    counts = [row.get("seconds", 0.0), row.get("env_steps", 0)]
+    plain = all(map(_is_plain, row.values())) and all(isinstance(x, (int, float)) for x in counts)
+    return row if plain else None
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether it is made of numbers that a float holds."""
+    if isinstance(value, list):
+        return all(map(_is_plain, value))
+    return value is None or (isinstance(value, (int, float)) and not abs(value) > LARGEST)
 
 
 def jsonable(value: Any) -> Any:

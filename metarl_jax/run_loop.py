@@ -132,7 +132,10 @@ class Run:
             self.reporter.warn(f"metrics.jsonl waits for room, {error}; training goes on.")
         self.unrecorded.pop(0)
         for logger in self.loggers:
-            logger.log(row)
+            try:
+                logger.log(row)
+            except OSError as error:
+                self.reporter.warn(f"{type(logger).__name__}: {error}; training goes on.")
         totals = {
             "num_updates": self.plan.num_updates,
             "total_env_steps": self.plan.num_updates * self.algorithm.steps_per_update,
@@ -159,7 +162,7 @@ class Run:
 
     def write_rows(self) -> None:
         """No checkpoint without the rows before it, which a resumed run would not write again."""
-        if error := self.metrics.write_waiting():
+        if error := self.metrics.sync():
             raise error
 
     def full(self) -> bool:
@@ -195,6 +198,8 @@ class Run:
         """Saves, and says how it ended."""
         if not self.save():
             return self.not_saved(what)
+        if code == ExitCode.FINISHED and self.ballot.signal is not None:  # it came in this save
+            return self.stopped(self.ballot.signal)
         message = f"{what}; saved in {self.folder}."
         return Outcome(self.runner.state, code, message, self.update, self.failed_saves)
 
@@ -213,10 +218,11 @@ class Run:
             return
         try:
             for update, in_flight in self.unrecorded:
+                if self.plan.evaluates(update) and jax.process_count() > 1:
+                    return  # not without the others; going on from before, it is evaluated anew
                 row = self.numbers(update, in_flight)
                 with contextlib.suppress(Exception):  # it may be what has failed
-                    evaluates = self.plan.evaluates(update) and jax.process_count() == 1
-                    row |= self.evaluation() if evaluates else {}
+                    row |= self.evaluation() if self.plan.evaluates(update) else {}
                 self.metrics.append(row)
             self.save(alone=True)
         except Exception as error:

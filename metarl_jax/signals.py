@@ -78,7 +78,10 @@ def stop_requests() -> Iterator[StopRequest]:
 
 @contextlib.contextmanager
 def stops_raise() -> Iterator[None]:
-    """Turns SIGINT, SIGTERM and SIGHUP into `Stopped`, for work that is lost without harm."""
+    """Turns SIGINT, SIGTERM and SIGHUP into `Stopped`, for work that is lost without harm.
+
+    Also where it comes out as something else: a program's callback that is stopped fails, for XLA.
+    """
     stopped: list[int] = []
 
     def stop(number: int, frame: object) -> None:
@@ -88,7 +91,12 @@ def stops_raise() -> Iterator[None]:
             raise Stopped(_meant(number))
 
     with _handled_by(stop):
-        yield
+        try:
+            yield
+        except Exception as error:
+            if stopped:
+                raise Stopped(_meant(stopped[0])) from error
+            raise
 
 
 def _meant(number: int) -> signal.Signals:

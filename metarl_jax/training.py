@@ -59,7 +59,8 @@ def train(
 
     SIGINT, SIGTERM and SIGHUP finish the chunk, save, and return; a second SIGINT or SIGTERM ends
     the process at once.
-    An exception from a logger, the evaluation or elsewhere passes on once the state is saved.
+    An exception from a logger, the evaluation or elsewhere passes on once the state is saved; but
+    that a logger finds no room, or its server, is told, and training goes on.
 
     Where `jax.distributed` has joined several processes, each calls this with the same arguments on
     a file system they share. A signal to one stops all, three chunks later at most; the first alone
@@ -97,7 +98,7 @@ def train(
         began = time.monotonic()
         chunk = compile_chunk(algorithm, plan.updates_per_chunk, state)
         reporter.compiled(time.monotonic() - began)
-        together(lambda: require_room(chunk))
+        together(lambda: require_room(chunk, alone=resume_from is not None))
         rows = read_rows(folder / "metrics.jsonl")
         # Made after the compilation, so that a run that does not compile leaves no run behind.
         metrics = MetricsFile(folder / "metrics.jsonl" if is_first() else None)
@@ -130,10 +131,22 @@ def _first(
     resume_from: Literal["latest"] | int | None,
 ) -> tuple[TrainState, int | None]:
     """The state to go on from, and the update of its checkpoint: None where there is none yet."""
+    by_first(lambda: _require_own(folder))
     if resume_from is None:
         return _begin(algorithm, folder, key), None
     step = None if resume_from == "latest" else resume_from
     return _resume(algorithm, plan, folder, key, reporter, step)
+
+
+def _require_own(folder: Path) -> str:
+    """Of somebody else's run no link may lead to what is written, renamed and deleted here."""
+    for place in (folder / "metrics.jsonl", folder / "checkpoints"):
+        if place.is_symlink():
+            raise ConfigurationError(
+                f"expected {place} to be the run's own, got a link; it would lead to what belongs "
+                "elsewhere: copy that into its place."
+            )
+    return ""
 
 
 def _begin(algorithm: Algorithm, folder: Path, key: Key) -> TrainState:
@@ -172,6 +185,9 @@ def _resume(
         )
     if set_aside := _drop_after(folder, update):
         reporter.warn(f"set aside, being newer than update {update}: {set_aside}")
+    last = max((row["update"] for row in read_rows(folder / "metrics.jsonl")), default=0)
+    if last < update:  # a machine without power, or another hand
+        reporter.warn(f"metrics.jsonl ends with update {last}: the rows up to {update} are gone.")
     return restored.state, update
 
 
@@ -190,7 +206,8 @@ def _drop_after(folder: Path, update: int) -> str:
     """Drops the rows of later updates and sets their checkpoints aside; their new names."""
 
     def drop() -> str:
+        newer = set_aside_newer(folder / "checkpoints", update)  # first: they know the rows gone
         keep_rows_until(folder / "metrics.jsonl", update)
-        return ", ".join(set_aside_newer(folder / "checkpoints", update))
+        return ", ".join(newer)
 
     return by_first(drop)

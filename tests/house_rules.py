@@ -57,6 +57,7 @@ FLOORS = (
         "purity",
         "conformance",
         "checkpoint_folder",
+        "manifest",
         "checkpoint",
     ),
     (

@@ -1,5 +1,6 @@
 """Checkpoints: bit for bit there and back, and no damage goes unseen."""
 
+import hashlib
 import json
 import shutil
 
@@ -12,6 +13,7 @@ from flax import struct
 
 from full_disk import largest_file
 from instruments import assert_same
+from metarl_jax import checkpoint_folder
 from metarl_jax.checkpoint import CheckpointError, SaveError, restore, save
 from metarl_jax.checkpoint_folder import set_aside_newer, steps
 from metarl_jax.fingerprint import digest, structure
@@ -139,6 +141,15 @@ def _swap_arrays(folder):
     shutil.copytree(folder / "4" / "state", folder / "8" / "state")
 
 
+def _sign(folder, **changes):
+    """What a stranger can do too."""
+    file = folder / "8" / "manifest" / "metadata"
+    body = json.loads(file.read_text()) | changes
+    del body["sha256"]
+    digest = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
+    file.write_text(json.dumps(body | {"sha256": digest}))
+
+
 DAMAGES = {
     "truncated array": (_truncate, "8: its arrays cannot be read"),
     "no array file": (lambda f: biggest(f / "8" / "state").unlink(), "8: its arrays"),
@@ -147,6 +158,9 @@ DAMAGES = {
     "no manifest": (lambda f: shutil.rmtree(f / "8" / "manifest"), "8: it has no manifest"),
     "an empty manifest": (lambda f: (f / "8/manifest/metadata").write_text(""), "8: its manifest"),
     "a manifest changed": (_rewrite_shape, "8: its manifest does not match"),
+    "a manifest without leaves": (lambda f: _sign(f, leaves=None), "8: its manifest is none"),
+    "a manifest of other leaves": (lambda f: _sign(f, leaves={"w": 1}), "8: its manifest is none"),
+    "a manifest without a step": (lambda f: _sign(f, step="8"), "8: its manifest is none"),
     "another step renamed": (lambda f: (f / "8").rename(f / "16"), "16: it was saved as 8"),
     "an empty folder": (lambda f: (f / "12").mkdir(), "12: it has no manifest"),
     "a file with a step's name": (lambda f: (f / "12").write_text("x"), "12: no checkpoint"),
@@ -229,6 +243,25 @@ def test_a_save_sets_aside_what_bears_its_name_and_clears_what_was_left(folder):
     assert (folder / "12.set-aside-0" / "mine").read_text() == "x"
     assert not (folder / "16.orbax-checkpoint-tmp-0").exists()
     assert restore(folder, make_state()).passed_over == ()
+
+
+def test_an_old_one_that_cannot_be_deleted_fails_no_save(folder, monkeypatch):
+    """Somebody reads it, on a file system that then keeps it; it goes with the next save."""
+    begun, rmtree = folder / "4.orbax-checkpoint-tmp-old", shutil.rmtree
+
+    def busy(place, ignore_errors=False):
+        if not ignore_errors:
+            raise OSError(39, "Directory not empty")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint_folder.shutil, "rmtree", busy)
+        save(folder, 12, make_state(12), {}, keep=2)
+        assert (steps(folder), begun.is_dir()) == ([12, 8], True)
+        patch.setattr(type(folder), "rename", lambda *names: rmtree("nowhere"))
+        checkpoint_folder.retain(folder, 1)
+        assert steps(folder) == [12, 8]
+    save(folder, 16, make_state(16), {}, keep=2)
+    assert (steps(folder), begun.exists()) == ([16, 12], False)
 
 
 def test_newer_steps_are_set_aside(folder):

@@ -89,6 +89,7 @@ def test_no_cluster_is_no_error_and_a_broken_one_is(monkeypatch: pytest.MonkeyPa
     ("arguments", "told"),
     [
         (FLAGS[:4], "--coordinator, --num-processes and --process-id together"),
+        (["--coordinator", "8476", *FLAGS[2:]], "--coordinator HOST:PORT, got '8476'"),
         (["--coordinator", "10.0.0.1", *FLAGS[2:]], "--coordinator HOST:PORT, got '10.0.0.1'"),
         ([*FLAGS[:4], "--process-id", "4"], "from 0 to --num-processes less 1, got 4 of 4"),
         (["--num-processes", "two"], "a whole number for --num-processes, got 'two'"),

@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import signal
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,10 +14,10 @@ from full_disk import largest_file
 from metarl_jax import run_loop, training
 from metarl_jax.checkpoint import SaveError, restore
 from metarl_jax.checkpoint_folder import steps
-from metarl_jax.metrics_file import MetricsFile, read_rows
+from metarl_jax.metrics_file import MetricsFile, keep_rows_until, read_rows
 from metarl_jax.training import ExitCode, TrainingPlan
 from metarl_jax.types import ConfigurationError
-from random_walk import Recorder, assert_undisturbed, kill, run, walk
+from random_walk import Recorder, assert_undisturbed, evaluate, kill, run, walk
 from runs import rows_of
 
 
@@ -126,6 +127,74 @@ def test_an_exception_passes_on_once_the_state_is_saved(tmp_path, undisturbed, u
     assert_undisturbed(tmp_path / "run", run(tmp_path / "run", resume_from="latest"), undisturbed)
 
 
+def test_a_logger_without_room_ends_no_run(tmp_path, undisturbed):
+    def no_room():
+        raise OSError(28, "No space left on device")
+
+    recorder = Recorder(at_8=no_room, at_12=no_room)
+    outcome = run(tmp_path / "run", recorder=recorder)
+    assert_undisturbed(tmp_path / "run", outcome, undisturbed)
+    told = "Recorder: [Errno 28] No space left on device; training goes on."
+    assert recorder.warnings == [told] * 2
+
+
+def test_of_several_processes_an_evaluation_that_fails_is_made_again(tmp_path, undisturbed):
+    """One is gone, and the others with it: the row must not stay without its evaluation."""
+
+    def alone(params):
+        if len(seen) == 2:
+            raise RuntimeError("a peer is gone")
+        seen.append(params)
+        return evaluate(params)
+
+    seen = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(run_loop, "jax", SimpleNamespace(process_count=lambda: 2))
+        with pytest.raises(RuntimeError, match="peer is gone"):
+            run(tmp_path / "run", evaluate=alone)
+    assert steps(tmp_path / "run" / "checkpoints") == [12, 6]
+    outcome = run(tmp_path / "run", resume_from="latest")
+    assert_undisturbed(tmp_path / "run", outcome, undisturbed)
+
+
+def test_a_signal_in_the_last_save_is_no_end(tmp_path, undisturbed, monkeypatch):
+    """What comes after it, the evaluation, may take minutes."""
+    save = run_loop.save
+
+    def asked(folder, step, *arguments, **options):
+        save(folder, step, *arguments, **options)
+        if step == 24:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(run_loop, "save", asked)
+        outcome = run(tmp_path / "run")
+    assert (outcome.exit_code, outcome.update) == (75, 24)
+    assert_undisturbed(tmp_path / "run", run(tmp_path / "run", resume_from="latest"), undisturbed)
+
+
+def test_rows_that_are_gone_are_told(tmp_path):
+    """A machine without power has lost them, or somebody else's hand."""
+    run(tmp_path / "run", recorder=Recorder(at_14=kill(signal.SIGTERM)))
+    rows = tmp_path / "run" / "metrics.jsonl"
+    keep_rows_until(rows, 10)
+    recorder = Recorder()
+    run(tmp_path / "run", recorder=recorder, resume_from="latest")
+    (update,) = {steps for steps in (14, 16) if str(steps) in recorder.warnings[0]}
+    assert recorder.warnings == [
+        f"metrics.jsonl ends with update 10: the rows up to {update} are gone."
+    ]
+
+
+def test_resuming_on_a_full_disk_trains_on(tmp_path, undisturbed):
+    folder = tmp_path / "run"
+    run(folder, recorder=Recorder(at_8=kill(signal.SIGTERM)))
+    with largest_file(100):
+        outcome = run(folder, resume_from="latest")
+    assert outcome.exit_code == ExitCode.NOT_SAVED
+    assert_undisturbed(folder, run(folder, resume_from="latest"), undisturbed)
+
+
 def test_a_failing_evaluation_loses_no_update(tmp_path):
     def broken(params):
         raise MemoryError
@@ -184,7 +253,7 @@ def test_rows_that_waited_come_with_the_next_checkpoint(tmp_path, monkeypatch):
 
 def test_no_checkpoint_without_its_rows(tmp_path, monkeypatch):
     """Of a disk that has room for all but the rows: what would be lost is told."""
-    monkeypatch.setattr(MetricsFile, "write_waiting", lambda self: OSError(28, "No space left"))
+    monkeypatch.setattr(MetricsFile, "sync", lambda self: OSError(28, "No space left"))
     outcome = run(tmp_path, plan=TrainingPlan(num_updates=4, updates_per_chunk=2))
     assert outcome.exit_code == ExitCode.NOT_SAVED
     assert steps(tmp_path / "checkpoints") == []

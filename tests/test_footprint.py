@@ -114,12 +114,13 @@ def test_a_compiled_program_that_does_not_fit_is_refused(monkeypatch: pytest.Mon
     chunk = compile_chunk(algorithm, 1, algorithm.init(key))
     needed = program_bytes(chunk)
     assert needed is not None
-    monkeypatch.setattr(footprint, "available_memory", lambda: needed)
+    monkeypatch.setattr(footprint, "available_memory", lambda alone: needed)
     require_room(chunk)
-    monkeypatch.setattr(footprint, "available_memory", lambda: needed - 1)
+    monkeypatch.setattr(footprint, "available_memory", lambda alone: needed - (not alone))
     with pytest.raises(ConfigurationError, match="--task-chunk") as refusal:
         require_room(chunk)
     assert_well_put(str(refusal.value))
+    require_room(chunk, alone=True)  # what goes on
 
 
 def test_what_does_not_fit_is_refused_with_what_would() -> None:
@@ -159,6 +160,7 @@ def test_page_cache_and_the_limits_of_outer_groups_are_seen(
     (tmp_path / "cgroup").write_text("0::/slice/job/step\n")
     monkeypatch.setattr(machine, "_OWN_GROUP", tmp_path / "cgroup")
     assert available_memory() == 450_000
+    assert available_memory(alone=True) == 500_000
 
 
 def test_figures_for_a_person() -> None:

@@ -5,12 +5,14 @@ import os
 import pathlib
 import pickle
 import shutil
+import subprocess
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from command_line import SMALL, assert_refused, metarl_here
+from metarl_experiments.runtime import COMMAND
 from metarl_jax.checkpoint_folder import steps
 from metarl_jax.metrics_file import read_rows
 
@@ -193,11 +195,30 @@ def test_rows_that_are_none_are_left_out(run: pathlib.Path) -> None:
     rows = run / "metrics.jsonl"
     good = read_rows(rows)
     bad = ["[1]", '{"update": 1, "seconds": "x"}', '{"update": "x"}', "[" * 100_000, "\0", '{"up']
+    bad += [f'{{"update": 1, "loss": {x}}}' for x in ('"x"', "1e999", f"1{'0' * 400}", "{}")]
+    bad += ['{"update": 1, "env_steps": [1]}']
     rows.write_text("\n".join(bad) + "\n" + rows.read_text() + "\n".join(bad))
     assert read_rows(rows) == good
     with rows.open("ab") as file:
         file.write(bytes(range(128, 256)))
     assert read_rows(rows) == good
+
+
+@pytest.mark.parametrize("name", ["metrics.jsonl", "checkpoints"])
+def test_training_goes_on_through_no_link(name: str, run: pathlib.Path) -> None:
+    """What it points to would be written, renamed and deleted."""
+    mine = (run / name).rename(run.parent / "mine")
+    (run / name).symlink_to(mine)
+    before = sorted(mine.rglob("*")) or mine.read_bytes()
+    assert_refused(metarl_here("train", "--resume", run, cwd=run.parent), "the run's own")
+    assert before == (sorted(mine.rglob("*")) or mine.read_bytes())
+
+
+def test_no_module_is_taken_from_the_folder_it_is_called_in(tmp_path: pathlib.Path) -> None:
+    """Which may be the run of somebody else."""
+    for module in ("difflib", "jax", "tyro"):
+        (tmp_path / f"{module}.py").write_text("raise SystemExit(9)")
+    assert subprocess.run([*COMMAND, "nonsense"], cwd=tmp_path).returncode == 2
 
 
 @pytest.mark.parametrize(

@@ -1,37 +1,59 @@
-"""TensorBoard and Weights & Biases, each played by a stand-in."""
+"""TensorBoard, whose files are read back, and Weights & Biases, played by a stand-in."""
 
+import struct
 import sys
 import types
 
 import pytest
+from tensorboardX.proto import event_pb2
 
+from full_disk import largest_file
 from metarl_jax.loggers import TensorBoardLogger, WandbLogger
 from metarl_jax.types import ConfigurationError
 
+RETURNS = "meta_test_episode_returns"
 
-def test_tensorboard_gets_every_finite_number(tmp_path, monkeypatch):
-    calls = []
 
-    class SummaryWriter:
-        def __init__(self, folder, purge_step):
-            calls.append((folder, purge_step))
+def events(folder):
+    """(step, what) of all events of all files, as they were written."""
+    for path in sorted(folder.glob("tensorboard/*tfevents*"), key=lambda path: path.suffix):
+        data = path.read_bytes()
+        while data:
+            size = struct.unpack("Q", data[:8])[0]
+            event = event_pb2.Event.FromString(data[12 : 12 + size])
+            values = {value.tag: value.simple_value for value in event.summary.value}
+            if event.WhichOneof("what") != "file_version":
+                yield event.step, values or event.WhichOneof("what")
+            data = data[16 + size :]
 
-        def __getattr__(self, name):
-            return lambda *arguments: calls.append((name, *arguments))
 
-    module = types.SimpleNamespace(SummaryWriter=SummaryWriter)
-    monkeypatch.setitem(sys.modules, "tensorboardX", module)
+def test_tensorboard_gets_every_finite_number(tmp_path):
     logger = TensorBoardLogger(tmp_path)
-    logger.log({"env_steps": 50, "loss": float("nan"), "meta_test_episode_returns": [1.0, 2.0]})
-    logger.close()
-    assert calls == [
-        (str(tmp_path / "tensorboard"), 50),
-        ("add_scalar", "env_steps", 50, 50),
-        ("add_scalar", "meta_test_episode_returns/1", 1.0, 50),
-        ("add_scalar", "meta_test_episode_returns/2", 2.0, 50),
-        ("flush",),
-        ("close",),
+    logger.log({"env_steps": 50, "loss": float("nan"), RETURNS: [1.0, 2.0]})
+    logger.log({"env_steps": 60, "loss": 0.5})
+    expected = [
+        (50, "session_log"),  # what is beyond is purged
+        (50, {"env_steps": 50, f"{RETURNS}/1": 1.0, f"{RETURNS}/2": 2.0}),
+        (60, {"env_steps": 60, "loss": 0.5}),
     ]
+    assert list(events(tmp_path)) == expected
+    logger.close()
+    assert list(events(tmp_path)) == expected
+
+
+def test_tensorboard_goes_on_when_there_is_room_again(tmp_path):
+    """No thread that has died, and no file without a row."""
+    logger = TensorBoardLogger(tmp_path)
+    logger.log({"env_steps": 50})
+    with largest_file(100):
+        for step in range(60, 90):
+            with pytest.raises(OSError, match="File too large"):
+                logger.log({"env_steps": step, "loss": 0.5})
+    logger.log({"env_steps": 90})
+    logger.close()
+    rows = [(step, what) for step, what in events(tmp_path) if what != "session_log"]
+    assert rows == [(50, {"env_steps": 50}), (90, {"env_steps": 90})]
+    assert len(list((tmp_path / "tensorboard").iterdir())) == 2
 
 
 def test_wandb_goes_on_with_the_same_run(tmp_path, monkeypatch):
@@ -52,7 +74,7 @@ def test_wandb_goes_on_with_the_same_run(tmp_path, monkeypatch):
 
 
 def test_a_missing_extra_is_named(tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "tensorboardX", None)
+    monkeypatch.setitem(sys.modules, "tensorboardX.event_file_writer", None)
     monkeypatch.setitem(sys.modules, "wandb", None)
     with pytest.raises(ConfigurationError, match=r"pip install 'metarl-jax\[tensorboard\]'"):
         TensorBoardLogger(tmp_path)

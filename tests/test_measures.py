@@ -134,9 +134,20 @@ def a_run(
 ) -> RunConfig:
     config = RunConfig(experiment, {"size": 3}, Settings(policy=policy))
     create_run(folder, config, [])
-    evaluation = {"total": total, "task_set_hash": task_set_hash}
+    evaluation = {"total": total, "task_set_hash": task_set_hash, "policy": policy}
+    evaluation |= {"episode_return_mean": [total, 1.0], "episode_return_ci95": [0.1, None]}
     (folder / "evaluation.json").write_text(json.dumps(evaluation))
     return config
+
+
+STRANGE: dict[str, dict[str, Any]] = {
+    "a_population": {"episode_return_mean": None, "episode_return_ci95": None},
+    "texts": {"episode_return_mean": ["a", "b"]},
+    "of_other_lengths": {"episode_return_ci95": [0.1]},
+    "a_number": {"episode_return_mean": 5},
+    "empty": {"episode_return_mean": [], "episode_return_ci95": []},
+}
+"""Evaluations of the same tasks that hold no curve of episodes."""
 
 
 def test_baselines_are_the_newest_runs_on_the_same_tasks_beside_it(tmp_path: Path) -> None:
@@ -147,6 +158,10 @@ def test_baselines_are_the_newest_runs_on_the_same_tasks_beside_it(tmp_path: Pat
     a_run(tmp_path / "other_family", 9.0, "contextual", "goal_grid_5")
     a_run(tmp_path / "another_recurrent", 9.0, "recurrent")
     a_run(tmp_path / "on_other_tasks", 9.0, "contextual", task_set_hash="other")
+    for name, value in STRANGE.items():
+        a_run(tmp_path / name, 9.0, "contextual")
+        strange = json.loads((tmp_path / name / "evaluation.json").read_text()) | value
+        (tmp_path / name / "evaluation.json").write_text(json.dumps(strange))
     (tmp_path / "torn").mkdir()
     (tmp_path / "torn" / "evaluation.json").write_text("{")
     totals = sorted(each["total"] for each in find_baselines(tmp_path / "own", config, "same"))

@@ -57,6 +57,48 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
     assert path.read_text() == "old"
 
 
+def test_rows_are_dropped_on_a_full_disk_too(tmp_path):
+    """Resuming there must not fail: what is cut off needs no room."""
+    path = tmp_path / "metrics.jsonl"
+    rows = [{"update": number, "loss": 0.1 * number} for number in range(1, 9)]
+    metrics = MetricsFile(path)
+    for row in rows:
+        metrics.append(row)
+    metrics.close()
+    with largest_file(5):
+        keep_rows_until(path, 9)
+        assert read_rows(path) == rows
+        keep_rows_until(path, 4)
+    assert read_rows(path) == rows[:4]
+
+
+def test_rows_of_another_hand_between_ours_are_dropped(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    path.write_text('{"update": 3, "x": 1}\n{"update": 1, "x": 1}\n')
+    keep_rows_until(path, 2)
+    assert path.read_text() == '{"update": 1, "x": 1}\n'
+
+
+def test_what_is_synchronised_has_reached_the_disk(tmp_path, monkeypatch):
+    """With the rows that waited; and a disk that says so late is heard."""
+    synced = []
+    monkeypatch.setattr("os.fsync", lambda file: synced.append(read_rows(path)))
+    path = tmp_path / "metrics.jsonl"
+    metrics = MetricsFile(path)
+    with largest_file(5):
+        assert metrics.append({"update": 1})
+        assert "File too large" in str(metrics.sync())
+    assert metrics.sync() is None
+    assert synced == [[{"update": 1}]]
+
+    def late(file):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", late)
+    assert "No space left" in str(metrics.sync())
+    assert MetricsFile(None).sync() is None
+
+
 def test_rows_are_kept_until_an_update(tmp_path):
     path = tmp_path / "metrics.jsonl"
     path.write_text('{"update": 1, "loss": 0.1}\n{"update": 2, "loss": 0.2}\n{"upd')

@@ -1,5 +1,6 @@
 """What SIGINT, SIGTERM and SIGHUP are turned into, and that nothing of it stays."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -70,6 +71,19 @@ def test_a_signal_breaks_off_what_may_be_broken_off(number):
     assert stopped.value.signal == number
     assert str(stopped.value) == number.name
     assert {each: signal.getsignal(each) for each in before} == before
+
+
+@pytest.mark.parametrize(("number", "raised"), [(signal.SIGTERM, Stopped), (0, ValueError)])
+def test_what_is_broken_off_may_say_something_else(number, raised):
+    """As XLA does of a callback in which the signal came; what nothing broke off is passed on."""
+
+    def program():
+        with contextlib.suppress(Stopped):
+            os.kill(os.getpid(), number)
+        raise ValueError("INTERNAL: Error when calling buffer callback")
+
+    with pytest.raises(raised), stops_raise():
+        program()
 
 
 @pytest.mark.parametrize("order", [(PASSED_ON, signal.SIGTERM), (signal.SIGTERM, PASSED_ON)])

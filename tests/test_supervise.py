@@ -13,6 +13,7 @@ import pytest
 
 from command_line import assert_refused, metarl_here
 from metarl_experiments import soak, supervise
+from metarl_experiments.runtime import COMMAND
 from metarl_experiments.supervise import supervise_command
 from metarl_jax import signals
 
@@ -58,9 +59,8 @@ def test_a_run_that_broke_off_goes_on(
     commands = scripted((code, 10), (0, 20))
     assert supervised(tmp_path) == 0
     assert commands[0] == commands[1]
-    assert commands[0][3:] == [
-        *("train", "bandit_10_5", "--out", str(tmp_path / "run"), "--or-resume")
-    ]
+    train = ("train", "bandit_10_5", "--out", str(tmp_path / "run"), "--or-resume")
+    assert commands[0] == [*COMMAND, *train]
     word = signal.Signals(code - 128).name if code > 128 else f"code {code}"
     assert f"{word}; it goes on in 0 s." in capfd.readouterr().err
 
@@ -92,7 +92,7 @@ def test_a_resumed_run_is_followed_by_its_folder(scripted: Scripted, tmp_path: P
     commands = scripted((75, 10), (75, 20), (0, None))
     run = ["metarl", "train", "--resume", str(tmp_path / "run")]
     assert supervise_command(["--patience", "1", "--pause", "0", "--", *run]) == 0
-    assert [command[3:] for command in commands] == [run[1:]] * 3
+    assert commands == [[*COMMAND, *run[1:]]] * 3
 
 
 @pytest.mark.parametrize(
@@ -127,15 +127,17 @@ TERM, INT, HUP = signal.SIGTERM, signal.SIGINT, signal.SIGHUP
 
 @pytest.mark.usefixtures("hangup")
 @pytest.mark.parametrize(
-    ("number", "saves_for", "count", "code"),
+    ("numbers", "saves_for", "code"),
     [
-        *((number, saves_for, 1, 75) for number in (TERM, INT, HUP) for saves_for in (0.0, 0.5)),
-        *((number, 30.0, 2, 128 + signal.SIGKILL) for number in (TERM, INT)),
-        (HUP, 0.5, 2, 75),  # a closed terminal may say so twice
+        *(((number,), saves_for, 75) for number in (TERM, INT, HUP) for saves_for in (0.0, 0.5)),
+        *(((number, number), 30.0, 128 + signal.SIGKILL) for number in (TERM, INT)),
+        ((HUP, HUP), 0.5, 75),  # a closed terminal may say so twice
+        ((HUP, TERM), 0.5, 75),  # and its session be stopped after it
+        ((HUP, TERM, TERM), 30.0, 128 + signal.SIGKILL),
     ],
 )
 def test_the_first_signal_asks_and_a_second_one_ends(
-    number: signal.Signals, saves_for: float, count: int, code: int, tmp_path: Path
+    numbers: tuple[signal.Signals, ...], saves_for: float, code: int, tmp_path: Path
 ) -> None:
     ready = tmp_path / "ready"
     child = CHILD.replace("SAVES_FOR", str(saves_for)).replace("READY", str(ready))
@@ -143,7 +145,7 @@ def test_the_first_signal_asks_and_a_second_one_ends(
     def ask() -> None:
         while not ready.exists():
             time.sleep(0.01)
-        for _ in range(count):
+        for number in numbers:
             time.sleep(0.3)
             os.kill(os.getpid(), number)
 
@@ -153,7 +155,7 @@ def test_the_first_signal_asks_and_a_second_one_ends(
         ended = forwarding.run([sys.executable, "-c", child])
         thread.join()
     assert ended == code
-    assert forwarding.asked == number
+    assert forwarding.asked == numbers[-1]
 
 
 @pytest.mark.usefixtures("hangup")

@@ -139,7 +139,8 @@ def read_options(
             value = environment.get(flag)
         if value is None:
             continue
-        if field.name not in ("distributed", "coordinator") and not value.isdecimal():
+        is_text = field.name in ("distributed", "coordinator")
+        if not is_text and not value.isdecimal():
             raise ConfigurationError(f"expected a whole number for {flag}, got {value!r}.")
-        given[field.name] = int(value) if value.isdecimal() else value
+        given[field.name] = value if is_text else int(value)
     return DistributedOptions(**given)

@@ -7,12 +7,12 @@ settings is refused.
 import dataclasses
 import json
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 from metarl_experiments.options import parse_train_options
 from metarl_experiments.runs import RunConfig, load_config
+from metarl_experiments.runtime import COMMAND
 from metarl_jax.registry import load_experiment
 from metarl_jax.types import ConfigurationError
 
@@ -73,7 +73,7 @@ def run(job: Job, folder: Path) -> int:
     for result, arguments in steps.items():
         if (folder / result).exists():
             print(f"{folder / result}: there already")
-        elif code := subprocess.call([sys.executable, "-m", "metarl_experiments", *arguments]):
+        elif code := subprocess.call([*COMMAND, *arguments]):
             return code
     return 0
 

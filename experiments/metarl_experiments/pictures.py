@@ -130,7 +130,18 @@ def find_baselines(folder: Path, config: RunConfig, task_set_hash: str) -> list[
         ) and evaluation.get("task_set_hash") == task_set_hash
         if not same_tasks or policy in ("recurrent", config.settings.policy):
             continue
+        if not _is_curve(evaluation):  # of a population, for one
+            continue
         age = path.stat().st_mtime
         if policy not in found or age > found[policy][0]:
             found[policy] = (age, evaluation)
     return [evaluation for _, evaluation in found.values()]
+
+
+def _is_curve(evaluation: Mapping[str, Any]) -> bool:
+    """Whether a mean and an interval of every episode can be read from it."""
+    curve = [evaluation.get(f"episode_return_{name}") for name in ("mean", "ci95")]
+    mean, interval = (x if isinstance(x, list) else [] for x in curve)
+    numbers = all(isinstance(x, (int, float)) for x in mean)
+    widths = all(isinstance(x, (int, float, type(None))) for x in interval)
+    return 0 < len(mean) == len(interval) and numbers and widths

@@ -103,7 +103,7 @@ def launch(run: Path) -> Processes:
 
 def look(run: Path, step: int, folder: Path, count: int, devices: int) -> list[Seen]:
     """What each of so many processes makes of a checkpoint."""
-    module = [sys.executable, "-m", "metarl_experiments.next_gradient", str(run), str(step)]
+    module = [sys.executable, "-P", "-m", "metarl_experiments.next_gradient", str(run), str(step)]
     port, places = free_port(), [folder / f"{count}-{devices}-{i}.npz" for i in range(count)]
     processes = [
         start([*module, str(place), "--devices", str(devices)], count, i, port)

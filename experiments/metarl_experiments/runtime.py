@@ -17,6 +17,8 @@ SUPERVISOR = "METARL_SUPERVISOR"
 """The variable in which a supervisor tells its child the number of its process."""
 _SET_PARENT_DEATH_SIGNAL = 1  # of prctl
 
+COMMAND = (sys.executable, "-P", "-m", "metarl_experiments")
+"""`metarl` as a process of its own. -P: no module is taken from the folder that it is called in."""
 HUGE_PAGES = "glibc.malloc.hugetlb=1"
 
 

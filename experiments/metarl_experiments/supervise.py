@@ -19,7 +19,7 @@ from pathlib import Path
 
 import tyro
 
-from metarl_experiments.runtime import SUPERVISOR, flag_value
+from metarl_experiments.runtime import COMMAND, SUPERVISOR, flag_value
 from metarl_jax.checkpoint_folder import steps
 from metarl_jax.signals import HANGUP, PASSED_ON, STOPPING
 from metarl_jax.training_plan import ExitCode
@@ -64,7 +64,7 @@ def supervise_command(arguments: Sequence[str]) -> int:
     with _forwarded() as forwarding:
         while True:
             saved = _newest(folder)
-            code = forwarding.run([sys.executable, "-m", "metarl_experiments", *command])
+            code = forwarding.run([*COMMAND, *command])
             if forwarding.asked is not None:
                 stopped = code == ExitCode.TERMINATED or code >= 128
                 return _stopped_by(forwarding.asked) if stopped else code
@@ -115,7 +115,7 @@ class _Forwarding:
         if number == HANGUP and self.asked is not None:
             return
         if self._child is not None:
-            self._child.send_signal(PASSED_ON if self.asked is None else signal.SIGKILL)
+            self._child.send_signal(signal.SIGKILL if self.asked in STOPPING else PASSED_ON)
         self.asked = number
 
 

@@ -142,9 +142,9 @@ def _begin(experiment: Experiment, options: TrainOptions, command_line: Sequence
     if place.endswith(".py"):  # so that the run can be evaluated from any folder
         name = f"{Path(place).absolute()}:{attribute}"
     config = RunConfig(name, family, options.settings, options.sweep)
-    memory = together(lambda: check_memory(config, program, options.devices))
     folder = Path(by_first(lambda: str(options.out or default_folder(name))))
     resume = options.or_resume and bool(by_first(lambda: holds_run(folder, config)))
+    memory = together(lambda: check_memory(config, program, options.devices, resume=resume))
     require_code_elsewhere(name, folder)
     # Loggers first: a missing extra leaves no run behind.
     loggers = together(lambda: _loggers(folder, config, options) if is_first() else [])
@@ -162,19 +162,19 @@ def _resume(options: ResumeOptions) -> int:
         settings = dataclasses.replace(config.settings, task_chunk=options.task_chunk)
         config = dataclasses.replace(config, settings=settings)
     program = make_program(tasks, config.settings, options.devices, config.sweep)
-    memory = together(lambda: check_memory(config, program, options.devices))
+    memory = together(lambda: check_memory(config, program, options.devices, resume=True))
     loggers = together(lambda: _loggers(options.resume, config, options) if is_first() else [])
     prepared = _Prepared(options.resume, config, program, loggers, memory, imported)
     return _run(prepared, resume=True)
 
 
-def check_memory(config: RunConfig, program: Program, devices: int | None) -> str:
+def check_memory(config: RunConfig, program: Program, devices: int | None, *, resume: bool) -> str:
     """The memory an update will need, of what there is, for a person.
 
     Raises:
-        ConfigurationError: it needs more than there is.
+        ConfigurationError: it needs more than there is; of a run that goes on, than there can be.
     """
-    settings, available = config.settings, available_bytes(program.num_devices)
+    settings, available = config.settings, available_bytes(program.num_devices, alone=resume)
 
     def needed_with(task_chunk: int | None) -> int:
         if task_chunk is None:
@@ -186,7 +186,8 @@ def check_memory(config: RunConfig, program: Program, devices: int | None) -> st
     if available is None:
         return f"{gigabytes(needed_with(None))} for an update"
     needed = check_fits(needed_with, settings.num_tasks, available)
-    return f"{gigabytes(needed)} for an update, {gigabytes(available)} available"
+    there = "in all" if resume else "available"
+    return f"{gigabytes(needed)} for an update, {gigabytes(available)} {there}"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -107,16 +107,23 @@ def _last_step(rows: Sequence[Mapping[str, Any]]) -> float:
 
 def series_of(rows: Sequence[Mapping[str, Any]], name: str) -> tuple[np.ndarray, np.ndarray]:
     """Steps and values [R] of the rows that hold this metric."""
-    found = [(row["env_steps"], row[name]) for row in _counted(rows) if row.get(name) is not None]
+    numbers = (int, float)
+    found = [
+        (row["env_steps"], row[name])
+        for row in _counted(rows)
+        if isinstance(row.get(name), numbers)
+    ]
     steps, values = np.array(found, np.float64).reshape(-1, 2).T
     return steps, values
 
 
 def meta_test_returns(rows: Sequence[Mapping[str, Any]]) -> tuple[np.ndarray, np.ndarray]:
     """Steps [R] and returns [R, E] of the evaluated rows; [0] and [0, 1] where there are none."""
-    found = [(row["env_steps"], row[META_TEST]) for row in _counted(rows) if row.get(META_TEST)]
+    lists = [row for row in _counted(rows) if isinstance(row.get(META_TEST), list)]
+    found = [(row["env_steps"], row[META_TEST]) for row in lists if row[META_TEST]]
     if not found:
         return np.zeros(0), np.zeros((0, 1))
+    found = [(at, returns) for at, returns in found if len(returns) == len(found[-1][1])]
     steps, returns = zip(*found, strict=True)
     return np.array(steps, np.float64), np.array(returns, np.float64)
 
