@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from metarl_jax.own_files import require_own
 from metarl_jax.types import ConfigurationError
 
 
@@ -22,7 +23,7 @@ class TensorBoardLogger:
         folder: the run's.
 
     Raises:
-        ConfigurationError: the extra is not installed.
+        ConfigurationError: the extra is not installed; or a link is in its place.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -32,6 +33,7 @@ class TensorBoardLogger:
         except ImportError as error:
             raise _missing("TensorBoard", "tensorboard") from error
         self._folder, self._make_writer = folder / "tensorboard", EventsWriter
+        require_own(self._folder)
         self._protocol: Any = event_pb2
         self._writer: Any = None
 
@@ -78,7 +80,7 @@ class WandbLogger:
         config: the resolved configuration, for the run's table.
 
     Raises:
-        ConfigurationError: the extra is not installed.
+        ConfigurationError: the extra is not installed; or a link is in its place.
     """
 
     def __init__(self, folder: Path, *, project: str, name: str, config: Mapping[str, Any]) -> None:
@@ -87,6 +89,7 @@ class WandbLogger:
         except ImportError as error:
             raise _missing("Weights & Biases", "wandb") from error
         self._identity, self._init = folder / "wandb_id", wandb.init
+        require_own(self._identity, folder / "wandb")
         self._options = {
             "project": project,
             "name": name,

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from metarl_jax.own_files import write_whole
+
 Row = Mapping[str, Any]
 LARGEST = 1e300
 
@@ -88,24 +90,6 @@ def keep_rows_until(path: Path, update: int) -> None:
         os.truncate(path, len(content))
     else:
         write_whole(path, content)
-
-
-def write_whole(path: Path, content: str | bytes) -> None:
-    """Writes a file in one step: a reader, or who comes after a kill, sees the old or the new.
-
-    A link in its place is replaced; what it points to is let be.
-    """
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")  # two processes may write at once
-    temporary.unlink(missing_ok=True)
-    try:
-        with temporary.open("xb") as file:
-            file.write(content.encode() if isinstance(content, str) else content)
-            file.flush()
-            os.fsync(file)
-        os.replace(temporary, path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
 
 
 def _row(line: str) -> dict[str, Any] | None:

@@ -18,6 +18,7 @@ from metarl_jax.chunks import ChunkRunner, compile_chunk
 from metarl_jax.footprint import require_room
 from metarl_jax.learner import Algorithm, TrainState
 from metarl_jax.metrics_file import MetricsFile, keep_rows_until, read_rows
+from metarl_jax.own_files import require_own
 from metarl_jax.processes import Ballot, by_first, is_first, together
 from metarl_jax.run_lock import held
 from metarl_jax.run_loop import Run
@@ -131,22 +132,11 @@ def _first(
     resume_from: Literal["latest"] | int | None,
 ) -> tuple[TrainState, int | None]:
     """The state to go on from, and the update of its checkpoint: None where there is none yet."""
-    by_first(lambda: _require_own(folder))
+    together(lambda: require_own(folder / "metrics.jsonl", folder / "checkpoints"))
     if resume_from is None:
         return _begin(algorithm, folder, key), None
     step = None if resume_from == "latest" else resume_from
     return _resume(algorithm, plan, folder, key, reporter, step)
-
-
-def _require_own(folder: Path) -> str:
-    """Of somebody else's run no link may lead to what is written, renamed and deleted here."""
-    for place in (folder / "metrics.jsonl", folder / "checkpoints"):
-        if place.is_symlink():
-            raise ConfigurationError(
-                f"expected {place} to be the run's own, got a link; it would lead to what belongs "
-                "elsewhere: copy that into its place."
-            )
-    return ""
 
 
 def _begin(algorithm: Algorithm, folder: Path, key: Key) -> TrainState:

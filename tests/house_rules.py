@@ -61,6 +61,7 @@ FLOORS = (
         "checkpoint",
     ),
     (
+        "own_files",
         "metrics_file",
         "loggers",
         "chunks",

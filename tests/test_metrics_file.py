@@ -1,9 +1,7 @@
 """`metrics.jsonl`: rows come whole, wait for room, and are dropped in one step."""
 
-import pytest
-
 from full_disk import largest_file
-from metarl_jax.metrics_file import MetricsFile, keep_rows_until, read_rows, write_whole
+from metarl_jax.metrics_file import MetricsFile, keep_rows_until, read_rows
 
 
 def test_rows_wait_for_room_and_none_is_lost(tmp_path):
@@ -42,19 +40,6 @@ def test_a_full_disk_does_not_keep_a_file_from_being_closed(tmp_path):
     with largest_file(5):
         assert metrics.append({"update": 1})
         metrics.close()
-
-
-def test_a_file_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
-    path = tmp_path / "evaluation.json"
-    write_whole(path, "old")
-
-    def killed(*arguments):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("os.replace", killed)
-    with pytest.raises(KeyboardInterrupt):
-        write_whole(path, "new")
-    assert path.read_text() == "old"
 
 
 def test_rows_are_dropped_on_a_full_disk_too(tmp_path):

@@ -16,7 +16,7 @@ from metarl_envs.tabular_mdp import tabular_mdp
 from metarl_experiments.results import RESULTS, csv_text, markdown
 from metarl_jax.evaluation import Evaluation
 from metarl_jax.meta_test import make_meta_test
-from metarl_jax.metrics_file import write_whole
+from metarl_jax.own_files import write_whole
 from metarl_jax.statistics import NORMAL_QUANTILE
 from metarl_jax.tasks import TaskDistribution
 

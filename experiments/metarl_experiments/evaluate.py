@@ -19,7 +19,8 @@ from metarl_jax.checkpoint import restore
 from metarl_jax.evaluation import Evaluation
 from metarl_jax.learner import TrainState, require_positive, require_seed
 from metarl_jax.meta_test import make_meta_test, references_of
-from metarl_jax.metrics_file import jsonable, write_whole
+from metarl_jax.metrics_file import jsonable
+from metarl_jax.own_files import write_whole
 from metarl_jax.policy import PolicyParams
 from metarl_jax.processes import is_first, together
 from metarl_jax.program import Program, make_program, shorter_window

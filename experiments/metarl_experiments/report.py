@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from metarl_experiments.runs import read_object
-from metarl_jax.metrics_file import read_rows, write_whole
+from metarl_jax.metrics_file import read_rows
+from metarl_jax.own_files import write_whole
 from metarl_jax.report import tables
 from metarl_jax.report.charts import (
     ablations_chart,

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from metarl_experiments.runs import make_tasks
-from metarl_jax.metrics_file import write_whole
+from metarl_jax.own_files import write_whole
 from metarl_jax.registry import load_experiment
 
 RESULTS = Path(__file__).parents[1] / "results" / "families.csv"

@@ -18,7 +18,7 @@ from metarl_experiments import classical
 from metarl_experiments.jobs import Job, result_of, run
 from metarl_experiments.results import RESULTS, csv_text, markdown
 from metarl_experiments.runs import make_tasks
-from metarl_jax.metrics_file import write_whole
+from metarl_jax.own_files import write_whole
 from metarl_jax.registry import load_experiment
 from metarl_jax.statistics import NORMAL_QUANTILE
 from metarl_jax.types import ConfigurationError

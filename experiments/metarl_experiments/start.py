@@ -7,7 +7,8 @@ from pathlib import Path
 
 from metarl_experiments.runs import read_object
 from metarl_jax.machine import process_seconds
-from metarl_jax.metrics_file import Row, write_whole
+from metarl_jax.metrics_file import Row
+from metarl_jax.own_files import write_whole
 from metarl_jax.training_plan import TrainingPlan
 from metarl_jax.types import ConfigurationError
 
