@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from metarl_jax.own_files import require_own
+from metarl_jax.own_files import require_own, write_whole
 from metarl_jax.types import ConfigurationError
 
 
@@ -88,7 +88,7 @@ class WandbLogger:
             import wandb  # type: ignore[import-not-found]
         except ImportError as error:
             raise _missing("Weights & Biases", "wandb") from error
-        self._identity, self._init = folder / "wandb_id", wandb.init
+        self._identity, self._init, self._error = folder / "wandb_id", wandb.init, wandb.Error
         require_own(self._identity, folder / "wandb")
         self._options = {
             "project": project,
@@ -98,19 +98,33 @@ class WandbLogger:
             "resume": "allow",
         }
         self._run: Any = None
+        self._unheard = False
 
     def log(self, row: Mapping[str, Any]) -> None:
-        """Sends every number of a row."""
-        if self._run is None:
-            if not self._identity.exists():
-                self._identity.write_text(uuid.uuid4().hex)
-            self._run = self._init(id=self._identity.read_text(), **self._options)
-        self._run.log(dict(_scalars(row)), step=row["env_steps"])
+        """Sends every number of a row.
+
+        Raises:
+            OSError: there is no room for the id, or no server. Where it did not answer at the
+                first row it is not asked again, for that takes a minute and a half.
+        """
+        if self._unheard:
+            return
+        try:
+            self._run = self._run or self._begin()
+            self._run.log(dict(_scalars(row)), step=row["env_steps"])
+        except self._error as error:
+            self._unheard = self._run is None
+            raise OSError(f"Weights & Biases: {error}") from error
 
     def close(self) -> None:
         """Ends the run there."""
         if self._run is not None:
             self._run.finish()
+
+    def _begin(self) -> Any:
+        if not self._identity.exists():
+            write_whole(self._identity, uuid.uuid4().hex)
+        return self._init(id=self._identity.read_text(), **self._options)
 
 
 def _scalars(row: Mapping[str, Any]) -> Iterator[tuple[str, float]]:

@@ -27,8 +27,9 @@ class MetricsFile:
     def __init__(self, path: Path | None) -> None:
         # Unbuffered: what a buffer could not write, it would try again when it is closed.
         self._file = path.open("ab", buffering=0) if path else None
-        self._end = path.stat().st_size if path else 0
-        self._waiting = b""
+        self._synced = path.stat().st_size if path else 0
+        self._since = b""  # what must come after that
+        self._written = 0  # bytes of it
 
     def append(self, row: Row) -> OSError | None:
         """Writes a row. Not-a-number and infinities become null, which JSON has.
@@ -38,22 +39,21 @@ class MetricsFile:
         """
         if self._file is None:
             return None
-        self._waiting += (json.dumps(jsonable(row)) + "\n").encode()
+        self._since += (json.dumps(jsonable(row)) + "\n").encode()
         return self.write_waiting()
 
     def write_waiting(self) -> OSError | None:
         """Writes the rows that wait for room; None, or why they still do."""
-        if self._file is None or not self._waiting:
+        left = memoryview(self._since)[self._written :]
+        if self._file is None or not left:
             return None
-        left = memoryview(self._waiting)
         try:
-            self._file.truncate(self._end)  # half a row, where the last try failed
+            self._file.truncate(self._synced + self._written)  # half a row, if the last try failed
             while left:
                 left = left[self._file.write(left) :]
         except OSError as error:
             return error
-        self._end += len(self._waiting)
-        self._waiting = b""
+        self._written = len(self._since)
         return None
 
     def sync(self) -> OSError | None:
@@ -64,7 +64,9 @@ class MetricsFile:
             if self._file is not None:
                 os.fsync(self._file)
         except OSError as error:
+            self._written = 0  # what it could not keep it has forgotten, and says so but once
             return error
+        self._synced, self._since, self._written = self._synced + len(self._since), b"", 0
         return None
 
     def close(self) -> None:
@@ -86,7 +88,8 @@ def keep_rows_until(path: Path, update: int) -> None:
     """Drops the rows after an update. On a full disk too, which has no room for another file."""
     kept = [row for row in read_rows(path) if row["update"] <= update]
     content = "".join(json.dumps(row) + "\n" for row in kept).encode()
-    if path.is_file() and not path.is_symlink() and path.read_bytes().startswith(content):
+    cut = path.is_file() and path.read_bytes().startswith(content)
+    if cut and not path.is_symlink() and path.stat().st_nlink == 1:  # it has no other name
         os.truncate(path, len(content))
     else:
         write_whole(path, content)
@@ -105,10 +108,10 @@ def _row(line: str) -> dict[str, Any] | None:
     return row if plain else None
 
 
-def _is_plain(value: Any) -> bool:
-    """Whether it is made of numbers that a float holds."""
+def _is_plain(value: Any, depth: int = 3) -> bool:
+    """Whether it is made of numbers that a float holds, in lists in lists at most."""
     if isinstance(value, list):
-        return all(map(_is_plain, value))
+        return depth > 0 and all(_is_plain(item, depth - 1) for item in value)
     return value is None or (isinstance(value, (int, float)) and not abs(value) > LARGEST)
 
 

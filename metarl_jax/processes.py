@@ -8,8 +8,8 @@ run's folder is. One process agrees with itself at no cost.
 its programs is in flight. A ballot is cast along with each of them instead.
 """
 
-import signal
 from collections.abc import Callable
+from signal import Signals
 from typing import Any, TypeVar
 
 import jax
@@ -90,20 +90,25 @@ class Ballot:
             self._highest = jax.jit(lambda x: jnp.max(x, keepdims=True), out_shardings=everywhere)
 
     @property
-    def signal(self) -> signal.Signals | None:
+    def signal(self) -> Signals | None:
         """The stopping signal that all know of, or None."""
         if jax.process_count() == 1:
             return self._request.signal
-        return signal.Signals(self._agreed) if self._agreed else None
+        return Signals(self._agreed) if self._agreed else None
 
     def cast(self) -> dict[str, Array]:
         """This process's vote, as one more of a chunk's metrics."""
         if jax.process_count() == 1:
             return {}
         self._chunks += 1
-        asked = self._request.signal or (signal.SIGTERM if _is_preempted(self._chunks) else 0)
+        asked = self._request.signal or (Signals.SIGTERM if _is_preempted(self._chunks) else 0)
         votes = np.full(jax.local_device_count(), int(asked), np.int32)
         return {_ASKED: self._highest(jax.make_array_from_process_local_data(self._split, votes))}
+
+    def ask(self) -> Signals | None:
+        """The stopping signal that any was sent by now; collective, as `together` is."""
+        self.count({name: int(vote[0]) for name, vote in self.cast().items()})
+        return self.signal
 
     def count(self, values: dict[str, Any]) -> dict[str, Any]:
         """Takes the votes out of a chunk's metrics."""

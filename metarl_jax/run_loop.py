@@ -198,8 +198,8 @@ class Run:
         """Saves, and says how it ended."""
         if not self.save():
             return self.not_saved(what)
-        if code == ExitCode.FINISHED and self.ballot.signal is not None:  # it came in this save
-            return self.stopped(self.ballot.signal)
+        if code == ExitCode.FINISHED and (asked := self.ballot.ask()):  # since the last chunk began
+            return self.stopped(asked)
         message = f"{what}; saved in {self.folder}."
         return Outcome(self.runner.state, code, message, self.update, self.failed_saves)
 
@@ -215,11 +215,12 @@ class Run:
         The other processes may be gone, or know nothing of it: the first saves alone.
         """
         if not is_first():
-            return
+            return None
         try:
             for update, in_flight in self.unrecorded:
                 if self.plan.evaluates(update) and jax.process_count() > 1:
-                    return  # not without the others; going on from before, it is evaluated anew
+                    newest = self.newest_checkpoint()  # going on from it, it is evaluated anew
+                    return self.reporter.warn(f"not evaluated, nor saved; there is {newest}.")
                 row = self.numbers(update, in_flight)
                 with contextlib.suppress(Exception):  # it may be what has failed
                     row |= self.evaluation() if self.plan.evaluates(update) else {}

@@ -60,8 +60,9 @@ def train(
 
     SIGINT, SIGTERM and SIGHUP finish the chunk, save, and return; a second SIGINT or SIGTERM ends
     the process at once.
-    An exception from a logger, the evaluation or elsewhere passes on once the state is saved; but
-    that a logger finds no room, or its server, is told, and training goes on.
+    An exception from a logger, the evaluation or elsewhere passes on once the state is saved; of
+    several processes not where an evaluation is due, which takes all of them. That a logger finds
+    no room, or no server, is told, and training goes on.
 
     Where `jax.distributed` has joined several processes, each calls this with the same arguments on
     a file system they share. A signal to one stops all, three chunks later at most; the first alone

@@ -147,12 +147,13 @@ def test_of_several_processes_an_evaluation_that_fails_is_made_again(tmp_path, u
         seen.append(params)
         return evaluate(params)
 
-    seen = []
+    seen, recorder = [], Recorder()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(run_loop, "jax", SimpleNamespace(process_count=lambda: 2))
         with pytest.raises(RuntimeError, match="peer is gone"):
-            run(tmp_path / "run", evaluate=alone)
+            run(tmp_path / "run", evaluate=alone, recorder=recorder)
     assert steps(tmp_path / "run" / "checkpoints") == [12, 6]
+    assert recorder.warnings == ["not evaluated, nor saved; there is a checkpoint of update 12."]
     outcome = run(tmp_path / "run", resume_from="latest")
     assert_undisturbed(tmp_path / "run", outcome, undisturbed)
 

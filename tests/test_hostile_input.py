@@ -12,8 +12,10 @@ from typing import Any
 import pytest
 
 from command_line import SMALL, assert_refused, metarl_here
+from metarl_experiments.runs import RunConfig, create_run
 from metarl_experiments.runtime import COMMAND
 from metarl_jax.checkpoint_folder import steps
+from metarl_jax.experiment import Settings
 from metarl_jax.metrics_file import read_rows
 
 Attack = Callable[[pathlib.Path], object]
@@ -196,7 +198,7 @@ def test_rows_that_are_none_are_left_out(run: pathlib.Path) -> None:
     good = read_rows(rows)
     bad = ["[1]", '{"update": 1, "seconds": "x"}', '{"update": "x"}', "[" * 100_000, "\0", '{"up']
     bad += [f'{{"update": 1, "loss": {x}}}' for x in ('"x"', "1e999", f"1{'0' * 400}", "{}")]
-    bad += ['{"update": 1, "env_steps": [1]}']
+    bad += ['{"update": 1, "env_steps": [1]}', '{"update": 1, "x": ' + "[" * 600 + "]" * 600 + "}"]
     rows.write_text("\n".join(bad) + "\n" + rows.read_text() + "\n".join(bad))
     assert read_rows(rows) == good
     with rows.open("ab") as file:
@@ -212,6 +214,17 @@ def test_training_goes_on_through_no_link(name: str, run: pathlib.Path) -> None:
     before = sorted(mine.rglob("*")) or mine.read_bytes()
     assert_refused(metarl_here("train", "--resume", run, cwd=run.parent), "the run's own")
     assert before == (sorted(mine.rglob("*")) or mine.read_bytes())
+
+
+def test_a_run_is_begun_through_no_link(tmp_path: pathlib.Path) -> None:
+    mine = tmp_path / "mine"
+    mine.write_text("mine")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "run.json").symlink_to(mine)
+    config = RunConfig("bandit_10_5", {}, Settings())
+    create_run(tmp_path / "run", config, [])
+    assert mine.read_text() == "mine"
+    assert not (tmp_path / "run" / "run.json").is_symlink()
 
 
 def test_no_module_is_taken_from_the_folder_it_is_called_in(tmp_path: pathlib.Path) -> None:

@@ -63,7 +63,7 @@ def test_wandb_goes_on_with_the_same_run(tmp_path, monkeypatch):
         begun.append(options)
         return types.SimpleNamespace(log=lambda row, step: logged.append((row, step)))
 
-    monkeypatch.setitem(sys.modules, "wandb", types.SimpleNamespace(init=init))
+    monkeypatch.setitem(sys.modules, "wandb", types.SimpleNamespace(init=init, Error=KeyError))
     for _ in range(2):
         logger = WandbLogger(tmp_path, project="p", name="n", config={"seed": 1})
         logger.log({"env_steps": 50, "loss": 0.5})
@@ -71,6 +71,42 @@ def test_wandb_goes_on_with_the_same_run(tmp_path, monkeypatch):
     assert begun[0]["id"] == (tmp_path / "wandb_id").read_text()
     assert begun[0]["resume"] == "allow"
     assert logged == [({"env_steps": 50, "loss": 0.5}, 50)] * 2
+
+
+class WandbError(Exception):
+    """Stands in for theirs, which is no OSError."""
+
+
+def test_no_server_is_told_once(tmp_path, monkeypatch):
+    """Each time takes as long as the server is waited for."""
+    asked = []
+
+    def init(**options):
+        asked.append(options)
+        raise WandbError("timed out after 90.0 sec")
+
+    monkeypatch.setitem(sys.modules, "wandb", types.SimpleNamespace(init=init, Error=WandbError))
+    logger = WandbLogger(tmp_path, project="p", name="n", config={})
+    with pytest.raises(OSError, match=r"Weights & Biases: timed out after 90\.0 sec"):
+        logger.log({"env_steps": 50})
+    logger.log({"env_steps": 60})
+    logger.close()
+    assert len(asked) == 1
+
+
+def test_no_room_for_the_run_of_wandb_leaves_no_half_of_it(tmp_path, monkeypatch):
+    begun = []
+
+    def init(**options):
+        begun.append(options["id"])
+        return types.SimpleNamespace(log=lambda row, step: None)
+
+    monkeypatch.setitem(sys.modules, "wandb", types.SimpleNamespace(init=init, Error=WandbError))
+    logger = WandbLogger(tmp_path, project="p", name="n", config={})
+    with largest_file(5), pytest.raises(OSError, match="File too large"):
+        logger.log({"env_steps": 50})
+    logger.log({"env_steps": 60})
+    assert begun == [(tmp_path / "wandb_id").read_text()]
 
 
 def test_a_missing_extra_is_named(tmp_path, monkeypatch):

@@ -32,7 +32,7 @@ def test_a_process_that_writes_none_keeps_none():
     """Of several the first alone writes."""
     metrics = MetricsFile(None)
     assert metrics.append({"update": 1}) is None
-    assert not metrics._waiting
+    assert not metrics._since
 
 
 def test_a_full_disk_does_not_keep_a_file_from_being_closed(tmp_path):
@@ -55,6 +55,15 @@ def test_rows_are_dropped_on_a_full_disk_too(tmp_path):
         assert read_rows(path) == rows
         keep_rows_until(path, 4)
     assert read_rows(path) == rows[:4]
+
+
+def test_rows_of_a_copy_by_hard_links_are_its_own(tmp_path):
+    """As `cp -al` and rsync's snapshots make them: the original keeps all."""
+    path, copy = tmp_path / "metrics.jsonl", tmp_path / "copy.jsonl"
+    path.write_text('{"update": 1}\n{"update": 2}\n')
+    copy.hardlink_to(path)
+    keep_rows_until(copy, 1)
+    assert (read_rows(copy), len(read_rows(path))) == ([{"update": 1}], 2)
 
 
 def test_rows_of_another_hand_between_ours_are_dropped(tmp_path):
@@ -80,7 +89,13 @@ def test_what_is_synchronised_has_reached_the_disk(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("os.fsync", late)
+    assert metrics.append({"update": 2}) is None
     assert "No space left" in str(metrics.sync())
+    path.write_bytes(path.read_bytes()[:14])  # what it could not keep it drops, and tells it once
+    monkeypatch.setattr("os.fsync", lambda file: None)
+    assert metrics.sync() is None
+    assert metrics.append({"update": 3}) is None
+    assert read_rows(path) == [{"update": 1}, {"update": 2}, {"update": 3}]
     assert MetricsFile(None).sync() is None
 
 

@@ -25,7 +25,7 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
 
 def test_links_are_refused(tmp_path, monkeypatch):
     """Also those that lead nowhere yet."""
-    monkeypatch.setitem(sys.modules, "wandb", types.SimpleNamespace(init=None))
+    monkeypatch.setitem(sys.modules, "wandb", types.SimpleNamespace(init=None, Error=KeyError))
     loggers = {
         "tensorboard": TensorBoardLogger,
         "wandb": lambda folder: WandbLogger(folder, project="p", name="n", config={}),

@@ -1,10 +1,13 @@
-"""What one of several processes raises, all of them raise."""
+"""What several processes agree on: what one raises all raise, what one is sent all hear."""
+
+import signal
 
 import jax
 import pytest
 
 from metarl_jax import processes
-from metarl_jax.processes import by_first, together
+from metarl_jax.processes import Ballot, by_first, together
+from metarl_jax.signals import StopRequest
 from metarl_jax.types import ConfigurationError, PeerError, UnwritableError
 
 
@@ -48,3 +51,13 @@ def test_what_none_raises_is_returned_and_what_the_first_says_is_for_all(
     assert together(lambda: 7) == 7
     monkeypatch.setattr(processes, "is_first", lambda: False)
     assert by_first(lambda: "another") == "a folder"
+
+
+def test_what_one_was_sent_since_the_last_chunk_all_hear(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    request = StopRequest()
+    ballot = Ballot(request)
+    assert ballot.ask() is None
+    request.signal = signal.SIGTERM
+    assert ballot.signal is None
+    assert ballot.ask() == ballot.signal == signal.SIGTERM

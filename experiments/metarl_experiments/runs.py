@@ -21,10 +21,11 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from metarl_jax.experiment import NO_SWEEP, Experiment, Settings, Sweep
 from metarl_jax.machine import usable_cores
+from metarl_jax.own_files import write_whole
 from metarl_jax.registry import load_experiment
 from metarl_jax.tasks import TaskDistribution
 from metarl_jax.types import ConfigurationError
@@ -82,9 +83,10 @@ def create_run(folder: Path, config: RunConfig, arguments: Sequence[str]) -> Non
     try:
         folder.mkdir(parents=True, exist_ok=True)
         # Exclusive: of two runs that begin in one folder at once, one is refused.
-        _write_json(folder / "config.json", dataclasses.asdict(config), mode="x")
+        with (folder / "config.json").open("x") as file:
+            file.write(_json_text(dataclasses.asdict(config)))
         command_line = {"executable": sys.executable, "arguments": list(arguments)}
-        _write_json(folder / "run.json", describe_machine() | command_line)
+        write_whole(folder / "run.json", _json_text(describe_machine() | command_line))
     except (OSError, ValueError) as error:  # the second: a name that no file can have
         if isinstance(error, FileExistsError) and folder.is_dir():
             raise ConfigurationError(
@@ -268,6 +270,5 @@ def _record(kind: type, raw: Any, where: Path) -> dict[str, Any]:
     return raw
 
 
-def _write_json(path: Path, value: Any, mode: Literal["w", "x"] = "w") -> None:
-    with path.open(mode) as file:
-        file.write(json.dumps(value, indent=2) + "\n")
+def _json_text(value: Any) -> str:
+    return json.dumps(value, indent=2) + "\n"
