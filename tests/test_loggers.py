@@ -3,6 +3,7 @@
 import struct
 import sys
 import types
+import uuid
 
 import pytest
 from tensorboardX.proto import event_pb2
@@ -107,6 +108,7 @@ def test_no_room_for_the_run_of_wandb_leaves_no_half_of_it(tmp_path, monkeypatch
         logger.log({"env_steps": 50})
     logger.log({"env_steps": 60})
     assert begun == [(tmp_path / "wandb_id").read_text()]
+    assert uuid.UUID(hex=begun[0]).version == 4
 
 
 def test_a_missing_extra_is_named(tmp_path, monkeypatch):
