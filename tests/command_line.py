@@ -32,7 +32,7 @@ PROCESS = {
 def metarl(*arguments: str | pathlib.Path, cwd: pathlib.Path | None = None, **environment: str):
     environment = ENVIRONMENT | environment
     return subprocess.run(
-        _command(arguments), cwd=cwd, env=environment, timeout=120, check=False, **PROCESS
+        _command(arguments), cwd=cwd, env=environment, timeout=300, check=False, **PROCESS
     )
 
 
@@ -71,7 +71,7 @@ def signalled(run: pathlib.Path, number: signal.Signals, *arguments: str | pathl
         while process.poll() is None and (not rows.exists() or rows.stat().st_size <= size):
             time.sleep(0.05)
         process.send_signal(number)
-        stdout, stderr = process.communicate(timeout=120)
+        stdout, stderr = process.communicate(timeout=300)
     return subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)
 
 

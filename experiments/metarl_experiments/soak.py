@@ -150,7 +150,8 @@ def check_whole(command: list[str], metrics: Path) -> None:
     with running(command, subprocess.DEVNULL) as process:
         watched = Watched(process.pid, "undisturbed")
         while process.poll() is None:
-            watched.look()
+            if _size(metrics):  # before its first row it imports and compiles
+                watched.look()
             if _size(metrics) > written:  # what comes after the last row is evaluated and drawn
                 written, trained = _size(metrics), len(watched)
             time.sleep(WATCH_SECONDS)
