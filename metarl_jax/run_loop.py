@@ -215,12 +215,13 @@ class Run:
         The other processes may be gone, or know nothing of it: the first saves alone.
         """
         if not is_first():
-            return None
+            return
         try:
             for update, in_flight in self.unrecorded:
                 if self.plan.evaluates(update) and jax.process_count() > 1:
                     newest = self.newest_checkpoint()  # going on from it, it is evaluated anew
-                    return self.reporter.warn(f"not evaluated, nor saved; there is {newest}.")
+                    self.reporter.warn(f"not evaluated, nor saved; there is {newest}.")
+                    return
                 row = self.numbers(update, in_flight)
                 with contextlib.suppress(Exception):  # it may be what has failed
                     row |= self.evaluation() if self.plan.evaluates(update) else {}

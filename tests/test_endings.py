@@ -75,6 +75,20 @@ def test_resumed_from_an_earlier_checkpoint(tmp_path, undisturbed):
     assert recorder.warnings == ["set aside, being newer than update 18: 24.set-aside-0"]
 
 
+def test_no_checkpoint_is_without_its_rows_while_those_are_dropped(tmp_path, monkeypatch):
+    """A kill between the two must leave none that a later start would go on from."""
+    seen, set_aside = [], training.set_aside_newer
+
+    def watched(folder, step):
+        seen.append([row["update"] for row in rows_of(tmp_path / "run")][-1])
+        return set_aside(folder, step)
+
+    run(tmp_path / "run")
+    monkeypatch.setattr(training, "set_aside_newer", watched)
+    run(tmp_path / "run", resume_from=18)
+    assert seen == [24]
+
+
 def test_resuming_passes_over_a_damaged_checkpoint_and_says_so(tmp_path, undisturbed):
     run(tmp_path / "run")
     shutil.rmtree(tmp_path / "run" / "checkpoints" / "24" / "manifest")

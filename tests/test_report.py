@@ -70,6 +70,17 @@ def test_learning_figure_draws_the_rows(tmp_path):
     assert_png(tmp_path / "learning.png", 9.0, 6.0)
 
 
+def test_rows_of_another_shape_are_not_drawn():
+    """Of another run, or another hand: what does not fit the last row is left out."""
+    strange = [
+        {"update": 1, "env_steps": 10, "return": [1.0], "meta_test_episode_returns": [1.0]},
+        {"update": 2, "env_steps": 20, "return": 0.5, "meta_test_episode_returns": 3.0},
+        {"update": 3, "env_steps": 30, "meta_test_episode_returns": [1.0, 2.0]},
+    ]
+    total, *_ = learning_figure(strange, title="a run").axes
+    assert [line.tolist() for line in drawn(total)] == [[[20, 0.5]], [[30, 3.0]]]
+
+
 def test_learning_figure_of_what_little_there_is(tmp_path):
     """One row, no evaluation, rows of a crash without steps, a single episode, nothing."""
     for some in (rows(1), [*rows(1), {"update": 2, "entropy": 1.0}], []):

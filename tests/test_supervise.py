@@ -239,16 +239,21 @@ for second in range(12):
 """
 
 
+STARTING = "second or [time.sleep(0.1) or bytearray(b'1' * 3_000_000) for _ in range(40)]"
+"""Grows before its first row alone, and for longer than it writes rows."""
+
+
 @needs_proc
 @pytest.mark.parametrize(
     ("leak", "told"),
     [
         ("None", None),
+        (STARTING, None),
         ("bytearray(b'1' * 1_000_000)", "FAIL  undisturbed: memory grew by"),
         ("open('/dev/null')", "FAIL  undisturbed: open files "),
         ("sys.exit(7)", "FAIL  trained undisturbed, exit code 7"),
     ],
-    ids=["nothing", "memory", "files", "a run that fails"],
+    ids=["nothing", "what it starts with", "memory", "files", "a run that fails"],
 )
 def test_a_soak_sees_what_leaks(leak: str, told: str | None, tmp_path: Path, monkeypatch, capsys):
     monkeypatch.setattr(soak, "WATCH_SECONDS", 0.05)
