@@ -1,5 +1,6 @@
 """`metarl supervise`: what it starts again, what it lets be, and when it gives up."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -15,6 +16,7 @@ from command_line import assert_refused, metarl_here
 from metarl_experiments import soak, supervise
 from metarl_experiments.runtime import COMMAND
 from metarl_experiments.supervise import supervise_command
+from metarl_experiments.trials import child_of
 from metarl_jax import signals
 
 Scripted = Callable[..., list[list[str]]]
@@ -226,6 +228,21 @@ def test_a_small_soak(tmp_path: Path) -> None:
     said = f"{done.stdout}\n{done.stderr[-5000:]}"
     assert done.returncode == 0, said
     assert done.stdout.count("ok  ") == len(done.stdout.splitlines()) == 11, said
+
+
+@needs_proc
+def test_a_soak_that_is_stopped_ends_what_it_has_started(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "metarl_experiments.soak", "--out", str(tmp_path / "soak")]
+    with subprocess.Popen(command) as stopped:
+        child, until = 0, time.monotonic() + 60
+        while not child:
+            assert time.monotonic() < until
+            with contextlib.suppress(IndexError):
+                child = child_of(stopped.pid)
+            time.sleep(0.01)
+        stopped.terminate()
+        assert stopped.wait(60) == 128 + signal.SIGTERM
+    assert not is_alive(child)
 
 
 LEAKING = """

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from metarl_experiments.next_gradient import STATE
-from metarl_experiments.trials import METARL, child_of, expect
+from metarl_experiments.trials import METARL, child_of, expect, unwound
 from metarl_jax.checkpoint import leaf_digests
 from metarl_jax.checkpoint_folder import steps
 from metarl_jax.metrics_file import read_rows
@@ -160,4 +160,4 @@ def difference(one: Seen, other: Seen) -> float:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(unwound(main))

@@ -12,11 +12,9 @@ import dataclasses
 import os
 import random
 import resource
-import shutil
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -26,7 +24,7 @@ import numpy as np
 import tyro
 
 from metarl_experiments.next_gradient import saved_state
-from metarl_experiments.trials import METARL, child_of, expect
+from metarl_experiments.trials import METARL, child_of, expect, unwound
 from metarl_jax.checkpoint_folder import steps
 from metarl_jax.fingerprint import digest
 from metarl_jax.metrics_file import read_rows
@@ -194,8 +192,7 @@ class Soak:
         until = time.monotonic() + self.limit_seconds
         with running(supervised, subprocess.PIPE) as supervisor, log.open("wb") as file:
             # Through a pipe: a file's size is limited where there is to be no room.
-            copying = threading.Thread(target=shutil.copyfileobj, args=(supervisor.stdout, file))
-            copying.start()
+            copying = subprocess.Popen(["cat"], stdin=supervisor.stdout, stdout=file)
             watched = Watched(supervisor.pid, "supervisor")
             for name in self.rounds():
                 if not self.trains(supervisor, watched, until):
@@ -204,7 +201,7 @@ class Soak:
                     # Between two starts there is no child.
                     met[name] += FAULTS[name](self, child_of(supervisor.pid))
             code = supervisor.wait()
-            copying.join()
+            copying.wait()
         told = ", ".join(f"{number} × {name}" for name, number in sorted(met.items()))
         expect(code == 0, f"trained amid faults, exit code {code}: {told}")
         expect(all(met[name] for name in FAULTS), "every kind of fault was met")
@@ -295,4 +292,4 @@ def _changed(path: Path) -> float:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(unwound(main))

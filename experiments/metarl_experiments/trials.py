@@ -1,7 +1,10 @@
 """What is tried with real processes, from outside: `make pod-smoke` and `make soak`."""
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
+
+from metarl_jax.signals import Stopped, stops_raise
 
 METARL = str(Path(sys.executable).with_name("metarl"))
 
@@ -11,6 +14,15 @@ def expect(holds: bool, what: str, said: list[str] | None = None) -> None:
     print(f"{'ok  ' if holds else 'FAIL'}  {what}", flush=True)
     if not holds:
         sys.exit("\n".join(said or []) or 1)
+
+
+def unwound(main: Callable[[], int]) -> int:
+    """Its exit code; a signal ends it as an exception does, so that it ends what it has started."""
+    try:
+        with stops_raise():
+            return main()
+    except Stopped as stopped:
+        return 128 + stopped.signal
 
 
 def child_of(parent: int) -> int:
