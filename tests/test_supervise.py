@@ -1,6 +1,5 @@
 """`metarl supervise`: what it starts again, what it lets be, and when it gives up."""
 
-import contextlib
 import os
 import signal
 import subprocess
@@ -231,18 +230,24 @@ def test_a_small_soak(tmp_path: Path) -> None:
 
 
 @needs_proc
-def test_a_soak_that_is_stopped_ends_what_it_has_started(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "metarl_experiments.soak", "--out", str(tmp_path / "soak")]
-    with subprocess.Popen(command) as stopped:
-        child, until = 0, time.monotonic() + 60
-        while not child:
+@pytest.mark.parametrize("trial", [("soak", "--out", "soak"), ("pod_smoke",)], ids=lambda x: x[0])
+def test_a_trial_that_is_stopped_ends_what_it_has_started(
+    trial: tuple[str, ...], tmp_path: Path
+) -> None:
+    command = [sys.executable, "-m", f"metarl_experiments.{trial[0]}", *trial[1:]]
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    environment = os.environ | {"TMPDIR": str(temporary)}
+    with subprocess.Popen(command, cwd=tmp_path, env=environment) as stopped:
+        until = time.monotonic() + 100
+        while not any(tmp_path.rglob("config.json")):
             assert time.monotonic() < until
-            with contextlib.suppress(IndexError):
-                child = child_of(stopped.pid)
             time.sleep(0.01)
+        child = child_of(stopped.pid)
         stopped.terminate()
-        assert stopped.wait(60) == 128 + signal.SIGTERM
+        assert stopped.wait(100) == 128 + signal.SIGTERM
     assert not is_alive(child)
+    assert not any(temporary.iterdir()), "it was written to after it had been deleted"
 
 
 LEAKING = """

@@ -52,6 +52,8 @@ def main() -> int:
         finally:
             for process in STARTED:
                 process.terminate()
+            for process in STARTED:  # they write to the folder until they have ended
+                process.communicate()
     seconds = time.monotonic() - began
     expect(seconds < LIMIT_SECONDS, f"{seconds:.0f} s, of {LIMIT_SECONDS} at most")
     return 0

@@ -148,10 +148,11 @@ def check_whole(command: list[str], metrics: Path) -> None:
     with running(command, subprocess.DEVNULL) as process:
         watched = Watched(process.pid, "undisturbed")
         while process.poll() is None:
-            if _size(metrics):  # before its first row it imports and compiles
+            size = _size(metrics)
+            if size:  # before its first row it imports and compiles
                 watched.look()
-            if _size(metrics) > written:  # what comes after the last row is evaluated and drawn
-                written, trained = _size(metrics), len(watched)
+            if size > written:  # what comes after the last row is evaluated and drawn
+                written, trained = size, len(watched)
             time.sleep(WATCH_SECONDS)
     expect(process.returncode == 0, f"trained undisturbed, exit code {process.returncode}")
     watched.check(trained)
