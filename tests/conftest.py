@@ -1,7 +1,8 @@
 """Every test runs on the CPU, under jax's strict flags, whatever the machine has.
 
 The variables are set before jax starts, and reach the processes that a test starts; the flags are
-those of this process alone. `JAX_PLATFORMS=cuda make test` runs the tests on a GPU.
+those of this process alone. `JAX_PLATFORMS=cuda,cpu make test` runs the tests on a GPU, but those
+that are of a CPU.
 """
 
 import os
@@ -44,6 +45,13 @@ def hangup():
     before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
     yield
     signal.signal(signal.SIGHUP, before)
+
+
+@pytest.fixture
+def cpu():
+    """What is tried is a CPU's own: C's physics, products in float32 alone, buffers to the byte."""
+    if jax.default_backend() != "cpu":
+        pytest.skip("of a CPU")
 
 
 @pytest.fixture

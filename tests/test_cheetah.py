@@ -77,6 +77,7 @@ def test_reward(family: Any, task: Any, velocity: float, expected: float) -> Non
     assert info == {}
 
 
+@pytest.mark.usefixtures("cpu")
 def test_reward_on_the_real_body_is_its_displacement_and_the_action() -> None:
     family = cheetah_vel()
     tasks = jax.vmap(family.sample)(keys(8))

@@ -1,5 +1,6 @@
 """How a process finds the others of its run: by flags, variables, its cluster, or not at all."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -66,6 +67,37 @@ def test_what_is_not_named_is_left_to_the_cluster(joined: list[dict]) -> None:
     join([], {})
     assert joined[0]["named"] == (None, None, None)
     assert "coordinator_bind_address" not in joined[0]
+
+
+@pytest.fixture
+def cache() -> Iterator[str]:
+    """Where compiled programs are kept."""
+    before = jax.config.jax_compilation_cache_dir
+    jax.config.update("jax_compilation_cache_dir", "/compiled")
+    yield "/compiled"
+    jax.config.update("jax_compilation_cache_dir", before)
+
+
+@pytest.mark.usefixtures("joined", "accelerator")
+@pytest.mark.parametrize(
+    ("processes", "shared", "kept"), [(2, False, False), (2, True, True), (1, False, True)]
+)
+def test_gpus_of_several_processes_keep_what_they_compile_where_all_find_it(
+    processes: int, shared: bool, kept: bool, cache: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first process alone writes there, and must not be the only one to find it."""
+    monkeypatch.setattr(jax, "process_count", lambda: processes)
+    join([], VARIABLES | ({"JAX_COMPILATION_CACHE_DIR": cache} if shared else {}))
+    assert jax.config.jax_compilation_cache_dir == (cache if kept else None)
+
+
+@pytest.mark.usefixtures("joined")
+def test_cpus_of_several_processes_keep_what_they_compile(
+    cache: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    join([], VARIABLES)
+    assert jax.config.jax_compilation_cache_dir == cache
 
 
 def test_off_joins_nothing(joined: list[dict]) -> None:

@@ -62,6 +62,7 @@ def compiled_bytes(algorithm: Any, key: jax.Array, num_devices: int) -> int:
     return num_devices * analysis.temp_size_in_bytes + analysis.argument_size_in_bytes
 
 
+@pytest.mark.usefixtures("cpu")
 @pytest.mark.parametrize("num_devices", [1, 2])
 @pytest.mark.parametrize("name", ALGORITHMS)
 def test_the_estimate_is_near_what_it_comes_to(name: str, num_devices: int) -> None:
@@ -72,6 +73,7 @@ def test_the_estimate_is_near_what_it_comes_to(name: str, num_devices: int) -> N
     assert 0.75 < ratio < 1.6
 
 
+@pytest.mark.usefixtures("cpu")
 @pytest.mark.parametrize(
     "memory", [transformer(12, 32), snail(12, 16)], ids=["transformer", "snail"]
 )

@@ -94,6 +94,7 @@ def assert_same(a: PhysicsState, b: PhysicsState) -> None:
         np.testing.assert_array_equal(left, right)
 
 
+@pytest.mark.usefixtures("cpu")
 @pytest.mark.parametrize("seed", [0, 1])
 def test_c_engine_is_gymnasiums_half_cheetah_bit_for_bit(seed: int) -> None:
     cheetah, actions = own_cheetah(), random_actions(seed, STEPS)
@@ -107,6 +108,7 @@ def test_c_engine_is_gymnasiums_half_cheetah_bit_for_bit(seed: int) -> None:
     np.testing.assert_allclose(states.displacement[:, 0] / 0.05, velocities, rtol=1e-6)
 
 
+@pytest.mark.usefixtures("cpu")
 def test_our_own_reset_goes_on_as_gymnasiums_from_the_same_place() -> None:
     start = member(random_states(1, seed=3), 0)
     cheetah, actions = own_cheetah(), random_actions(3, 20)
@@ -161,6 +163,7 @@ def test_c_engine_is_bit_for_bit_itself_on_two_devices(tmp_path: Path) -> None:
         np.testing.assert_array_equal(got, np.stack(expected)[:, 1:])
 
 
+@pytest.mark.usefixtures("cpu")
 def test_batch_is_a_loop_over_its_members_whatever_the_nesting(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -188,6 +191,7 @@ def test_float64_of_a_float32_is_exact() -> None:
     np.testing.assert_array_equal(wide.view(np.uint64), values.astype(np.float64).view(np.uint64))
 
 
+@pytest.mark.usefixtures("cpu")
 def test_no_gradient_passes_through_a_step_and_one_passes_beside_it() -> None:
     physics, start = make_engine("mujoco"), random_states(3, seed=7)
 
@@ -215,6 +219,7 @@ def test_no_gradient_passes_through_a_step_and_one_passes_beside_it() -> None:
     np.testing.assert_allclose(gradient, expected, rtol=1e-5)
 
 
+@pytest.mark.usefixtures("cpu")
 def test_a_command_that_is_not_finite_is_ignored_in_silence(
     capfd: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -238,6 +243,7 @@ def visited_by_random_policy(count: int) -> tuple[PhysicsState, np.ndarray]:
     return member(flat, chosen), random_actions(10, count)
 
 
+@pytest.mark.usefixtures("cpu")
 def test_mjx_steps_as_c_does_from_a_hundred_states() -> None:
     states, actions = visited_by_random_policy(100)
     expected = batch_step()(states, actions)

@@ -51,6 +51,7 @@ def test_a_gpu_is_told_the_algorithm(precision: str, algorithm: bool) -> None:
     assert all(("rhs_precision_type = bf16" in line) == algorithm for line in lines)
 
 
+@pytest.mark.usefixtures("cpu")
 def test_a_cpu_has_no_such_product(tmp_path: Path) -> None:
     for make in (
         lambda a: recurrent_policy(TASKS, gru(4), a),

@@ -89,6 +89,7 @@ def test_the_next_chunk_runs_while_metrics_are_fetched(tmp_path, monkeypatch):
     assert events == ahead * 4
 
 
+@pytest.mark.usefixtures("cpu")
 def test_a_chunk_that_blocks_its_caller_holds_up_neither_rows_nor_signals(tmp_path, monkeypatch):
     """As a program with a host callback does, on a CPU."""
 

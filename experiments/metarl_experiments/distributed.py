@@ -110,6 +110,20 @@ def join(arguments: Sequence[str], environment: Mapping[str, str] = os.environ) 
         # jax's preemption service has nobody to agree with here, and never tells of a signal that
         # it has taken.
         signal.signal(signal.SIGTERM, handler)
+    elif jax.process_count() > 1 and not environment.get("JAX_COMPILATION_CACHE_DIR"):
+        _compile_together()
+
+
+def _compile_together() -> None:
+    """On GPUs, none finds its programs compiled while the others must compile theirs.
+
+    XLA's processes divide the timing of kernels among them, and each waits for the others' share;
+    jax's cache is written by the first process alone, on a disk that is its own for all we know.
+    """
+    import jax
+
+    if jax.default_backend() == "gpu":
+        jax.config.update("jax_compilation_cache_dir", None)
 
 
 def _require_one_of_one(environment: Mapping[str, str]) -> None:
