@@ -220,7 +220,7 @@ needs_proc = pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="n
 @needs_proc
 def test_a_small_soak(tmp_path: Path) -> None:
     """The real thing: what is killed, stopped and left without room ends as if let be."""
-    command = [sys.executable, "-m", "metarl_experiments.soak", "--minutes", "1.5"]
+    command = [sys.executable, "-m", "metarl_experiments.soak", "--minutes", "1.25"]
     command += ["--out", str(tmp_path / "soak")]
     as_users_do = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
     done = subprocess.run(command, capture_output=True, text=True, env=as_users_do)
