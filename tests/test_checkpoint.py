@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import shutil
 
 import jax
@@ -16,7 +17,7 @@ from instruments import assert_same
 from metarl_jax import checkpoint_folder
 from metarl_jax.checkpoint import CheckpointError, SaveError, restore, save
 from metarl_jax.checkpoint_folder import set_aside_newer, steps
-from metarl_jax.fingerprint import digest, structure
+from metarl_jax.fingerprint import digest, leaves_by_path, structure
 
 
 class Node(struct.PyTreeNode):
@@ -225,6 +226,22 @@ def changed(**changes):
 def test_another_architecture_is_refused_by_its_first_leaf(folder, template, told):
     with pytest.raises(CheckpointError, match=told):
         restore(folder, template)
+
+
+def test_every_leaf_is_held_to_its_shape_and_its_dtype(folder):
+    template = jax.eval_shape(make_state)
+    leaves, tree = jax.tree.flatten(template)
+    for i, (path, leaf) in enumerate(leaves_by_path(template).items()):
+        for shape, dtype in (((*leaf.shape, 1), leaf.dtype), (leaf.shape, jnp.int8)):
+            other = [*leaves[:i], jax.ShapeDtypeStruct(shape, dtype), *leaves[i + 1 :]]
+            with pytest.raises(CheckpointError, match=f"at {re.escape(path)} expected"):
+                restore(folder, tree.unflatten(other))
+
+
+def test_one_of_another_format_is_refused(folder):
+    _sign(folder, format=2)
+    with pytest.raises(CheckpointError, match="of format 1, got format 2; read it with"):
+        restore(folder, make_state())
 
 
 def test_the_newest_stay_and_what_is_not_ours_is_not_deleted(folder):

@@ -58,6 +58,14 @@ def begun(algorithm: Any, seed: int = 1) -> tuple[Any, str]:
     return state, f"{len(bad)} ({', '.join(map(str, bad))}) of {NUM_TASKS} tasks"
 
 
+def assert_skipped(algorithm: Any, state: Any) -> Any:
+    """The update changes nothing of the learner, and is counted; the state after it."""
+    after, metrics = jax.jit(algorithm.update)(state)
+    assert metrics["skipped_in_a_row"] == 1
+    assert_same(after.learner, state.learner)
+    return after
+
+
 @pytest.mark.parametrize("name", ALGORITHMS)
 @pytest.mark.parametrize("poison", [np.nan, np.inf])
 def test_rewards_of_some_tasks(name: str, poison: float) -> None:
@@ -67,6 +75,7 @@ def test_rewards_of_some_tasks(name: str, poison: float) -> None:
     assert told.startswith(f"not finite in the next update: rewards of {listed}; ")
     assert "observations" not in told
     assert "the learner after it, " in told
+    assert_skipped(algorithm, state)
 
 
 def test_observations_of_some_tasks_and_not_what_they_lead_to() -> None:
@@ -75,6 +84,7 @@ def test_observations_of_some_tasks_and_not_what_they_lead_to() -> None:
     told = explain(algorithm, state)
     assert told.startswith(f"not finite in the next update: observations of {listed}; the learner")
     assert not {"rewards", "values", "log-probabilities"} & set(told.split())
+    assert_skipped(algorithm, state)
 
 
 def test_values_of_a_policy_whose_weights_are_not_finite() -> None:
@@ -118,10 +128,7 @@ def test_a_loss_names_a_leaf_and_no_task(term: Any) -> None:
     assert "tasks" not in told
     leaf = told.rpartition("such as ")[2]
     assert leaf.startswith("params.weights")
-    after, metrics = jax.jit(algorithm.update)(state)
-    assert leaf in leaves_by_path(after.learner)
-    assert metrics["skipped_in_a_row"] == 1
-    assert_same(after.learner, state.learner)
+    assert leaf in leaves_by_path(assert_skipped(algorithm, state).learner)
 
 
 def test_what_is_finite_is_not_told() -> None:

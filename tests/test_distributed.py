@@ -59,6 +59,7 @@ def test_named_processes_join_at_the_address_named_and_no_other(joined: list[dic
     assert call["named"] == ("10.0.0.2:8476", 2, 0)
     assert call["coordinator_bind_address"] == "10.0.0.2:8476"
     assert call["heartbeat_timeout_seconds"] == call["shutdown_timeout_seconds"] == 30
+    assert call["initialization_timeout"] == 300
     join([], VARIABLES | {"JAX_COORDINATOR_BIND_ADDRESS": "0.0.0.0:8476"})
     assert joined[1]["coordinator_bind_address"] == "0.0.0.0:8476"
 
@@ -91,7 +92,7 @@ def test_gpus_of_several_processes_keep_what_they_compile_where_all_find_it(
     assert jax.config.jax_compilation_cache_dir == (cache if kept else None)
 
 
-@pytest.mark.usefixtures("joined")
+@pytest.mark.usefixtures("joined", "cpu")
 def test_cpus_of_several_processes_keep_what_they_compile(
     cache: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

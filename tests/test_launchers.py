@@ -198,5 +198,10 @@ def test_the_job_set_numbers_its_processes_as_they_are() -> None:
     assert variables["METARL_NUM_PROCESSES"] == str(job["parallelism"]) == str(job["completions"])
     assert container["command"] == ["metarl", "supervise", "--", "metarl", "train"]
     assert job["podFailurePolicy"]["rules"][0]["onExitCodes"]["containerName"] == container["name"]
+    (shared,) = (mount["mountPath"] for mount in container["volumeMounts"])
+    out = container["args"][container["args"].index("--out") + 1]
+    assert {Path(place).parent for place in (out, variables["JAX_COMPILATION_CACHE_DIR"])} == {
+        Path(shared)
+    }
     mounts = {mount["name"] for mount in container["volumeMounts"]}
     assert mounts == {volume["name"] for volume in job["template"]["spec"]["volumes"]}

@@ -5,7 +5,8 @@
 #   METARL_COORDINATOR=10.0.0.1:8476 METARL_NUM_PROCESSES=4 METARL_PROCESS_ID=0 \
 #       experiments/launch/bare.sh cheetah_vel --out /shared/runs/mine
 #
-# A machine that restarts runs the same line again: the run goes on from its last checkpoint.
+# A machine that restarts runs the same line again: the run goes on from its last checkpoint, on GPUs
+# without compiling anew where JAX_COMPILATION_CACHE_DIR=/shared/compiled is set.
 set -eu
 : "${METARL_COORDINATOR:?is not set; give HOST:PORT of the first machine, which all can reach}"
 : "${METARL_NUM_PROCESSES:?is not set; give the number of machines}"

@@ -5,6 +5,7 @@
 #
 # Ten minutes before its time is over, and when it is preempted, the job is sent SIGTERM: the run
 # finishes its chunk of updates, saves and leaves with 75, and the job queues again, to go on from there.
+# With JAX_COMPILATION_CACHE_DIR=/shared/compiled it does not compile anew.
 #SBATCH --job-name=metarl
 #SBATCH --nodes=2
 #SBATCH --ntasks-per-node=8

@@ -4,7 +4,8 @@
 #
 #   TPU=my-slice ZONE=us-central2-b experiments/launch/tpu.sh cheetah_vel --out /shared/runs/mine
 #
-# When the slice is preempted or repaired, this waits until it is ready again, and the run goes on.
+# When the slice is preempted or repaired, this waits until it is ready again, or made anew under the
+# same name, and the run goes on.
 # Where only the connection broke, the lock makes the new start wait until the old one has ended.
 set -u
 : "${TPU:?is not set; give the name of the slice}"

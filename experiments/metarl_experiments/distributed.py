@@ -17,6 +17,8 @@ from metarl_jax.types import ConfigurationError, PeerError
 
 HEARTBEAT_SECONDS = 60
 """A process that has not been heard of for so long is gone, and the others end."""
+JOIN_SECONDS = 300
+"""The others may start so much later."""
 NO_CLUSTER = "coordinator_address should be defined"
 """What jax says where it finds no cluster."""
 
@@ -86,6 +88,7 @@ def join(arguments: Sequence[str], environment: Mapping[str, str] = os.environ) 
         return
     initialize = functools.partial(
         jax.distributed.initialize,
+        initialization_timeout=JOIN_SECONDS,
         heartbeat_timeout_seconds=options.heartbeat,
         shutdown_timeout_seconds=options.heartbeat,
     )
