@@ -34,11 +34,12 @@ from metarl_jax.types import ConfigurationError
 PRESET = ("bandit_10_5", "--num-tasks", "64", "--hidden-size", "32")
 STEPS_PER_MINUTE = 24_000_000
 """Of two cores; a slower machine takes longer."""
-SAVES_PER_MINUTE, FEWEST_SAVES = 2, 12
+SAVES_PER_MINUTE, FEWEST_SAVES = 1.5, 12
 """Of training. Of each save tensorstore keeps some 23 kB for ever: of ten a minute more than runs
 make, and more than what is looked for."""
-UNDISTURBED = 0.3
-"""Of the minutes; the same training amid faults takes about two to three times as long."""
+START_MINUTES, TWICE = 1.0, 2.3
+"""What the starts of a run with the fewest saves take, and how many times as long as undisturbed
+training it is with the same amid faults."""
 LIMIT, PATIENCE_SECONDS = 12, 600
 """Times as long as undisturbed, and so much besides for the starts, and it is given up."""
 WATCH_SECONDS = 0.25
@@ -54,7 +55,7 @@ class SoakOptions:
 
     Attributes:
         out: a folder that does not exist yet, for both runs.
-        minutes: about as long, in all.
+        minutes: about as long, in all; more than 1.
         seed: of the faults.
     """
 
@@ -63,8 +64,10 @@ class SoakOptions:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.minutes <= 0:
-            raise ConfigurationError(f"expected more than 0 minutes, got {self.minutes}.")
+        if self.minutes <= START_MINUTES:
+            raise ConfigurationError(
+                f"expected more than {START_MINUTES:g} minute, got {self.minutes}; take 3, or 120."
+            )
         if self.out.exists():
             raise ConfigurationError(
                 f"expected a new folder, got {self.out}; choose another --out."
@@ -77,7 +80,7 @@ def main() -> int:
     """Runs both; 0 where all of it holds."""
     options = tyro.cli(SoakOptions, prog="make soak")
     options.out.mkdir(parents=True)
-    minutes = UNDISTURBED * options.minutes
+    minutes = (options.minutes - START_MINUTES) / TWICE
     saves = max(FEWEST_SAVES, round(SAVES_PER_MINUTE * minutes))
     command = [METARL, "train", *PRESET, "--total-steps", str(int(STEPS_PER_MINUTE * minutes))]
     command += ["--num-evaluations", str(saves)]
