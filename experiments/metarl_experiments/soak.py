@@ -37,9 +37,9 @@ STEPS_PER_MINUTE = 24_000_000
 SAVES_PER_MINUTE, FEWEST_SAVES = 1.5, 12
 """Of training. Of each save tensorstore keeps some 23 kB for ever: of ten a minute more than runs
 make, and more than what is looked for."""
-START_MINUTES, TWICE = 1.0, 2.3
-"""What the starts of a run with the fewest saves take, and how many times as long as undisturbed
-training it is with the same amid faults."""
+START_MINUTES, BOTH_RUNS = 1.0, 2.3
+"""What the starts of runs with the fewest saves take; and both runs together, in times the one that
+is undisturbed."""
 LIMIT, PATIENCE_SECONDS = 12, 600
 """Times as long as undisturbed, and so much besides for the starts, and it is given up."""
 WATCH_SECONDS = 0.25
@@ -80,7 +80,7 @@ def main() -> int:
     """Runs both; 0 where all of it holds."""
     options = tyro.cli(SoakOptions, prog="make soak")
     options.out.mkdir(parents=True)
-    minutes = (options.minutes - START_MINUTES) / TWICE
+    minutes = (options.minutes - START_MINUTES) / BOTH_RUNS
     saves = max(FEWEST_SAVES, round(SAVES_PER_MINUTE * minutes))
     command = [METARL, "train", *PRESET, "--total-steps", str(int(STEPS_PER_MINUTE * minutes))]
     command += ["--num-evaluations", str(saves)]
