@@ -21,9 +21,10 @@ dev_stamp := $(venv)/.made-dev-$(place)
 current   := $(shell $(python) -c 'import sys; print("yes" * (sys.version_info >= (3, 11)))' 2>/dev/null)
 broken    := $(if $(current),$(wildcard $(venv)/.unfinished),yes)
 source    := metarl_jax envs experiments tests
+pytest    := $(python) -m pytest -n 2 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train evaluate list doctor test check format pod-smoke soak bench reproduce lock clean FORCE
+.PHONY: help setup train evaluate list doctor test test-system check format pod-smoke soak bench reproduce lock clean FORCE
 
 help: ## list the jobs and their variables
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -55,28 +56,30 @@ doctor: $(run_stamp) ## say what this machine has: versions, devices, physics en
 	$(metarl) doctor $(ARGS)
 
 test: $(dev_stamp) ## run the tests: make test ARGS="-k memory"
-	$(python) -m pytest -n 2 --dist loadfile $(ARGS)
+	$(pytest) --ignore=tests/system $(ARGS)
 
-check: $(dev_stamp) ## format, lint, types, architecture, tests: what a change must pass
+test-system: $(dev_stamp) ## run the tests with real processes, signals, full disks and a browser
+	$(python) -m system_checks.pod_smoke
+	$(pytest) $(or $(ARGS),tests/system)
+
+check: $(dev_stamp) ## format, lint, types, both tiers of tests: what a change must pass
 	$(python) -m ruff format --check $(source)
 	$(python) -m ruff check $(source)
 	$(python) -m pyright
-	$(python) -m pytest tests/test_architecture.py
-	$(python) -m metarl_experiments.pod_smoke
-	$(python) -m pytest -n 2 --dist loadfile --ignore=tests/test_architecture.py
+	$(MAKE) --no-print-directory test test-system
 
 format: $(dev_stamp) ## rewrite the source in the house's format
 	$(python) -m ruff check --fix $(source)
 	$(python) -m ruff format $(source)
 
 pod-smoke: $(run_stamp) ## a pod in small: two processes on this machine train, stop and go on as one
-	$(python) -m metarl_experiments.pod_smoke
+	$(python) -m system_checks.pod_smoke
 
 soak: $(run_stamp) ## two hours of training amid kills, signals and full disks: make soak ARGS="--minutes 3"
-	$(python) -m metarl_experiments.soak --out $(or $(OUT),runs/soak-$(shell date +%Y%m%d-%H%M%S)) $(ARGS)
+	$(python) -m system_checks.soak --out $(or $(OUT),runs/soak-$(shell date +%Y%m%d-%H%M%S)) $(ARGS)
 
 bench: $(run_stamp) ## measure the speed of rollouts and updates, and how their cost grows
-	$(python) -m metarl_experiments.bench $(if $(PEERS),--peers) $(ARGS)
+	$(python) -m benchmarks $(if $(PEERS),--peers) $(ARGS)
 
 reproduce: $(run_stamp) ## make a published result again: make reproduce WHAT=...
 	$(python) -m metarl_experiments.reproduce $(WHAT) $(ARGS)

@@ -11,27 +11,60 @@
     state, metrics = jax.jit(algorithm.update)(state)
     print(evaluate(tasks, policy, state.learner.params, jax.random.key(1), 10_000))
 
-Checkpoints, the training loop and the pictures are imported by name (`metarl_jax.checkpoint`,
-`metarl_jax.training`, `metarl_jax.report`), so that this import stays quick.
+Known methods are compositions of a few parts:
+
+    method                        memory                      losses
+    RL² (Duan et al. 2016),       gru, lstm                   policy_gradient + value_error
+      L2RL (Wang et al. 2016)                                   - entropy_bonus
+    SNAIL (Mishra et al. 2018)    snail                       the same
+    transformer policies          transformer                 the same
+      (TrMRL, AMAGO, AdA)
+    state-space models (S5)       linear_recurrence           the same
+    PEARL's encoder               context_set("gaussians")    + kl_to_prior
+      (Rakelly et al. 2019)
+    contextual policy             any, told the task          the same as RL²
+    memoryless policy             none                        the same as RL²
 """
 
-from metarl_jax.algorithms import (
+from metarl_jax.checkpoint import CheckpointError, Restored, SaveError, restore, save
+from metarl_jax.evaluation import (
+    Ablation,
+    Evaluation,
+    PopulationEvaluation,
+    Standing,
+    evaluate,
+    make_evaluator,
+    make_meta_test,
+    meta_test_tasks,
+    standing,
+)
+from metarl_jax.experiment import (
+    Experiment,
+    Program,
+    Settings,
+    experiment_names,
+    load_experiment,
+    make_program,
+)
+from metarl_jax.learning import (
+    Algorithm,
+    Hyperparameters,
+    Learner,
+    Loss,
+    TrainState,
+    UpdateConfig,
     a2c,
     a2c_objective,
+    as_loss,
+    clipped_policy_gradient,
+    entropy_bonus,
+    hyperparameters,
+    policy_gradient,
+    population,
     ppo,
     ppo_objective,
     reinforce,
     reinforce_objective,
-)
-from metarl_jax.conformance import check_task_distribution
-from metarl_jax.evaluation import Evaluation, make_evaluator, meta_test_tasks
-from metarl_jax.learner import Algorithm, TrainState, UpdateConfig
-from metarl_jax.losses import (
-    Loss,
-    as_loss,
-    clipped_policy_gradient,
-    entropy_bonus,
-    policy_gradient,
     value_error,
 )
 from metarl_jax.memory import (
@@ -48,43 +81,90 @@ from metarl_jax.memory import (
     transformer,
     unroll_by_steps,
 )
-from metarl_jax.meta_episode import MetaEpisode
-from metarl_jax.meta_test import evaluate, make_meta_test
+from metarl_jax.parallel import Devices
 from metarl_jax.policy import (
     Architecture,
+    Categorical,
+    DiagonalGaussian,
     Policy,
     PolicyOutput,
+    PolicyParams,
     contextual_policy,
     memoryless_policy,
     recurrent_policy,
 )
-from metarl_jax.population import population
 from metarl_jax.rollout import Rollout, collect, episode_returns, start, task_keys
-from metarl_jax.schedules import Hyperparameters, hyperparameters
-from metarl_jax.sharding import Devices
-from metarl_jax.tasks import References, TaskDistribution
+from metarl_jax.tasks import (
+    BoxSpace,
+    Choice,
+    DiscreteSpace,
+    Environment,
+    Limbs,
+    MetaEpisode,
+    MetaState,
+    Rectangle,
+    References,
+    Scene,
+    TaskDistribution,
+    check_task_distribution,
+)
+from metarl_jax.training import (
+    ExitCode,
+    Outcome,
+    TensorBoardLogger,
+    TrainingPlan,
+    WandbLogger,
+    read_rows,
+    train,
+)
 from metarl_jax.types import ConfigurationError, Experience, Transition
 
 __all__ = [
+    "Ablation",
     "Algorithm",
     "Architecture",
+    "BoxSpace",
+    "Categorical",
+    "CheckpointError",
+    "Choice",
     "ConfigurationError",
     "Devices",
+    "DiagonalGaussian",
+    "DiscreteSpace",
+    "Environment",
     "Evaluation",
+    "ExitCode",
     "Experience",
+    "Experiment",
     "Hyperparameters",
+    "Learner",
+    "Limbs",
     "Loss",
     "Memory",
     "MemoryInput",
     "MetaEpisode",
+    "MetaState",
+    "Outcome",
     "Policy",
     "PolicyOutput",
+    "PolicyParams",
+    "PopulationEvaluation",
+    "Program",
+    "Rectangle",
     "References",
+    "Restored",
     "Rollout",
+    "SaveError",
+    "Scene",
+    "Settings",
+    "Standing",
     "TaskDistribution",
+    "TensorBoardLogger",
     "TrainState",
+    "TrainingPlan",
     "Transition",
     "UpdateConfig",
+    "WandbLogger",
     "a2c",
     "a2c_objective",
     "as_loss",
@@ -96,13 +176,16 @@ __all__ = [
     "entropy_bonus",
     "episode_returns",
     "evaluate",
+    "experiment_names",
     "gru",
     "hyperparameters",
     "kl_to_prior",
     "linear_recurrence",
+    "load_experiment",
     "lstm",
     "make_evaluator",
     "make_meta_test",
+    "make_program",
     "memoryless",
     "memoryless_policy",
     "meta_test_tasks",
@@ -110,13 +193,18 @@ __all__ = [
     "population",
     "ppo",
     "ppo_objective",
+    "read_rows",
     "recurrent_policy",
     "reinforce",
     "reinforce_objective",
+    "restore",
+    "save",
     "snail",
     "stacked",
+    "standing",
     "start",
     "task_keys",
+    "train",
     "transformer",
     "unroll_by_steps",
     "value_error",

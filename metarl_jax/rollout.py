@@ -12,8 +12,8 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from metarl_jax.meta_episode import MetaEpisode, MetaState
-from metarl_jax.policy import Policy, PolicyOutput
+from metarl_jax.policy.policy import Policy, PolicyOutput
+from metarl_jax.tasks.meta_episode import MetaEpisode, MetaState
 from metarl_jax.types import Array, Experience, Key, PyTree, StepOutcome, Task
 
 

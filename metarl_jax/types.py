@@ -60,16 +60,6 @@ def blank_transition(like: Transition) -> Transition:
     return blank
 
 
-def select(condition: Array, new: PyTree, old: PyTree) -> PyTree:
-    """`jnp.where` for trees, over the leading axes that `condition` has."""
-
-    def leaf(new: Array, old: Array) -> Array:
-        trailing = (1,) * (new.ndim - condition.ndim)
-        return jnp.where(condition.reshape(condition.shape + trailing), new, old)
-
-    return jax.tree.map(leaf, new, old)
-
-
 class Experience(struct.PyTreeNode):
     """What a policy reads at one step: where it is now, and the whole transition that led here.
 

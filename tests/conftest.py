@@ -33,7 +33,7 @@ jax.config.update("jax_debug_key_reuse", True)
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory):
     """A random walk's run from beginning to end: its folder and its outcome."""
-    import random_walk  # after the flags above
+    from support import random_walk  # after the flags above
 
     folder = tmp_path_factory.mktemp("run") / "undisturbed"
     return folder, random_walk.run(folder)

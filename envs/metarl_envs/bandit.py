@@ -15,9 +15,9 @@ from flax import struct
 from gymnax.environments import environment, spaces
 
 from metarl_envs.agents.bernoulli import bandit_references
-from metarl_envs.arguments import check_whole_number
-from metarl_jax.scene import Choice, Scene
-from metarl_jax.tasks import TaskDistribution
+from metarl_jax.checks import check_whole_number
+from metarl_jax.tasks.distribution import TaskDistribution
+from metarl_jax.tasks.scene import Choice, Scene
 from metarl_jax.types import Array, Key
 
 

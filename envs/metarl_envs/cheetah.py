@@ -17,7 +17,6 @@ import numpy as np
 from flax import struct
 from gymnax.environments import environment, spaces
 
-from metarl_envs.arguments import check_number
 from metarl_envs.physics import (
     EngineName,
     MjxImplementation,
@@ -27,8 +26,9 @@ from metarl_envs.physics import (
 )
 from metarl_envs.physics.model import CONTROL_PERIOD, NUM_ACTUATORS, NUM_JOINTS
 from metarl_envs.physics.skeleton import limbs
-from metarl_jax.scene import Scene
-from metarl_jax.tasks import TaskDistribution
+from metarl_jax.checks import check_number
+from metarl_jax.tasks.distribution import TaskDistribution
+from metarl_jax.tasks.scene import Scene
 from metarl_jax.types import Array, ConfigurationError, Key
 
 ACTION_COST = 0.05

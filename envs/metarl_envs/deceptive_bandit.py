@@ -17,9 +17,9 @@ import numpy as np
 from flax import struct
 
 from metarl_envs.agents.gaussian import gaussian_agents
-from metarl_envs.arguments import check_whole_number
 from metarl_envs.bandit import Bandit, BanditState
-from metarl_jax.tasks import References, TaskDistribution
+from metarl_jax.checks import check_whole_number
+from metarl_jax.tasks.distribution import References, TaskDistribution
 from metarl_jax.types import Array, Key
 
 FIXED_MEAN = 0.5

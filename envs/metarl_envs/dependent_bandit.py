@@ -17,10 +17,10 @@ import numpy as np
 
 from metarl_envs.agents.bernoulli import index_agents
 from metarl_envs.agents.hidden_chain import believer
-from metarl_envs.arguments import check_choice, check_whole_number
 from metarl_envs.bandit import Bandit, BanditTask
 from metarl_envs.references.passive import dependent_arms_total, uniform_chances
-from metarl_jax.tasks import References, TaskDistribution
+from metarl_jax.checks import check_choice, check_whole_number
+from metarl_jax.tasks.distribution import References, TaskDistribution
 from metarl_jax.types import Array, Key
 
 Kind = Literal["uniform", "easy", "medium", "hard"]

@@ -16,11 +16,11 @@ from flax import struct
 from gymnax.environments import environment, spaces
 
 from metarl_envs import grids, mazes
-from metarl_envs.arguments import check_whole_number
 from metarl_envs.grids import GridState
 from metarl_envs.references.hidden_goal import HiddenGoal, search_references
-from metarl_jax.scene import Scene
-from metarl_jax.tasks import TaskDistribution
+from metarl_jax.checks import check_whole_number
+from metarl_jax.tasks.distribution import TaskDistribution
+from metarl_jax.tasks.scene import Scene
 from metarl_jax.types import Array, ConfigurationError, Key
 
 GOAL_REWARD = 1.0

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from metarl_jax.scene import Rectangle
+from metarl_jax.tasks.scene import Rectangle
 from metarl_jax.types import Array
 
 UP, RIGHT, DOWN, LEFT, STAY = range(5)

@@ -19,9 +19,9 @@ from flax import struct
 from gymnax.environments import environment, spaces
 
 from metarl_envs.agents.base import Agent, as_policy, best_of
-from metarl_envs.arguments import check_whole_number
-from metarl_jax.policy import Policy
-from metarl_jax.tasks import References, TaskDistribution
+from metarl_jax.checks import check_whole_number
+from metarl_jax.policy.policy import Policy
+from metarl_jax.tasks.distribution import References, TaskDistribution
 from metarl_jax.types import Array, Experience, Key, PyTree
 
 LEFT, RIGHT, AHEAD = 0, 1, 2

@@ -12,10 +12,10 @@ import jax.numpy as jnp
 from flax import struct
 
 from metarl_envs.agents.base import Agent, as_policy, best_of
-from metarl_envs.arguments import check_whole_number
 from metarl_envs.bandit import Bandit, BanditState
-from metarl_jax.policy import Policy
-from metarl_jax.tasks import References, TaskDistribution
+from metarl_jax.checks import check_whole_number
+from metarl_jax.policy.policy import Policy
+from metarl_jax.tasks.distribution import References, TaskDistribution
 from metarl_jax.types import Array, Experience, Key, PyTree
 
 NUM_TARGETS = 10

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from metarl_envs.grids import DOWN, LEFT, UP
-from metarl_jax.scene import Rectangle
+from metarl_jax.tasks.scene import Rectangle
 from metarl_jax.types import Array, Key
 
 WALL_THICKNESS = 0.12

@@ -19,10 +19,10 @@ from flax import struct
 
 from metarl_envs.agents.bernoulli import index_agents
 from metarl_envs.agents.hidden_chain import believer
-from metarl_envs.arguments import check_number, check_whole_number
 from metarl_envs.bandit import Bandit
 from metarl_envs.references.passive import hidden_chain_worth
-from metarl_jax.tasks import References, TaskDistribution
+from metarl_jax.checks import check_number, check_whole_number
+from metarl_jax.tasks.distribution import References, TaskDistribution
 from metarl_jax.types import Array, ConfigurationError, Key
 
 FAMILY = "restless_bandit"

@@ -14,8 +14,8 @@ from flax import struct
 from gymnax.environments import environment, spaces
 
 from metarl_envs.agents.tabular import PRIOR_MEAN_REWARD, tabular_references
-from metarl_envs.arguments import check_whole_number
-from metarl_jax.tasks import TaskDistribution
+from metarl_jax.checks import check_whole_number
+from metarl_jax.tasks.distribution import TaskDistribution
 from metarl_jax.types import Array, Key
 
 

@@ -21,8 +21,8 @@ from flax import struct
 from gymnax.environments import environment, spaces
 
 from metarl_envs.agents.two_step import Chances, two_step_references
-from metarl_envs.arguments import check_number, check_whole_number
-from metarl_jax.tasks import TaskDistribution
+from metarl_jax.checks import check_number, check_whole_number
+from metarl_jax.tasks.distribution import TaskDistribution
 from metarl_jax.types import Array, Key
 
 FIRST = 0

@@ -7,8 +7,8 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 
-from metarl_experiments.runtime import configure_jax, end_with_supervisor, use_huge_pages
-from metarl_experiments.streams import go_on_unheard
+from metarl_experiments.process.runtime import configure_jax, end_with_supervisor, use_huge_pages
+from metarl_experiments.process.streams import go_on_unheard
 
 USAGE = """\
 usage: metarl COMMAND ...
@@ -32,7 +32,7 @@ COMMANDS = {
     "supervise": "supervise",
     "evaluate": "evaluate",
     "compare": "compare",
-    "report": "report_command",
+    "report": "report",
     "list": "inspection",
     "check": "inspection",
     "doctor": "inspection",
@@ -64,7 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not arguments or arguments[0] in ("-h", "--help"):
         print(USAGE)
         return 0 if arguments else EXIT_BAD_INPUT
-    from metarl_experiments.distributed import join
+    from metarl_experiments.process.distributed import join
     from metarl_jax.types import ConfigurationError, PeerError, UnwritableError
 
     try:
@@ -105,7 +105,7 @@ def _command(name: str) -> Callable[[Sequence[str]], int]:
     from metarl_jax.types import ConfigurationError
 
     if name in COMMANDS:
-        module = importlib.import_module(f"metarl_experiments.{COMMANDS[name]}")
+        module = importlib.import_module(f"metarl_experiments.commands.{COMMANDS[name]}")
         return getattr(module, f"{name}_command")
     near = difflib.get_close_matches(name, COMMANDS, n=1, cutoff=0.3)
     hint = f"did you mean {near[0]}?" if near else "`metarl --help` shows them."

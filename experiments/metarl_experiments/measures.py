@@ -14,9 +14,9 @@ from metarl_envs.cheetah import forward_velocity
 from metarl_envs.grids import cell_number
 from metarl_envs.mouse import Mouse, shortest_path_lengths
 from metarl_jax import MetaEpisode, Rollout, collect, meta_test_tasks, start, task_keys
-from metarl_jax.program import Program
-from metarl_jax.sharding import REPLICATED, SPLIT, Devices
-from metarl_jax.tasks import TaskDistribution
+from metarl_jax.experiment.build import Program
+from metarl_jax.parallel.sharding import REPLICATED, SPLIT, Devices
+from metarl_jax.tasks.distribution import TaskDistribution
 from metarl_jax.types import Key, PyTree, Task
 
 Values = Mapping[str, list[float] | float]

@@ -23,11 +23,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from metarl_jax.experiment import NO_SWEEP, Experiment, Settings, Sweep
-from metarl_jax.machine import usable_cores
-from metarl_jax.own_files import write_whole
-from metarl_jax.registry import load_experiment
-from metarl_jax.tasks import TaskDistribution
+from metarl_jax.experiment.experiment import Experiment
+from metarl_jax.experiment.registry import load_experiment
+from metarl_jax.experiment.settings import Settings
+from metarl_jax.experiment.sweep import NO_SWEEP, Sweep
+from metarl_jax.files import read_object, write_whole
+from metarl_jax.parallel.host import usable_cores
+from metarl_jax.tasks.distribution import TaskDistribution
 from metarl_jax.types import ConfigurationError
 
 PACKAGES = (
@@ -36,8 +38,6 @@ PACKAGES = (
 )
 
 SHARED_WITHIN_SECONDS = 10
-LARGEST_BYTES = 10_000_000
-"""Of a file of JSON that is read."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -157,28 +157,6 @@ def load_config(folder: Path) -> RunConfig:
         raise ConfigurationError(
             f"{where}: expected values as `metarl train` writes them, got: {error}"
         ) from error
-
-
-def read_object(place: Path) -> dict[str, Any]:
-    """What a file of a run's folder holds, in which somebody else may have put anything.
-
-    Raises:
-        ConfigurationError: it is no JSON object, no plain file, or larger than ten megabytes.
-    """
-    try:
-        if place.is_symlink() or (place.exists() and not place.is_file()):
-            raise OSError("it is not a plain file")
-        if place.stat().st_size > LARGEST_BYTES:
-            raise OSError(f"it has more than {LARGEST_BYTES:,} bytes")
-        found = json.loads(place.read_text())
-        if not isinstance(found, dict):
-            raise ValueError("it holds no JSON object")
-    except (OSError, ValueError, RecursionError) as error:
-        raise ConfigurationError(
-            f"expected a {place.name} in the folder of a run, as `metarl train` writes it, got "
-            f"{place.parent} ({error}); give another folder."
-        ) from error
-    return found
 
 
 def require_code_elsewhere(experiment: str, folder: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from metarl_jax.types import Array, ConfigurationError, Key, PyTree
+from metarl_jax.types import Array, Key, PyTree
 
 Carry = Any
 
@@ -64,18 +64,3 @@ def unroll_by_steps(
 def one_of(x: MemoryInput) -> MemoryInput:
     """What one task's memory reads, of many: for parameters, to which leading axes are nothing."""
     return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape[-1:], leaf.dtype), x)
-
-
-def require_size(what: str, size: int, usual: str) -> None:
-    """Refuses a number of units, heads, layers or steps that is less than 1.
-
-    Args:
-        what: has so many of them, for people: "a GRU's hidden size".
-        size: as given.
-        usual: what it is most often, for people.
-
-    Raises:
-        ConfigurationError: it is less than 1.
-    """
-    if size < 1:
-        raise ConfigurationError(f"{what} must be at least 1, got {size}; {usual} is usual.")

@@ -28,8 +28,9 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from metarl_jax.memory.base import Memory, MemoryInput, one_of, require_size
-from metarl_jax.recomputation import keep
+from metarl_jax.checks import require_size
+from metarl_jax.memory.base import Memory, MemoryInput, one_of
+from metarl_jax.memory.remat import keep
 from metarl_jax.types import Array, ConfigurationError, Key, PyTree
 
 Aggregation = Literal["mean", "attention", "gaussians"]

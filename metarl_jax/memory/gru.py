@@ -14,9 +14,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from metarl_jax.memory.base import Memory, MemoryInput, require_size
+from metarl_jax.checks import require_size
+from metarl_jax.memory.base import Memory, MemoryInput
 from metarl_jax.memory.cell import Cell, joined, memory_of
-from metarl_jax.recomputation import keep
+from metarl_jax.memory.remat import keep
 from metarl_jax.types import Array
 
 

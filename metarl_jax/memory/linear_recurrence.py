@@ -29,9 +29,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from metarl_jax.memory.base import Memory, MemoryInput, one_of, require_size
+from metarl_jax.checks import require_size
+from metarl_jax.memory.base import Memory, MemoryInput, one_of
 from metarl_jax.memory.cell import joined
-from metarl_jax.recomputation import keep
+from metarl_jax.memory.remat import keep
 from metarl_jax.types import Array, Key, PyTree
 
 LEAST_STEPS, LARGEST_STEPS = 2.0, 1_000.0

@@ -8,7 +8,8 @@ from typing import Any
 
 import jax
 
-from metarl_jax.memory.base import Memory, MemoryInput, one_of, require_size
+from metarl_jax.checks import require_size
+from metarl_jax.memory.base import Memory, MemoryInput, one_of
 from metarl_jax.types import Array, Key, PyTree
 
 

@@ -31,7 +31,8 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from metarl_jax.memory.base import Memory, MemoryInput, require_size
+from metarl_jax.checks import require_size
+from metarl_jax.memory.base import Memory, MemoryInput
 from metarl_jax.memory.cell import joined
 from metarl_jax.memory.ring import extended, may_see, push, recall, windowed_memory, written
 from metarl_jax.types import Array, ConfigurationError

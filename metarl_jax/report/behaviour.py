@@ -8,13 +8,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from metarl_jax.evaluation import meta_test_tasks
-from metarl_jax.meta_episode import MetaEpisode
-from metarl_jax.policy import Policy
+from metarl_jax.evaluation.evaluate import meta_test_tasks
+from metarl_jax.parallel.sharding import Devices
+from metarl_jax.policy.policy import Policy
 from metarl_jax.rollout import Rollout, collect, episode_returns, start, task_keys
-from metarl_jax.scene import Scene
-from metarl_jax.sharding import Devices
-from metarl_jax.tasks import TaskDistribution
+from metarl_jax.tasks.distribution import TaskDistribution
+from metarl_jax.tasks.meta_episode import MetaEpisode
+from metarl_jax.tasks.scene import Scene
 from metarl_jax.types import Array, ConfigurationError, Key, PyTree, Task
 
 CANDIDATES = 64

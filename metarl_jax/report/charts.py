@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from metarl_jax.evaluation.statistics import seeds_half_width
 from metarl_jax.report import style
 from metarl_jax.report.figures import DIAGNOSTICS, meta_test_returns, series_of
 from metarl_jax.report.population import TOTALS, name_of
 from metarl_jax.report.reference_lines import LEVEL_LOOKS, known_means, known_totals
 from metarl_jax.report.units import quantity, round_count
-from metarl_jax.statistics import seeds_half_width
-from metarl_jax.tasks import References
+from metarl_jax.tasks.distribution import References
 
 Chart = dict[str, Any]
 Rows = Sequence[Mapping[str, Any]]

@@ -13,7 +13,7 @@ from metarl_jax.report import style
 from metarl_jax.report.reference_lines import UNKNOWN, reference_curves, total_levels
 from metarl_jax.report.style import Label
 from metarl_jax.report.units import quantity
-from metarl_jax.tasks import References
+from metarl_jax.tasks.distribution import References
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -8,7 +8,7 @@ import numpy as np
 from metarl_jax.report import style
 from metarl_jax.report.behaviour import Behaviour
 from metarl_jax.report.units import quantity
-from metarl_jax.scene import Scene
+from metarl_jax.tasks.scene import Scene
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

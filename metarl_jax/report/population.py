@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from metarl_jax.evaluation.statistics import seeds_half_width
 from metarl_jax.report import style
 from metarl_jax.report.reference_lines import UNKNOWN, reference_curves, total_levels
 from metarl_jax.report.style import Label
 from metarl_jax.report.units import quantity
-from metarl_jax.statistics import seeds_half_width
-from metarl_jax.tasks import References
+from metarl_jax.tasks.distribution import References
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

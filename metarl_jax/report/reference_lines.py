@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from metarl_jax.report import style
 from metarl_jax.report.style import Label
 from metarl_jax.report.units import quantity
-from metarl_jax.tasks import References
+from metarl_jax.tasks.distribution import References
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

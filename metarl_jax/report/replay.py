@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from metarl_jax.report.behaviour import Recording, scenes_of
-from metarl_jax.scene import Limbs, Scene
-from metarl_jax.tasks import TaskDistribution
+from metarl_jax.tasks.distribution import TaskDistribution
+from metarl_jax.tasks.scene import Limbs, Scene
 
 RANKS = {"best": 0.0, "upper quarter": 0.25, "median": 0.5, "lower quarter": 0.75, "worst": 1.0}
 """Which of the recorded tasks are shown: where they stand among all, by their return."""

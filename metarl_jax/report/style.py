@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from metarl_jax.own_files import write_whole
+from metarl_jax.files import write_whole
 from metarl_jax.report.units import round_count
 
 if TYPE_CHECKING:

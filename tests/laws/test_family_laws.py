@@ -12,7 +12,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from instruments import assert_same
 from metarl_envs.bandit import bandit
 from metarl_envs.cheetah import cheetah_dir, cheetah_vel
 from metarl_envs.deceptive_bandit import deceptive_bandit
@@ -24,11 +23,12 @@ from metarl_envs.mouse import mouse
 from metarl_envs.restless_bandit import restless_bandit
 from metarl_envs.tabular_mdp import tabular_mdp
 from metarl_envs.two_step import two_step
-from metarl_jax.meta_episode import MetaEpisode, MetaState
 from metarl_jax.rollout import task_keys
-from metarl_jax.tasks import DiscreteSpace, TaskDistribution, specification
+from metarl_jax.tasks.distribution import DiscreteSpace, TaskDistribution, specification
+from metarl_jax.tasks.meta_episode import MetaEpisode, MetaState
 from metarl_jax.types import Array, Key, PyTree, StepOutcome
-from probes import counter, doors, revealed_target
+from support.instruments import assert_same
+from support.probes import counter, doors, revealed_target
 
 FAMILIES: dict[str, Callable[[], TaskDistribution]] = {
     "bandit": lambda: bandit(num_arms=3, num_pulls=4),

@@ -7,7 +7,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from instruments import assert_same, noise_like, relative_error, wide
 from metarl_jax.memory import (
     Memory,
     MemoryInput,
@@ -22,6 +21,7 @@ from metarl_jax.memory import (
     unroll_by_steps,
 )
 from metarl_jax.types import Array, PyTree
+from support.instruments import assert_same, noise_like, relative_error, wide
 
 MEMORIES = {
     "gru": gru(7),

@@ -9,15 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from instruments import (
-    assert_same,
-    noise_like,
-    random_experience,
-    random_params,
-    relative_error,
-)
 from metarl_jax.memory import gru, unroll_by_steps
-from metarl_jax.policy import (
+from metarl_jax.policy.policy import (
     Architecture,
     Policy,
     PolicyOutput,
@@ -26,9 +19,16 @@ from metarl_jax.policy import (
     memoryless_policy,
     recurrent_policy,
 )
-from metarl_jax.tasks import TaskDistribution
+from metarl_jax.tasks.distribution import TaskDistribution
 from metarl_jax.types import Array, Experience, PyTree
-from probes import counter, revealed_target
+from support.instruments import (
+    assert_same,
+    noise_like,
+    random_experience,
+    random_params,
+    relative_error,
+)
+from support.probes import counter, revealed_target
 
 NUM_STEPS, NUM_TASKS = 5, 3
 ARCHITECTURE = Architecture(embedding_size=6, head_sizes=(5,))

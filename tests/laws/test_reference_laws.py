@@ -17,8 +17,8 @@ from metarl_envs.mouse import mouse
 from metarl_envs.restless_bandit import restless_bandit
 from metarl_envs.tabular_mdp import tabular_mdp
 from metarl_envs.two_step import two_step
-from metarl_jax.meta_test import evaluate
-from metarl_jax.tasks import TaskDistribution, specification
+from metarl_jax.evaluation.evaluate import evaluate
+from metarl_jax.tasks.distribution import TaskDistribution, specification
 
 FAMILIES: dict[str, Callable[[], TaskDistribution]] = {
     "bandit": lambda: bandit(num_arms=3, num_pulls=4),

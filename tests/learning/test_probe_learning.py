@@ -12,16 +12,16 @@ import jax
 import numpy as np
 import pytest
 
-from metarl_jax.algorithms import a2c, ppo, reinforce
-from metarl_jax.evaluation import Evaluation
-from metarl_jax.learner import Algorithm, TrainState, UpdateConfig
+from metarl_jax.evaluation.evaluate import evaluate
+from metarl_jax.evaluation.evaluation import Evaluation
+from metarl_jax.learning.algorithms import a2c, ppo, reinforce
+from metarl_jax.learning.returns import DiscountMode
+from metarl_jax.learning.schedules import hyperparameters
+from metarl_jax.learning.train_state import Algorithm, TrainState, UpdateConfig
 from metarl_jax.memory import gru
-from metarl_jax.meta_test import evaluate
-from metarl_jax.policy import Architecture, Policy, memoryless_policy, recurrent_policy
-from metarl_jax.returns import DiscountMode
-from metarl_jax.schedules import hyperparameters
-from metarl_jax.tasks import TaskDistribution
-from probes import SAFE_DOOR, doors, revealed_target
+from metarl_jax.policy.policy import Architecture, Policy, memoryless_policy, recurrent_policy
+from metarl_jax.tasks.distribution import TaskDistribution
+from support.probes import SAFE_DOOR, doors, revealed_target
 
 ARCHITECTURE = Architecture(embedding_size=16)
 NUM_UPDATES, NUM_TEST_TASKS = 150, 1000

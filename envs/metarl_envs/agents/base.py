@@ -9,10 +9,11 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from metarl_jax.distributions import Categorical
 from metarl_jax.memory import unroll_by_steps
-from metarl_jax.policy import Policy, PolicyOutput
-from metarl_jax.types import Array, Experience, Key, PyTree, select
+from metarl_jax.policy.distributions import Categorical
+from metarl_jax.policy.policy import Policy, PolicyOutput
+from metarl_jax.trees import select
+from metarl_jax.types import Array, Experience, Key, PyTree
 
 NEVER = -1e9
 """A logit that no sample meets, and whose probability times itself is 0."""

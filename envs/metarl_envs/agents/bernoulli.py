@@ -25,8 +25,8 @@ from flax import struct
 
 from metarl_envs.agents.base import Agent, as_policy, best_of, with_chance
 from metarl_envs.references import bernoulli, gittins
-from metarl_jax.policy import Policy
-from metarl_jax.tasks import References
+from metarl_jax.policy.policy import Policy
+from metarl_jax.tasks.distribution import References
 from metarl_jax.types import Array, ConfigurationError, Experience, Key, PyTree
 
 UCB_CONSTANTS = {

@@ -22,7 +22,7 @@ import numpy as np
 from flax import struct
 
 from metarl_envs.agents.base import Agent, as_policy, best_of, with_chance
-from metarl_jax.policy import Policy
+from metarl_jax.policy.policy import Policy
 from metarl_jax.types import Array, Experience, Key, PyTree
 
 CHANCE = 0.05

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from metarl_envs.agents.base import Agent, as_policy, best_of
-from metarl_jax.policy import Policy
+from metarl_jax.policy.policy import Policy
 from metarl_jax.types import Array, Experience, Key, PyTree
 
 

@@ -24,8 +24,8 @@ from flax import struct
 
 from metarl_envs.agents.base import Agent, as_policy, best_of, with_chance
 from metarl_envs.references.tabular import backward_induction, optimal_values
-from metarl_jax.policy import Policy
-from metarl_jax.tasks import References
+from metarl_jax.policy.policy import Policy
+from metarl_jax.tasks.distribution import References
 from metarl_jax.types import Array, Experience, Key, PyTree
 
 PRIOR_MEAN_REWARD = 1.0

@@ -23,8 +23,8 @@ from flax import struct
 
 from metarl_envs.agents.base import Agent, as_policy, best_of
 from metarl_envs.references.passive import hidden_chain_worth
-from metarl_jax.policy import Policy
-from metarl_jax.tasks import References
+from metarl_jax.policy.policy import Policy
+from metarl_jax.tasks.distribution import References
 from metarl_jax.types import Array, Experience, Key, PyTree
 
 RATE = 0.5

@@ -18,7 +18,7 @@ from mujoco import batch
 
 from metarl_envs.physics.engine import PhysicsEngine, PhysicsState
 from metarl_envs.physics.model import NUM_ACTUATORS, NUM_JOINTS, SUBSTEPS, half_cheetah
-from metarl_jax.machine import usable_cores
+from metarl_jax.parallel.host import usable_cores
 from metarl_jax.types import Array
 
 CAPACITY = 1024

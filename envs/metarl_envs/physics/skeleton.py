@@ -5,7 +5,7 @@ from importlib import import_module
 import numpy as np
 
 from metarl_envs.physics.model import half_cheetah
-from metarl_jax.scene import Limbs
+from metarl_jax.tasks.scene import Limbs
 
 
 def limbs(qpos: np.ndarray) -> Limbs:

@@ -21,7 +21,7 @@ from functools import cached_property
 import jax.numpy as jnp
 import numpy as np
 
-from metarl_jax.tasks import References
+from metarl_jax.tasks.distribution import References
 from metarl_jax.types import Array, ConfigurationError, Task
 
 MAX_STATES = 1_000_000

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from metarl_envs.bandit import bandit
-from metarl_jax.experiment import Experiment, Settings
+from metarl_jax.experiment.experiment import Experiment
+from metarl_jax.experiment.settings import Settings
 
 
 def _preset(

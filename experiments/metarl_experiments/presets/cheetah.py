@@ -4,7 +4,8 @@ import dataclasses
 
 from metarl_envs.cheetah import cheetah_dir as cheetah_dir_family
 from metarl_envs.cheetah import cheetah_vel as cheetah_vel_family
-from metarl_jax.experiment import Experiment, Settings
+from metarl_jax.experiment.experiment import Experiment
+from metarl_jax.experiment.settings import Settings
 
 # Many steps of Adam from small batches: PPO takes 16 from 64 tasks, A2C one a window, of 32 tasks.
 _A2C = {"num_tasks": 32, "windows": 4, "total_steps": 16_000_000, "initial_log_std": -0.5}

@@ -1,7 +1,8 @@
 """Ten arms of which one is known (Norman and Clune 2023), 100 pulls."""
 
 from metarl_envs.deceptive_bandit import deceptive_bandit
-from metarl_jax.experiment import Experiment, Settings
+from metarl_jax.experiment.experiment import Experiment
+from metarl_jax.experiment.settings import Settings
 
 # Settled on the known arm, a policy earns 50 and sees nothing better: much entropy, for long, and
 # credit that is long enough from the start for a first look to pay. A GRU of 64 units came to 74 in

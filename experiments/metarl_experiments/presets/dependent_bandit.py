@@ -1,7 +1,8 @@
 """Two dependent arms (Wang et al. 2016, section 3.1), 100 pulls: one preset for each kind."""
 
 from metarl_envs.dependent_bandit import Kind, dependent_bandit
-from metarl_jax.experiment import Experiment, Settings
+from metarl_jax.experiment.experiment import Experiment
+from metarl_jax.experiment.settings import Settings
 
 # No pull is worth more for what it tells: short credit is enough. Lengthened to γ .995 and λ .9, as
 # on bandit_100_5, it cost what had been learned. A GRU came to 73.7 of the exact 73.78 (uniform) in

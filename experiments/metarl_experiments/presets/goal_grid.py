@@ -1,7 +1,8 @@
 """Grids with a hidden goal: 3×3, and the 5×5 of VariBAD (Zintgraf et al. 2020, section 5.1)."""
 
 from metarl_envs.goal_grid import goal_grid
-from metarl_jax.experiment import Experiment, Settings
+from metarl_jax.experiment.experiment import Experiment
+from metarl_jax.experiment.settings import Settings
 
 # Sooner sure, these memories settled on a search that visits a cell twice.
 _SLOWLY = {"entropy_coefficient": (0.08, 0.04, 0.0)}

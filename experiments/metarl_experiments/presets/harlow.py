@@ -1,7 +1,8 @@
 """Harlow's task (after Wang et al. 2018), six trials."""
 
 from metarl_envs import harlow as family
-from metarl_jax.experiment import Experiment, Settings
+from metarl_jax.experiment.experiment import Experiment
+from metarl_jax.experiment.settings import Settings
 
 # To hold an object against another is a product of what was read before and what is read now;
 # for all that, a GRU came to 6.12 of 6.2 in 5 M steps.

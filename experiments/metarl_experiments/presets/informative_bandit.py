@@ -1,7 +1,8 @@
 """Eleven arms of which one informs (Wang et al. 2016, section 3.1), 5 pulls."""
 
 from metarl_envs.informative_bandit import informative_bandit
-from metarl_jax.experiment import Experiment, Settings
+from metarl_jax.experiment.experiment import Experiment
+from metarl_jax.experiment.settings import Settings
 
 # The arm that informs pays least until what it tells can be used. With less entropy, or with few
 # updates of many tasks, it was given up before, and the others searched one by one, which earns 11.

@@ -3,7 +3,8 @@
 import dataclasses
 
 from metarl_envs.mouse import mouse
-from metarl_jax.experiment import Experiment, Settings
+from metarl_jax.experiment.experiment import Experiment
+from metarl_jax.experiment.settings import Settings
 
 _SETTINGS = Settings(
     hidden_size=64,

@@ -1,7 +1,8 @@
 """Two restless arms (Wang et al. 2016, section 3.1), 100 pulls."""
 
 from metarl_envs.restless_bandit import restless_bandit
-from metarl_jax.experiment import Experiment, Settings
+from metarl_jax.experiment.experiment import Experiment
+from metarl_jax.experiment.settings import Settings
 
 # No pull is worth more for what it tells: short credit is enough. A GRU came to 66.3 of 66.92 in
 # 4 M steps.

@@ -3,7 +3,8 @@
 from typing import Any
 
 from metarl_envs.tabular_mdp import tabular_mdp
-from metarl_jax.experiment import Experiment, Settings
+from metarl_jax.experiment.experiment import Experiment
+from metarl_jax.experiment.settings import Settings
 
 # A product of Gaussians can hold what a Bayesian would of each mean reward, and a generated network
 # look it up by the state: in 50 M steps that came to 155 of 10 episodes, a GRU in 100 M to 144.

@@ -3,7 +3,8 @@
 from typing import Any
 
 from metarl_envs import two_step as family
-from metarl_jax.experiment import Experiment, Settings
+from metarl_jax.experiment.experiment import Experiment
+from metarl_jax.experiment.settings import Settings
 
 # A discount of 0.9, as there: a choice is paid in the next step, and either tells as much. A GRU
 # came to 69.9 of the exact 70.59 in 4 M steps; to 63.0 of 66.10 in 6 M where transitions reverse.

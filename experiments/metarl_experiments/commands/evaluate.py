@@ -1,0 +1,162 @@
+"""`metarl evaluate RUN`: a run's checkpoint on meta-test tasks, from its folder alone."""
+
+import dataclasses
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import tyro
+
+from metarl_experiments.commands.evaluation_record import (
+    MEASURE_SEED,
+    EvaluateOptions,
+    evaluation_record,
+    evaluator_of,
+    write_evaluation,
+)
+from metarl_experiments.commands.pictures import draw_run
+from metarl_experiments.runs import RunConfig, load_config, load_tasks
+from metarl_jax.checkpoint.checkpoint import restore
+from metarl_jax.experiment.build import Program, make_program, shorter_window
+from metarl_jax.learning.train_state import TrainState
+from metarl_jax.parallel.processes import is_first, together
+from metarl_jax.tasks.distribution import TaskDistribution
+from metarl_jax.training.metrics_file import jsonable
+
+
+def evaluate_command(arguments: Sequence[str]) -> int:
+    """Evaluates, prints, and writes evaluation*.json, evaluation*.npz and the pictures."""
+    options = tyro.cli(EvaluateOptions, prog="metarl evaluate", args=list(arguments))
+    config = load_config(options.run)
+    _, tasks = load_tasks(config)
+    program, state = restore_run(options.run, config, tasks, options.step)
+    steps = (options.episodes or tasks.num_episodes) * tasks.episode_length
+    if looks_back := shorter_window(program.policy, steps):
+        print(f"metarl: {looks_back}", file=sys.stderr)
+    conclude(options, config, program, state)
+    return 0
+
+
+def restore_run(
+    folder: Path, config: RunConfig, tasks: TaskDistribution, step: int | None = None
+) -> tuple[Program, TrainState]:
+    """A run's program, and the train state of a checkpoint; what is passed over is said.
+
+    Args:
+        folder: the run's.
+        config: the run's.
+        tasks: the run's.
+        step: the checkpoint of this update; the last one by default.
+
+    Raises:
+        ConfigurationError: there is no such checkpoint, or none that is whole.
+    """
+    settings = config.settings
+    if settings.precision != "f32" and jax.default_backend() == "cpu":
+        print("metarl: evaluated in f32, a CPU having no product of bfloat16.", file=sys.stderr)
+        settings = dataclasses.replace(settings, precision="f32")
+    program = make_program(tasks, settings, sweep=config.sweep)
+    template = jax.eval_shape(program.algorithm.init, program.key)
+    restored = restore(folder / "checkpoints", template, step)
+    for reason in restored.passed_over:
+        print(f"metarl: passed over: {reason}", file=sys.stderr)
+    return program, restored.state
+
+
+def conclude(
+    options: EvaluateOptions, config: RunConfig, program: Program, state: TrainState
+) -> list[Path]:
+    """Evaluates a run or a population, prints the result and draws it.
+
+    Of several processes all evaluate, and the first prints and draws.
+
+    Args:
+        options: which question is asked of it; pictures are drawn of the plain one alone.
+        config: the run's.
+        program: the run's.
+        state: the train state of the checkpoint.
+
+    Returns:
+        The pictures' paths.
+    """
+    plain = options.label == "evaluation"
+    if program.is_population:
+        from metarl_experiments.commands import populations
+
+        record = populations.evaluate_population(options, config, program, state)
+        in_words, draw = populations.print_population, populations.draw_population
+        drawn: Any = record
+    else:
+        record = evaluate_run(options, config, program, state)
+        in_words, draw = print_evaluation, draw_run
+        drawn = state.learner.params
+
+    def tell() -> list[Path]:
+        if not is_first():
+            return []
+        if options.json:
+            print(json.dumps(jsonable(record), indent=2))
+        else:
+            in_words(record)
+        return draw(options.run, config, program, drawn) if plain else []
+
+    return together(tell)
+
+
+def evaluate_run(
+    options: EvaluateOptions, config: RunConfig, program: Program, state: TrainState
+) -> dict[str, Any]:
+    """Evaluates a policy and writes LABEL.npz and LABEL.json into the run's folder.
+
+    Args:
+        options: which question is asked of it.
+        config: the run's.
+        program: the run's.
+        state: the train state of the checkpoint.
+
+    Returns:
+        What LABEL.json holds.
+    """
+    params = state.learner.params
+    evaluation = evaluator_of(options, config, program)(params)
+    record = evaluation_record(evaluation, options, config, program, int(state.update))
+    if options.label == "evaluation":
+        from metarl_experiments.measures import measure
+
+        record["measures"] = measure(program, params, jax.random.key(MEASURE_SEED))
+    write_evaluation(options, record, evaluation.episode_returns)
+    return record
+
+
+def print_evaluation(record: dict[str, Any]) -> None:
+    """The result in words."""
+    means, widths = record["episode_return_mean"], record["episode_return_ci95"]
+    shown = range(len(means)) if len(means) <= 12 else (0, 1, len(means) - 2, len(means) - 1)
+    print(f"{record['num_tasks']:,} meta-test tasks, 95% intervals:")
+    for i in shown:
+        print(f"  episode {i + 1:<4} {means[i]:10.4f} ± {widths[i]:.4f}")
+    for name, value in record.get("measures", {}).items():
+        values = value if isinstance(value, list) else [value]
+        print(f"  {name.replace('_', ' ')}: {', '.join(f'{v:.3f}' for v in values)}")
+    gain, width = record["adaptation_gain"], record["adaptation_gain_ci95"]
+    print(f"  gain         {gain:10.4f} ± {width:.4f}, last episode less the first")
+    for label, name, words in (
+        ("middle half", "iqm", "interquartile mean of the total"),
+        ("worst fifth", "p20", "20th percentile of the total"),
+    ):
+        low, high = record[f"total_return_{name}_interval95"]
+        value = record[f"total_return_{name}"]
+        print(f"  {label:12} {value:10.4f}, {low:.4f} to {high:.4f}, {words}")
+    print(f"  total        {record['total_return_mean']:10.4f} ± {record['total_return_ci95']:.4f}")
+    if record["regret"] is not None:
+        best = record["total_return_mean"] + record["regret"]
+        optimal = record["references"]["optimal"]
+        told = optimal is None or abs(best - optimal) > 1e-6
+        words = "who is told the task" if told else "the Bayes-optimal policy"
+        print(f"  regret       {record['regret']:10.4f}, to the {best:.4f} of {words}")
+    if record["normalized_score"] is not None:
+        score, width = record["normalized_score"], record["normalized_score_ci95"]
+        print(f"  score        {score:10.4f} ± {width:.4f}, 0 at random and 1 there")

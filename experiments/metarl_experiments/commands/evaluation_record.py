@@ -1,0 +1,178 @@
+"""What an evaluation is asked, and the record of its answer in a run's folder."""
+
+import dataclasses
+import io
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import tyro
+
+from metarl_experiments.commands.pictures import ABLATION_LABELS
+from metarl_experiments.runs import RunConfig
+from metarl_jax.checks import require_positive, require_seed
+from metarl_jax.evaluation.ablations import Ablation
+from metarl_jax.evaluation.evaluate import make_meta_test, references_of
+from metarl_jax.evaluation.evaluation import Evaluation
+from metarl_jax.evaluation.scores import standing
+from metarl_jax.experiment.build import Program
+from metarl_jax.files import write_whole
+from metarl_jax.parallel.processes import is_first, together
+from metarl_jax.policy.policy import PolicyParams
+from metarl_jax.training.metrics_file import jsonable
+from metarl_jax.types import UnwritableError
+
+META_TEST_SEED = 2_147_483_629
+"""Of the meta-test tasks: the same for all runs of a family, and no run's own seed."""
+
+
+MEASURE_SEED = 2_147_483_549
+"""Of the tasks on which a family's own measures are taken."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class EvaluateOptions:
+    """Evaluate a run's last checkpoint on meta-test tasks.
+
+    Attributes:
+        run: the folder that `metarl train` made.
+        tasks: meta-test tasks; the run's own number by default.
+        episodes: episodes in a meta-episode; as trained by default.
+        greedy: the most probable action instead of a sample.
+        ablate: what is taken from the policy. memory: every episode begins with a fresh one and the
+            blank transition; rewards: it reads none; history: its task is exchanged for another
+            before the last episode.
+        split: an out-of-distribution split of the family.
+        step: the checkpoint of this update; the last one by default.
+        seed: of the actions; the tasks are the same for all.
+        json: prints the result as JSON, as evaluation*.json holds it.
+    """
+
+    run: tyro.conf.Positional[Path]
+    tasks: int | None = None
+    episodes: int | None = None
+    greedy: bool = False
+    ablate: Ablation | None = None
+    split: str | None = None
+    step: int | None = None
+    seed: int = 0
+    json: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("tasks", "episodes"):
+            if getattr(self, name) is not None:
+                require_positive(name, getattr(self, name))
+        require_seed(self.seed)
+
+    @property
+    def label(self) -> str:
+        """Of the files written: every question asked has an answer of its own."""
+        parts = ["evaluation"]
+        parts += [f"{self.tasks}_tasks"] * (self.tasks is not None)
+        parts += [f"{self.episodes}_episodes"] * (self.episodes is not None)
+        parts += ["greedy"] * self.greedy
+        parts += [ABLATION_LABELS[self.ablate]] if self.ablate else []
+        parts += [f"split_{self.split}"] * (self.split is not None)
+        parts += [f"step_{self.step}"] * (self.step is not None)
+        parts += [f"seed_{self.seed}"] * (self.seed != 0)
+        return "_".join(parts)
+
+
+def evaluator_of(
+    options: EvaluateOptions, config: RunConfig, program: Program
+) -> Callable[[PolicyParams], Evaluation]:
+    """The evaluation that is asked for, as a function of a policy's parameters."""
+    tasks_key, actors_key = jax.random.split(jax.random.key(META_TEST_SEED))
+    meta_test = make_meta_test(
+        program.tasks,
+        program.policy,
+        tasks_key,
+        options.tasks or config.settings.final_evaluation_tasks,
+        num_episodes=options.episodes,
+        greedy=options.greedy,
+        ablation=options.ablate,
+        split=options.split,
+        num_devices=program.num_devices,
+    )
+    key = jax.random.fold_in(actors_key, options.seed)
+    return lambda params: meta_test(params, key)
+
+
+def write_evaluation(
+    options: EvaluateOptions, record: Mapping[str, Any], episode_returns: np.ndarray
+) -> None:
+    """Writes LABEL.npz and, last and whole, LABEL.json: where it stands, the evaluation was done.
+
+    Of several processes the first writes.
+
+    Raises:
+        UnwritableError: the run's folder cannot be written.
+    """
+    together(lambda: _write(options, record, episode_returns) if is_first() else None)
+
+
+def _write(
+    options: EvaluateOptions, record: Mapping[str, Any], episode_returns: np.ndarray
+) -> None:
+    place = options.run / options.label
+    try:
+        arrays = io.BytesIO()
+        np.savez_compressed(arrays, episode_returns=episode_returns)
+        write_whole(place.with_name(f"{place.name}.npz"), arrays.getvalue())
+        text = json.dumps(jsonable(record), indent=2) + "\n"
+        write_whole(place.with_name(f"{place.name}.json"), text)
+    except OSError as error:
+        raise UnwritableError(
+            f"expected a run's folder that can be written, got {options.run}: {error.strerror}; "
+            "make room or give yourself the right to write there."
+        ) from error
+
+
+def evaluation_record(
+    evaluation: Evaluation,
+    options: EvaluateOptions,
+    config: RunConfig,
+    program: Program,
+    update: int,
+) -> dict[str, Any]:
+    """An evaluation as JSON: means with the half-widths of their 95% intervals."""
+    contextual = program.policy.contextual
+    references = references_of(program.tasks, options.episodes, options.split)
+    stands = standing(evaluation, references, contextual=contextual)
+    return {
+        "task_family": program.tasks.name,
+        "experiment": config.experiment,
+        "policy": config.settings.policy,
+        "memory": config.settings.memory,
+        "update": update,
+        "algorithm": config.settings.algorithm,
+        "num_tasks": evaluation.num_tasks,
+        "task_set_hash": evaluation.task_set_hash,
+        "split": options.split,
+        "sampled_actions": not options.greedy,
+        "ablation": options.ablate,
+        "seed": options.seed,
+        "episode_return_mean": evaluation.episode_return_mean.tolist(),
+        "episode_return_ci95": evaluation.episode_return_ci95.tolist(),
+        "total_return_mean": evaluation.total_return_mean,
+        "total_return_ci95": evaluation.total_return_ci95,
+        "total_return_iqm": evaluation.total_return_iqm,
+        "total_return_iqm_interval95": list(evaluation.total_return_iqm_interval95),
+        "total_return_p20": evaluation.total_return_p20,
+        "total_return_p20_interval95": list(evaluation.total_return_p20_interval95),
+        "adaptation_gain": evaluation.adaptation_gain,
+        "adaptation_gain_ci95": evaluation.adaptation_gain_ci95,
+        "regret": stands and stands.regret,
+        "normalized_score": stands and stands.normalized_score,
+        "normalized_score_ci95": stands and stands.normalized_score_ci95,
+        "references": {
+            "random": references.random_total,
+            "memoryless": references.memoryless_total,
+            "optimal": references.optimal_total,
+            "bound": references.optimal_bound,
+            "known_task": references.known_task_total,
+        },
+    }

@@ -1,0 +1,128 @@
+"""`metarl list`, `metarl check` and `metarl doctor`."""
+
+import dataclasses
+import sys
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import tyro
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from metarl_experiments.process.runtime import cache_folder
+from metarl_experiments.runs import describe_machine, make_tasks
+from metarl_jax.experiment.registry import experiment_names, load_experiment
+from metarl_jax.tasks.conformance import check_task_distribution
+from metarl_jax.tasks.distribution import specification
+from metarl_jax.types import ConfigurationError
+
+
+def list_command(arguments: Sequence[str]) -> int:
+    """Prints every installed preset."""
+    tyro.cli(_NoOptions, prog="metarl list", args=list(arguments))
+    table = Table("preset", "learned by", "what it is", box=None)
+    for name in experiment_names():
+        try:
+            experiment = load_experiment(name)
+        except ConfigurationError as error:  # one that is gone hides none of the others
+            table.add_row(name, "-", f"[red]{escape(str(error))}[/red]")
+        else:
+            table.add_row(name, experiment.settings.algorithm, experiment.summary)
+    Console().print(table)
+    return 0
+
+
+@dataclasses.dataclass(frozen=True)
+class CheckOptions:
+    """Check that a task family keeps the laws that the framework relies on.
+
+    Attributes:
+        name: a preset, or FILE.py:FUNCTION for a family of your own.
+    """
+
+    name: tyro.conf.Positional[str]
+
+
+def check_command(arguments: Sequence[str]) -> int:
+    """Says what a family's tasks look like, once it has been found to keep the laws."""
+    options = tyro.cli(CheckOptions, prog="metarl check", args=list(arguments))
+    experiment = load_experiment(options.name)
+    tasks = make_tasks(experiment, experiment.arguments)
+    check_task_distribution(tasks)
+    shapes = specification(tasks)
+    discrete = shapes.num_actions is not None
+    actions = f"{shapes.num_actions} actions" if discrete else f"actions [{shapes.action_size}]"
+    print(
+        f"{tasks.name} keeps the laws: observations [{shapes.observation_size}], "
+        f"{actions}, {tasks.num_episodes} episodes of "
+        f"{'at most ' * tasks.ends_early}{tasks.episode_length} steps."
+    )
+    return 0
+
+
+def doctor_command(arguments: Sequence[str]) -> int:
+    """Checks that everything a run needs is in place; returns 1 where something is not."""
+    tyro.cli(_NoOptions, prog="metarl doctor", args=list(arguments))
+    console = Console(highlight=False)
+    machine = describe_machine()
+    for name, version in machine.pop("versions").items():
+        console.print(f"  {name:18} {version}")
+    for name, value in machine.items():
+        console.print(f"  {name:18} {value}")
+    console.print(f"  {'executable':18} {sys.executable}")
+    console.print(f"  {'compilation cache':18} {cache_folder()}")
+    checks = {
+        "jax computes": _compute,
+        "presets are installed": _presets,
+        "physics steps": _physics,
+    }
+    failures = [name for name, check in checks.items() if not _passes(console, name, check)]
+    return 1 if failures else 0
+
+
+@dataclasses.dataclass(frozen=True)
+class _NoOptions:
+    """This command takes no options."""
+
+
+def _passes(console: Console, name: str, check: Callable[[], str]) -> bool:
+    begin = time.perf_counter()
+    try:
+        detail = check()
+    except Exception as error:  # a doctor reports whatever is wrong
+        console.print(f"  [red]FAILED[/red] {name}: {type(error).__name__}: {error}")
+        return False
+    console.print(f"  [green]ok[/green]     {name}: {detail} ({time.perf_counter() - begin:.1f} s)")
+    return True
+
+
+def _compute() -> str:
+    import jax
+    import jax.numpy as jnp
+
+    x = jnp.ones((256, 256), jnp.float32)
+    assert float(jax.jit(lambda x: (x @ x).sum())(x)) == 256.0**3
+    return str(jax.devices()[0])
+
+
+def _presets() -> str:
+    names = experiment_names()
+    if not names:
+        raise RuntimeError("no presets found; install the package: pip install -e .")
+    return f"{len(names)} presets"
+
+
+def _physics() -> str:
+    import jax
+    import jax.numpy as jnp
+
+    tasks: Any = make_tasks(load_experiment("cheetah_vel"), {})
+    task_key, reset_key, step_key = jax.random.split(jax.random.key(0), 3)
+    task = tasks.sample(task_key)
+    _, state = tasks.environment.reset_env(reset_key, task)
+    step = jax.jit(tasks.environment.step_env)
+    observation, *_ = step(step_key, state, jnp.zeros((6,), jnp.float32), task)
+    assert bool(jnp.isfinite(observation).all())
+    return "half-cheetah, one step"

@@ -1,0 +1,148 @@
+"""The pictures of a run: learning, adaptation, behaviour; and its report."""
+
+import contextlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from metarl_experiments.runs import RunConfig, load_config
+from metarl_jax.evaluation.ablations import Ablation
+from metarl_jax.evaluation.evaluate import meta_test_tasks
+from metarl_jax.experiment.build import Program
+from metarl_jax.files import read_object
+from metarl_jax.report.behaviour import Behaviour, apart, behaviour_of, record
+from metarl_jax.report.figures import adaptation_figure, learning_figure
+from metarl_jax.report.panels import behaviour_figure
+from metarl_jax.report.replay import replay_data
+from metarl_jax.report.run_report import write_report
+from metarl_jax.report.style import save_figure
+from metarl_jax.training.metrics_file import read_rows
+from metarl_jax.types import ConfigurationError
+
+ABLATION_LABELS: dict[Ablation, str] = {
+    "memory": "without_memory",
+    "rewards": "without_rewards",
+    "history": "history_of_another_task",
+}
+"""What the files of an ablation's evaluation are called, after `evaluation_`."""
+
+ABLATION_WORDS: dict[Ablation, str] = {
+    "memory": "fresh memory every episode",
+    "rewards": "rewards withheld",
+    "history": "history of another task",
+}
+
+BEHAVIOUR_SEED = 2_147_483_587
+RECORDED, PICTURED = 32, 6
+"""Tasks that meta-episodes are recorded in, and those of them that behaviour.png shows."""
+
+
+def draw_run(folder: Path, config: RunConfig, program: Program, params: Any) -> list[Path]:
+    """Draws what a run's folder and its policy have to show.
+
+    Args:
+        folder: the run's, with metrics.jsonl and evaluation.json.
+        config: of the run.
+        program: of the run.
+        params: of the policy evaluated.
+
+    Returns:
+        The paths of the pictures and of the report.
+    """
+    references = program.tasks.references()
+    title = f"{config.experiment.rpartition(':')[2]}, {config.settings.policy} policy"
+    rows = read_rows(folder / "metrics.jsonl")
+    evaluation = read_object(folder / "evaluation.json")
+    evaluation["ablations"] = find_ablations(folder, evaluation)
+    baselines = find_baselines(folder, config, evaluation["task_set_hash"])
+    figures = {
+        "learning.png": learning_figure(rows, title=title, references=references),
+        "adaptation.png": adaptation_figure(evaluation, baselines=baselines, references=references),
+    }
+    behaviour, replay = _record(program, params)
+    if behaviour is not None and behaviour.scenes[0][0].is_still:
+        figures["behaviour.png"] = behaviour_figure(behaviour, title=title)
+    for name, figure in figures.items():
+        save_figure(figure, folder / name)
+    report = write_report(folder, evaluation, references, baselines=baselines, replay=replay)
+    return [*(folder / name for name in figures), report]
+
+
+def _record(program: Program, params: Any) -> tuple[Behaviour | None, dict[str, Any] | None]:
+    """The policy in a few meta-test tasks, to be drawn and to be replayed; where they have scenes.
+
+    The picture's tasks are chosen by what they are, the replay's by how well it went.
+    """
+    tasks = program.tasks
+    if tasks.scene is None:
+        return None, None
+    tasks_key, actors_key = jax.random.split(jax.random.key(BEHAVIOUR_SEED))
+    candidates = meta_test_tasks(tasks, tasks_key, RECORDED)
+    recording = record(tasks, program.policy, params, candidates, actors_key)
+    shown = apart(tasks, candidates, PICTURED)
+    return behaviour_of(tasks, recording, shown), replay_data(tasks, recording)
+
+
+def find_ablations(folder: Path, evaluation: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Evaluations of the same checkpoint on the same tasks, with one thing taken away each.
+
+    Args:
+        folder: the run's.
+        evaluation: as in its evaluation.json.
+
+    Returns:
+        What their files hold, by what was taken.
+    """
+    found = {}
+    for ablation, label in ABLATION_LABELS.items():
+        with contextlib.suppress(ConfigurationError):  # most often there is none
+            other = read_object(folder / f"evaluation_{label}.json")
+            if all(other.get(n) == evaluation.get(n) for n in ("task_set_hash", "update")):
+                found[ABLATION_WORDS[ablation]] = other
+    return found
+
+
+def find_baselines(folder: Path, config: RunConfig, task_set_hash: str) -> list[dict[str, Any]]:
+    """Evaluations of the memoryless and the contextual policy on the same meta-test tasks.
+
+    They are looked for among the folders beside this one; of several of a kind, the newest counts.
+
+    Args:
+        folder: the run's.
+        config: the run's.
+        task_set_hash: of its evaluation.
+
+    Returns:
+        What their evaluation.json holds.
+    """
+    found: dict[str, tuple[float, dict[str, Any]]] = {}
+    for path in folder.absolute().parent.glob("*/evaluation.json"):
+        try:
+            other = load_config(path.parent)
+            evaluation = read_object(path)
+        except ConfigurationError:
+            continue  # not ours to judge: whatever lies beside a run is not part of it
+        policy = other.settings.policy
+        same_tasks = (other.experiment, other.family) == (
+            config.experiment,
+            config.family,
+        ) and evaluation.get("task_set_hash") == task_set_hash
+        if not same_tasks or policy in ("recurrent", config.settings.policy):
+            continue
+        if not _is_curve(evaluation):  # of a population, for one
+            continue
+        age = path.stat().st_mtime
+        if policy not in found or age > found[policy][0]:
+            found[policy] = (age, evaluation)
+    return [evaluation for _, evaluation in found.values()]
+
+
+def _is_curve(evaluation: Mapping[str, Any]) -> bool:
+    """Whether a mean and an interval of every episode can be read from it."""
+    curve = [evaluation.get(f"episode_return_{name}") for name in ("mean", "ci95")]
+    mean, interval = (x if isinstance(x, list) else [] for x in curve)
+    numbers = all(isinstance(x, (int, float)) for x in mean)
+    widths = all(isinstance(x, (int, float, type(None))) for x in interval)
+    return 0 < len(mean) == len(interval) and numbers and widths

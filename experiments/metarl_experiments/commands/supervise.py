@@ -1,0 +1,184 @@
+"""`metarl supervise -- metarl train NAME --out RUN`: a run that is started again until it ends.
+
+    began or crashed, killed, preempted ──▶ metarl train … --or-resume ──▶ ended: its exit code
+                     ▲                              │
+                     └───── after a pause ◀─────────┘   unless nothing was saved, three times
+
+The same command in a script that a cluster runs anew after a preemption goes on as well.
+"""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import tyro
+
+from metarl_experiments.process.runtime import COMMAND, SUPERVISOR, flag_value
+from metarl_jax.checkpoint.folder import steps
+from metarl_jax.parallel.signals import HANGUP, PASSED_ON, STOPPING
+from metarl_jax.training.plan import ExitCode
+from metarl_jax.types import ConfigurationError
+
+BAD_INPUT = 2
+ENDED = (ExitCode.FINISHED, BAD_INPUT, ExitCode.DIVERGED, ExitCode.INTERRUPTED)
+"""Exit codes that the same command would only give again, or that a person asked for."""
+GIVEN_UP = 1
+"""In place of 75, which a cluster takes for a run that can go on."""
+LONGEST_PAUSE = 60.0
+POLL_SECONDS = 0.05
+
+
+@dataclass(frozen=True, kw_only=True)
+class SuperviseOptions:
+    """Start a run again where it crashes or is preempted, until it ends.
+
+    Attributes:
+        patience: starts in a row that leave no new checkpoint, after which it is given up.
+        pause: seconds before the first new start; twice as many before each that follows one
+            without a new checkpoint, 60 at most.
+    """
+
+    patience: int = 3
+    pause: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.patience < 1 or self.pause < 0:
+            raise ConfigurationError(
+                "expected a patience of at least 1 and a pause of at least 0 seconds, got "
+                f"{self.patience} and {self.pause}."
+            )
+
+
+def supervise_command(arguments: Sequence[str]) -> int:
+    """Runs the command after `--` until it has ended; returns its last exit code."""
+    own, command = _split(arguments)
+    options = tyro.cli(SuperviseOptions, prog="metarl supervise", args=own)
+    folder = _run_folder(command)
+    fruitless = 0
+    with _forwarded() as forwarding:
+        while True:
+            saved = _newest(folder)
+            code = forwarding.run([*COMMAND, *command])
+            if forwarding.asked is not None:
+                stopped = code == ExitCode.TERMINATED or code >= 128
+                return _stopped_by(forwarding.asked) if stopped else code
+            if code in ENDED:
+                return code
+            fruitless = 0 if _newest(folder) > saved else fruitless + 1
+            if fruitless >= options.patience:
+                _say(f"{_ending(code)}; given up after {fruitless} starts without a checkpoint.")
+                return GIVEN_UP if code == ExitCode.TERMINATED else code
+            pause = min(LONGEST_PAUSE, options.pause * 2 ** max(0, fruitless - 1))
+            _say(f"{_ending(code)}; it goes on in {pause:g} s.")
+            if asked := forwarding.asked_within(pause):
+                return _stopped_by(asked)
+
+
+class _Forwarding:
+    """A child at a time, which is asked to stop by the first signal that comes; a second ends it.
+
+    Attributes:
+        asked: the last that came, or None.
+    """
+
+    def __init__(self) -> None:
+        self.asked: int | None = None
+        self._child: subprocess.Popen[bytes] | None = None
+
+    def run(self, command: Sequence[str]) -> int:
+        """The exit code of a command; 128 more than the signal that ended it, as a shell has it."""
+        # In a group of its own: what a terminal sends to all of one would reach it twice.
+        environment = os.environ | {SUPERVISOR: str(os.getpid())}
+        self._child = subprocess.Popen(command, process_group=0, env=environment)
+        if self.asked is not None:  # just before
+            self._child.send_signal(PASSED_ON)
+        code = self._child.wait()
+        self._child = None
+        return code if code >= 0 else 128 - code
+
+    def asked_within(self, seconds: float) -> int | None:
+        """Waits until a signal comes, for so long at most; the signal."""
+        until = time.monotonic() + seconds
+        while time.monotonic() < until and self.asked is None:
+            time.sleep(POLL_SECONDS)
+        return self.asked
+
+    def pass_on(self, number: int, frame: object) -> None:
+        """The signals' handler."""
+        del frame
+        if number == HANGUP and self.asked is not None:
+            return
+        if self._child is not None:
+            self._child.send_signal(signal.SIGKILL if self.asked in STOPPING else PASSED_ON)
+        self.asked = number
+
+
+@contextlib.contextmanager
+def _forwarded() -> Iterator[_Forwarding]:
+    forwarding = _Forwarding()
+    numbers = (*STOPPING, HANGUP)
+    heard = [each for each in numbers if signal.getsignal(each) != signal.SIG_IGN]
+    before = {number: signal.signal(number, forwarding.pass_on) for number in heard}
+    try:
+        yield forwarding
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _split(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Our own options, and the training command without its `metarl`."""
+    listed = list(arguments)
+    at = listed.index("--") if "--" in listed else len(listed)
+    own, command = listed[:at], listed[at + 1 :]
+    if {"-h", "--help"} & set(own):
+        return own, command
+    if [Path(word).name for word in command[:1]] != ["metarl"] or command[1:2] not in (
+        ["train"],
+        ["sweep"],
+    ):
+        raise ConfigurationError(
+            "expected `metarl supervise [options] -- metarl train NAME --out RUN ...`, got "
+            f"{' '.join(command) or 'no command'!r} after the --."
+        )
+    return own, command[1:]
+
+
+def _run_folder(command: list[str]) -> Path:
+    """The run's folder; a command that begins a run is made to go on with it too."""
+    if resumed := flag_value(command, "--resume"):
+        return Path(resumed)
+    out = flag_value(command, "--out")
+    if not out:
+        raise ConfigurationError(
+            "expected --out RUN in the command, got none: a run that is started again is found by "
+            "its folder."
+        )
+    if "--or-resume" not in command:
+        command.append("--or-resume")
+    return Path(out)
+
+
+def _newest(folder: Path) -> int:
+    return max(steps(folder / "checkpoints"), default=-1)
+
+
+def _stopped_by(number: int) -> int:
+    return ExitCode.INTERRUPTED if number == signal.SIGINT else ExitCode.TERMINATED
+
+
+def _ending(code: int) -> str:
+    if code > 128:
+        with contextlib.suppress(ValueError):
+            return f"the run was ended by {signal.Signals(code - 128).name}"
+    return f"the run ended with code {code}"
+
+
+def _say(text: str) -> None:
+    print(f"metarl supervise: {text}", file=sys.stderr, flush=True)

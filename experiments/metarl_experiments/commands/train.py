@@ -1,0 +1,328 @@
+"""`metarl train`: from a preset's name to a run's folder."""
+
+import dataclasses
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from signal import SIGINT
+from typing import Any
+
+import jax
+import numpy as np
+import tyro
+
+from metarl_experiments.commands.evaluate import conclude
+from metarl_experiments.commands.evaluation_record import EvaluateOptions
+from metarl_experiments.commands.first_row import FirstRow
+from metarl_experiments.commands.options import (
+    RunOptions,
+    TrainOptions,
+    parse_sweep_options,
+    parse_train_options,
+)
+from metarl_experiments.process.distributed import DistributedOptions
+from metarl_experiments.runs import (
+    RunConfig,
+    create_run,
+    default_folder,
+    holds_run,
+    load_config,
+    load_tasks,
+    make_tasks,
+    require_code_elsewhere,
+    require_shared,
+)
+from metarl_jax.evaluation.evaluate import make_evaluator, meta_test_tasks
+from metarl_jax.evaluation.evaluation import PopulationEvaluation
+from metarl_jax.experiment.build import Program, longest_meta_episode, make_program, shorter_window
+from metarl_jax.experiment.experiment import Experiment
+from metarl_jax.experiment.registry import load_experiment
+from metarl_jax.experiment.sweep import agents_of
+from metarl_jax.learning.train_state import TrainState
+from metarl_jax.parallel.host import process_seconds
+from metarl_jax.parallel.processes import by_first, is_first, together
+from metarl_jax.parallel.sharding import here
+from metarl_jax.parallel.signals import Stopped, stops_raise
+from metarl_jax.policy.policy import PolicyParams
+from metarl_jax.report.console import Console
+from metarl_jax.tasks.conformance import check_task_distribution
+from metarl_jax.training.memory_budget import available_bytes, check_fits, gigabytes, update_bytes
+from metarl_jax.training.plan import Evaluate
+from metarl_jax.training.train import ExitCode, train
+from metarl_jax.trees import member
+from metarl_jax.types import ConfigurationError
+
+USAGE = """\
+usage: metarl train NAME [options]
+       metarl train --resume RUN
+
+`metarl list` shows the presets, `metarl train NAME --help` the options of one."""
+
+SWEEP_USAGE = """\
+usage: metarl sweep NAME --over SETTING=VALUE,VALUE,... [--over ...] [options]
+
+Trains an agent for each value (each combination, where --over is given twice) of a numeric setting
+in one program. A value holds from the first update to the last, in place of a schedule. `metarl
+train NAME --help` shows the options. A sweep that was stopped goes on with `metarl train --resume
+RUN`."""
+
+VALIDATION_SEED = 2_147_483_563
+"""Of the tasks of the evaluations during training; the final evaluation draws others."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ResumeOptions(DistributedOptions):
+    """Go on with a run that was stopped, with the settings it was begun with.
+
+    Attributes:
+        resume: the run's folder.
+        tensorboard: also log to TensorBoard, in the run's folder.
+        wandb: also log to Weights & Biases, under this project name.
+        devices: split the tasks over so many devices of each process; by default over all that
+            divide them.
+        task_chunk: the most tasks that a device takes at a time; as it was begun by default.
+    """
+
+    resume: Path
+    tensorboard: bool = False
+    wandb: str | None = None
+    devices: int | None = None
+    task_chunk: int | None = None
+
+
+def train_command(arguments: Sequence[str]) -> int:
+    """Trains, evaluates and draws; returns the exit code."""
+    named = bool(arguments) and not arguments[0].startswith("-")
+    resumes = any(argument.partition("=")[0] == "--resume" for argument in arguments)
+    if resumes and named:
+        raise ConfigurationError(
+            f"expected `metarl train --resume RUN` alone, got the name {arguments[0]!r} too; a run "
+            "is resumed with its own settings."
+        )
+    if resumes:
+        return _resume(tyro.cli(ResumeOptions, prog="metarl train", args=list(arguments)))
+    if arguments and arguments[0] in ("-h", "--help"):
+        print(USAGE)
+        return 0
+    if not named:
+        raise ConfigurationError(
+            "expected `metarl train NAME [options]`, the name before the options, got no name; "
+            "`metarl list` shows the presets."
+        )
+    experiment = load_experiment(arguments[0])
+    options = parse_train_options(experiment, arguments[1:])
+    return _begin(experiment, options, ["train", *arguments])
+
+
+def sweep_command(arguments: Sequence[str]) -> int:
+    """`train_command` over hyper-parameters: one agent for each combination and each seed."""
+    if arguments and arguments[0] in ("-h", "--help"):
+        print(SWEEP_USAGE)
+        return 0
+    if not arguments or arguments[0].startswith("-"):
+        raise ConfigurationError(
+            "expected `metarl sweep NAME --over SETTING=VALUE,VALUE [options]`, the name before "
+            "the options, got no name; `metarl list` shows the presets."
+        )
+    experiment = load_experiment(arguments[0])
+    options = parse_sweep_options(experiment, arguments[1:])
+    if len(agents_of(options.settings, options.sweep)) == 1:
+        raise ConfigurationError(
+            "expected several values, or several seeds (--num-seeds), to compare, got one agent; "
+            "`metarl train` trains one."
+        )
+    return _begin(experiment, options, ["sweep", *arguments])
+
+
+def _begin(experiment: Experiment, options: TrainOptions, command_line: Sequence[str]) -> int:
+    name = command_line[1]
+    family = dataclasses.asdict(options.family)
+    tasks = make_tasks(experiment, family)
+    imported = process_seconds()
+    check_task_distribution(tasks)  # first: a sampler that changes must be seen to do so
+    program = make_program(tasks, options.settings, options.devices, options.sweep)
+    place, _, attribute = name.rpartition(":")
+    if place.endswith(".py"):  # so that the run can be evaluated from any folder
+        name = f"{Path(place).absolute()}:{attribute}"
+    config = RunConfig(name, family, options.settings, options.sweep)
+    folder = Path(by_first(lambda: str(options.out or default_folder(name))))
+    resume = options.or_resume and bool(by_first(lambda: holds_run(folder, config)))
+    memory = together(lambda: check_memory(config, program, options.devices, resume=resume))
+    require_code_elsewhere(name, folder)
+    # Loggers first: a missing extra leaves no run behind.
+    loggers = together(lambda: _loggers(folder, config, options) if is_first() else [])
+    if not resume:
+        together(lambda: create_run(folder, config, command_line) if is_first() else None)
+    together(lambda: require_shared(folder))
+    return _run(_Prepared(folder, config, program, loggers, memory, imported), resume=resume)
+
+
+def _resume(options: ResumeOptions) -> int:
+    config = load_config(options.resume)
+    _, tasks = load_tasks(config)
+    imported = process_seconds()
+    if options.task_chunk is not None:  # the same gradient: for a machine with less memory
+        settings = dataclasses.replace(config.settings, task_chunk=options.task_chunk)
+        config = dataclasses.replace(config, settings=settings)
+    program = make_program(tasks, config.settings, options.devices, config.sweep)
+    memory = together(lambda: check_memory(config, program, options.devices, resume=True))
+    loggers = together(lambda: _loggers(options.resume, config, options) if is_first() else [])
+    prepared = _Prepared(options.resume, config, program, loggers, memory, imported)
+    return _run(prepared, resume=True)
+
+
+def check_memory(config: RunConfig, program: Program, devices: int | None, *, resume: bool) -> str:
+    """The memory an update will need, of what there is, for a person.
+
+    Raises:
+        ConfigurationError: it needs more than there is; of a run that goes on, than there can be.
+    """
+    settings, available = config.settings, available_bytes(program.num_devices, alone=resume)
+
+    def needed_with(task_chunk: int | None) -> int:
+        if task_chunk is None:
+            return update_bytes(program.algorithm, program.key)
+        changed = dataclasses.replace(settings, task_chunk=task_chunk)
+        smaller = make_program(program.tasks, changed, devices, config.sweep)
+        return update_bytes(smaller.algorithm, smaller.key)
+
+    if available is None:
+        return f"{gigabytes(needed_with(None))} for an update"
+    needed = check_fits(needed_with, settings.num_tasks, available)
+    there = "in all" if resume else "available"
+    return f"{gigabytes(needed)} for an update, {gigabytes(available)} {there}"
+
+
+@dataclasses.dataclass(frozen=True)
+class _Prepared:
+    """A run about to begin."""
+
+    folder: Path
+    config: RunConfig
+    program: Program
+    loggers: list[Any]
+    memory: str  # that an update needs, for a person
+    imported: float  # seconds of the process until all was imported
+
+
+def _run(run: _Prepared, *, resume: bool) -> int:
+    folder, config, program = run.folder, run.config, run.program
+    console, plan = Console(silent=not is_first()), program.plan
+    steps = program.algorithm.steps_per_update
+    loggers = [FirstRow(folder, run.imported, plan, steps, console.note), *run.loggers]
+    console.start(_header(config, program) | {"memory": run.memory, "folder": str(folder)})
+    if not is_first():
+        print(f"process {_processes()['process']}", flush=True)
+    try:
+        outcome = train(
+            program.algorithm,
+            _validation(program, config.settings.evaluation_tasks),
+            plan,
+            folder=folder,
+            key=program.key,
+            reporter=console,
+            loggers=loggers,
+            resume_from="latest" if resume else None,
+        )
+        console.finish(outcome.message)
+    finally:
+        console.close()
+        for logger in run.loggers:
+            logger.close()
+    code = outcome.exit_code
+    if code == ExitCode.FINISHED:
+        code = _conclude(folder, config, program, outcome.state)
+    if is_first() and code not in (ExitCode.FINISHED, ExitCode.DIVERGED):
+        print(f"go on with:  metarl train --resume {folder}")
+    return int(code)
+
+
+def _conclude(folder: Path, config: RunConfig, program: Program, state: TrainState) -> ExitCode:
+    """Evaluates and draws a run that has been trained."""
+    try:
+        with stops_raise():
+            for picture in conclude(EvaluateOptions(run=folder), config, program, here(state)):
+                print(f"  {picture}")
+    except Stopped as stopped:
+        print(f"stopped by {stopped} before all of the evaluation was done.")
+        return ExitCode.INTERRUPTED if stopped.signal == SIGINT else ExitCode.TERMINATED
+    except OSError as error:
+        print(f"metarl: trained and saved, but: {error}", file=sys.stderr)
+        return ExitCode.NOT_SAVED
+    return ExitCode.FINISHED
+
+
+def _validation(program: Program, num_tasks: int) -> Evaluate:
+    """The evaluation that is shown during training: fixed tasks, fixed keys."""
+    tasks_key, actors_key = jax.random.split(jax.random.key(VALIDATION_SEED))
+    meta_test = meta_test_tasks(program.tasks, tasks_key, num_tasks)
+    evaluator = make_evaluator(program.tasks, program.policy, num_devices=program.num_devices)
+
+    def each(params: PolicyParams) -> PopulationEvaluation:
+        agents = [member(params, i) for i in range(len(program.agents))]
+        return PopulationEvaluation(tuple(evaluator(x, meta_test, actors_key) for x in agents))
+
+    if program.is_population:
+        return each
+    return lambda params: evaluator(params, meta_test, actors_key)
+
+
+def _header(config: RunConfig, program: Program) -> dict[str, str]:
+    settings, tasks = config.settings, program.tasks
+    shapes: Any = jax.eval_shape(program.policy.init, jax.random.key(0))
+    weights = sum(int(np.prod(x.shape)) for x in jax.tree.leaves(shapes.weights))
+    memory = (
+        "" if settings.policy == "memoryless" else f", {settings.memory} {settings.hidden_size}"
+    )
+    episodes = settings.meta_episode_steps or f"{tasks.num_episodes} × {tasks.episode_length}"
+    device = jax.devices()[0]
+    agents = {"agents": _agents(config, program)} if program.is_population else {}
+    looks_back = shorter_window(program.policy, longest_meta_episode(tasks, settings))
+    return {
+        "task family": config.experiment,
+        **agents,
+        "policy": f"{settings.policy}{memory}, {weights:,} parameters",
+        **({"window": looks_back} if looks_back else {}),
+        "algorithm": settings.algorithm,
+        "an update": f"{settings.num_tasks} tasks × {episodes} steps "
+        f"= {program.algorithm.steps_per_update:,} steps",
+        "updates": f"{program.plan.num_updates:,}",
+        **_processes(),
+        "device": f"{program.num_devices} × {device.device_kind} ({device.platform}), "
+        f"{settings.precision}",
+    }
+
+
+def _processes() -> dict[str, str]:
+    """Which of several processes this is; nothing of one alone."""
+    if jax.process_count() == 1:
+        return {}
+    own, every = jax.local_device_count(), jax.device_count()
+    counted = f"{jax.process_index()} of {jax.process_count()}"
+    return {"process": f"{counted}, {own} devices here and {every} in all"}
+
+
+def _agents(config: RunConfig, program: Program) -> str:
+    seeds = f"{config.settings.num_seeds} seeds" * (config.settings.num_seeds > 1)
+    swept = [f"{len(values)} values of {name}" for name, values in config.sweep.items()]
+    return f"{len(program.agents)} in one program: {' × '.join([*swept, *filter(None, [seeds])])}"
+
+
+def _loggers(folder: Path, config: RunConfig, options: RunOptions | ResumeOptions) -> list[Any]:
+    loggers: list[Any] = []
+    if options.tensorboard:
+        from metarl_jax.training.loggers import TensorBoardLogger
+
+        loggers.append(TensorBoardLogger(folder))
+    if options.wandb is not None:
+        from metarl_jax.training.loggers import WandbLogger
+
+        loggers.append(
+            WandbLogger(
+                folder,
+                project=options.wandb,
+                name=folder.name,
+                config=dataclasses.asdict(config),
+            )
+        )
+    return loggers

@@ -1,0 +1,163 @@
+"""One run over several processes: each joins the others before its first array is made.
+
+TPU slices, Kubernetes, SLURM and OpenMPI tell jax who is who; on bare machines three flags do, or
+three variables of the environment.
+"""
+
+import dataclasses
+import functools
+import os
+import re
+import signal
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+from metarl_experiments.process.runtime import flag_value
+from metarl_jax.types import ConfigurationError, PeerError
+
+HEARTBEAT_SECONDS = 60
+"""A process that has not been heard of for so long is gone, and the others end."""
+JOIN_SECONDS = 300
+"""The others may start so much later."""
+NO_CLUSTER = "coordinator_address should be defined"
+"""What jax says where it finds no cluster."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DistributedOptions:
+    """Which of several processes this is.
+
+    Attributes:
+        distributed: auto joins the processes of a cluster that jax knows (a TPU slice, Kubernetes,
+            SLURM, OpenMPI), or those the next three name; off runs alone.
+        coordinator: HOST:PORT of the first process, the same for all; or METARL_COORDINATOR.
+        num_processes: in all; or METARL_NUM_PROCESSES.
+        process_id: of this one, from 0; or METARL_PROCESS_ID.
+        heartbeat: seconds without a sign of life after which a process counts as gone and the
+            others end; or METARL_HEARTBEAT.
+    """
+
+    distributed: Literal["auto", "off"] = "auto"
+    coordinator: str | None = None
+    num_processes: int | None = None
+    process_id: int | None = None
+    heartbeat: int = HEARTBEAT_SECONDS
+
+    def __post_init__(self) -> None:
+        if self.heartbeat < 1:
+            raise ConfigurationError(
+                f"heartbeat must be at least 1 second, got {self.heartbeat}; give a larger number."
+            )
+        named = (self.coordinator, self.num_processes, self.process_id)
+        if named == (None, None, None):
+            return
+        if None in named:
+            raise ConfigurationError(
+                "expected --coordinator, --num-processes and --process-id together (or "
+                "METARL_COORDINATOR, METARL_NUM_PROCESSES and METARL_PROCESS_ID), got "
+                f"{self.coordinator}, {self.num_processes} and {self.process_id}."
+            )
+        if not re.fullmatch(r".+:[0-9]{1,5}", self.coordinator or ""):
+            raise ConfigurationError(
+                f"expected --coordinator HOST:PORT, got {self.coordinator!r}; for instance "
+                "10.0.0.1:8476, an address of the first process that all can reach."
+            )
+        if not 0 <= (self.process_id or 0) < (self.num_processes or 0):
+            raise ConfigurationError(
+                f"expected a --process-id from 0 to --num-processes less 1, got {self.process_id} "
+                f"of {self.num_processes}; number the processes from 0."
+            )
+
+
+def join(arguments: Sequence[str], environment: Mapping[str, str] = os.environ) -> None:
+    """Joins the processes that the command line, the environment or a cluster names, if any does.
+
+    Args:
+        arguments: of the command line, of which the flags of `DistributedOptions` are read.
+        environment: variables METARL_COORDINATOR, METARL_NUM_PROCESSES, METARL_PROCESS_ID and
+            METARL_HEARTBEAT, where the flags are not given.
+
+    Raises:
+        ConfigurationError: what is given names no process.
+        PeerError: the others could not be joined.
+    """
+    import jax
+
+    options = read_options(arguments, environment)
+    if options.distributed == "off":
+        return
+    initialize = functools.partial(
+        jax.distributed.initialize,
+        initialization_timeout=JOIN_SECONDS,
+        heartbeat_timeout_seconds=options.heartbeat,
+        shutdown_timeout_seconds=options.heartbeat,
+    )
+    named = (options.coordinator, options.num_processes, options.process_id)
+    handler = signal.getsignal(signal.SIGTERM)
+    try:
+        if named != (None, None, None):
+            # Reachable at the address that was named, and at no other of this machine.
+            bind = environment.get("JAX_COORDINATOR_BIND_ADDRESS", options.coordinator)
+            initialize(*named, coordinator_bind_address=bind)
+        else:
+            initialize()
+    except Exception as error:  # the detection of a cluster raises what its library does
+        if NO_CLUSTER in str(error):
+            _require_one_of_one(environment)
+            return
+        raise PeerError(
+            f"expected to join the other processes of this run, got: {error}; start all of them "
+            "with one --coordinator that each can reach, or run alone: --distributed off."
+        ) from error
+    if jax.process_count() == 1 and handler is not None:
+        # jax's preemption service has nobody to agree with here, and never tells of a signal that
+        # it has taken.
+        signal.signal(signal.SIGTERM, handler)
+    elif jax.process_count() > 1 and not environment.get("JAX_COMPILATION_CACHE_DIR"):
+        _compile_together()
+
+
+def _compile_together() -> None:
+    """On GPUs, none finds its programs compiled while the others must compile theirs.
+
+    XLA's processes divide the timing of kernels among them, and each waits for the others' share;
+    jax's cache is written by the first process alone, on a disk that is its own for all we know.
+    """
+    import jax
+
+    if jax.default_backend() == "gpu":
+        jax.config.update("jax_compilation_cache_dir", None)
+
+
+def _require_one_of_one(environment: Mapping[str, str]) -> None:
+    """Of an indexed job of Kubernetes, each would train the whole run, in one folder."""
+    if "JOB_COMPLETION_INDEX" in environment:
+        raise ConfigurationError(
+            "expected to join the other pods of this job, got no way to find them; set "
+            "METARL_COORDINATOR, METARL_NUM_PROCESSES and METARL_PROCESS_ID as "
+            "experiments/launch/jobset.yaml does, or run alone: --distributed off."
+        )
+
+
+def read_options(
+    arguments: Sequence[str], environment: Mapping[str, str] = os.environ
+) -> DistributedOptions:
+    """The flags among these, read before all others; what is not given, from the environment.
+
+    Raises:
+        ConfigurationError: a number is none.
+    """
+    given: dict[str, Any] = {}
+    for field in dataclasses.fields(DistributedOptions):
+        flag = f"--{field.name.replace('_', '-')}"
+        value = flag_value(arguments, flag)
+        if value is None and field.name != "distributed":
+            flag = f"METARL_{field.name.upper()}"
+            value = environment.get(flag)
+        if value is None:
+            continue
+        is_text = field.name in ("distributed", "coordinator")
+        if not is_text and not value.isdecimal():
+            raise ConfigurationError(f"expected a whole number for {flag}, got {value!r}.")
+        given[field.name] = value if is_text else int(value)
+    return DistributedOptions(**given)

@@ -1,0 +1,105 @@
+"""What must be set before jax makes its first array."""
+
+import ctypes
+import os
+import platform
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from metarl_jax.parallel.host import usable_cores
+from metarl_jax.parallel.signals import heed_supervisor
+
+HOST_DEVICES_FLAG = "xla_force_host_platform_device_count"
+MOST_HOST_DEVICES = 1024
+SUPERVISOR = "METARL_SUPERVISOR"
+"""The variable in which a supervisor tells its child the number of its process."""
+_SET_PARENT_DEATH_SIGNAL = 1  # of prctl
+
+COMMAND = (sys.executable, "-P", "-m", "metarl_experiments")
+"""`metarl` as a process of its own. -P: no module is taken from the folder that it is called in."""
+HUGE_PAGES = "glibc.malloc.hugetlb=1"
+
+
+def use_huge_pages() -> None:
+    """Starts this process anew with an allocator that asks for huge pages, where it is glibc's.
+
+    XLA allocates a program's temporary memory at every call, and the system hands it out page by
+    page, each wiped first: with pages of 4 KiB a third of the time of an update of a GRU on a CPU.
+    glibc reads the setting as a process begins; one that is set already is left as it is.
+    """
+    tunables = os.environ.get("GLIBC_TUNABLES", "")
+    if platform.libc_ver()[0] != "glibc" or "glibc.malloc.hugetlb" in tunables:
+        return
+    os.environ["GLIBC_TUNABLES"] = ":".join(filter(None, (tunables, HUGE_PAGES)))
+    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+
+
+def end_with_supervisor() -> None:
+    """Where this process is supervised, it heeds its supervisor, and ends with it.
+
+    It is sent SIGTERM should that be killed: no run is left over, that the next one would collide
+    with. Linux alone can do it.
+    """
+    supervisor = os.environ.pop(SUPERVISOR, None)
+    if supervisor is None:
+        return
+    heed_supervisor()
+    if sys.platform != "linux":
+        return
+    ctypes.CDLL(None).prctl(_SET_PARENT_DEATH_SIGNAL, signal.SIGTERM)
+    if str(os.getppid()) != supervisor:  # it was killed before
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def cache_folder() -> Path:
+    """Where compiled programs are kept between starts."""
+    if folder := os.environ.get("JAX_COMPILATION_CACHE_DIR"):
+        return Path(folder)
+    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(home) / "metarl_jax" / "compiled"
+
+
+def configure_jax(arguments: Sequence[str] = (), *, keep_compiled: bool = True) -> None:
+    """Makes a CPU's cores devices, and turns the persistent compilation cache on.
+
+    Args:
+        arguments: of the command line, in which `--devices N` asks for so many devices.
+        keep_compiled: whether there is a cache; not where the seconds of compiling are measured.
+    """
+    import jax
+
+    if HOST_DEVICES_FLAG not in os.environ.get("XLA_FLAGS", ""):
+        jax.config.update("jax_num_cpu_devices", asked_devices(arguments) or usable_cores())
+    if keep_compiled:
+        _keep_compiled_programs()
+
+
+def asked_devices(arguments: Sequence[str]) -> int | None:
+    """What `--devices` asks for, read before the rest; None where it is absent or no number."""
+    number = flag_value(arguments, "--devices") or ""
+    return int(number) if number.isdecimal() and 0 < int(number) <= MOST_HOST_DEVICES else None
+
+
+def flag_value(arguments: Sequence[str], flag: str) -> str | None:
+    """What a command line gives for a flag that must be known before all are read."""
+    for i, argument in enumerate(arguments):
+        name, equals, value = argument.partition("=")
+        if name == flag:
+            return value if equals else "".join(arguments[i + 1 : i + 2])
+    return None
+
+
+def _keep_compiled_programs() -> None:
+    """A program compiled once starts at once the next time."""
+    import jax
+
+    folder = cache_folder()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return  # a cache is a convenience: without a place for it, programs compile each time
+    jax.config.update("jax_compilation_cache_dir", str(folder))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)

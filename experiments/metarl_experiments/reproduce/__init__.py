@@ -1,0 +1,1 @@
+"""`make reproduce`: the runs behind every published table."""

@@ -1,0 +1,326 @@
+"""Checkpoints: a whole train state on disk, and back, bit for bit.
+
+    RUN/checkpoints/1200/state/       the arrays, one for every leaf, by the leaf's path
+    RUN/checkpoints/1200/manifest/    dtype, shape and SHA-256 of every leaf, and a few numbers
+
+A save is written beside its place and renamed into it: one that is killed leaves the others whole.
+What is read back is trusted once our own digests agree: the storage library loads a flipped bit
+without a word, casts dtypes in silence, and takes an empty folder named `4` for step 4. So does its
+manager of many steps, which is why the steps are kept in order here.
+
+Of several processes that share a file system each writes a part of every array, and reads them all.
+"""
+
+import contextlib
+import dataclasses
+import logging
+import reprlib
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from metarl_jax.checkpoint.folder import (
+    clear_unfinished,
+    foreign,
+    has_manifest,
+    make_room,
+    retain,
+    steps,
+)
+from metarl_jax.checkpoint.manifest import FORMAT, is_ours, is_signed, make_manifest
+from metarl_jax.parallel.processes import by_first, is_first, together
+from metarl_jax.parallel.sharding import put
+from metarl_jax.trees import (
+    HostLeaf,
+    first_difference,
+    form,
+    host_leaves,
+    is_key,
+    leaves_by_path,
+    structure,
+    without_key,
+)
+from metarl_jax.types import ConfigurationError, PyTree
+
+
+class CheckpointError(ConfigurationError):
+    """No checkpoint can be read here, or not into this train state."""
+
+
+class SaveError(RuntimeError):
+    """A checkpoint could not be written; the older ones stand as they did."""
+
+
+class _DamageError(Exception):
+    """Why a step cannot be trusted."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Restored:
+    """A train state read back.
+
+    Attributes:
+        state: as it was saved.
+        step: the number it was saved under.
+        metadata: what was saved with it.
+        passed_over: what else lies there, newer and damaged or no checkpoint: "NAME: why".
+    """
+
+    state: PyTree
+    step: int
+    metadata: Mapping[str, Any]
+    passed_over: tuple[str, ...] = ()
+
+
+def save(
+    folder: Path,
+    step: int,
+    state: PyTree,
+    metadata: Mapping[str, Any],
+    *,
+    keep: int = 2,
+    alone: bool = False,
+    before: Callable[[], object] = lambda: None,
+) -> None:
+    """Writes `folder/step`, whole or not at all, then deletes all but the `keep` newest.
+
+    Args:
+        folder: `RUN/checkpoints`; made where it is missing.
+        step: its number, at least 0. Whatever bears that name already is set aside.
+        state: a pytree of arrays, typed keys among them; replicated where there are processes.
+        metadata: what JSON can hold.
+        keep: how many checkpoints stay, at least 1.
+        alone: the first process calls this and no other, which may be gone.
+        before: what must be done first, or nothing is saved.
+
+    Raises:
+        SaveError: the disk is full, the folder is not writable, `before` failed, …; what was
+            half-written is gone.
+    """
+    folder, leaves = folder.absolute(), host_leaves(state)
+    manifest = make_manifest(step, leaves, metadata)
+    arrays: Mapping[str, Any] = {path: leaf.array for path, leaf in leaves.items()}
+    processes = () if alone or jax.process_count() == 1 else range(jax.process_count())
+    if processes:  # of a global array, each writes a part
+        arrays = {path: without_key(leaf) for path, leaf in leaves_by_path(state).items()}
+    phases = (
+        before,
+        lambda: make_room(folder, step) if is_first() else None,
+        lambda: _write(folder / str(step), arrays, manifest, processes),
+        lambda: retain(folder, keep) if is_first() else None,
+    )
+    with _told_once():
+        try:
+            for phase in phases:
+                together(phase) if processes else phase()
+        except Exception as error:  # the library has many: OSError, ValueError, its own
+            for _ in range(10 * is_first()):  # its threads still write, and make the folder anew
+                clear_unfinished(folder)
+                time.sleep(0.05)
+            raise SaveError(
+                f"checkpoint {step} could not be written to {folder}: {_first_line(error)}"
+            ) from error
+
+
+def restore(folder: Path, template: PyTree, step: int | None = None) -> Restored:
+    """Reads the newest checkpoint that verifies, or just the one asked for.
+
+    Of several processes the first looks for it, and all read what it has found.
+
+    Args:
+        folder: `RUN/checkpoints`.
+        template: a train state, or its shapes (`jax.eval_shape`): what is expected.
+        step: None for the newest; a number never falls back to another.
+
+    Raises:
+        CheckpointError: nothing here verifies; or what does is of another architecture, and then
+            the first leaf that differs is named with both its forms.
+    """
+    if jax.process_count() == 1:
+        return _restore(folder.absolute(), template, step)
+    found: list[Restored] = []
+
+    def look() -> str:
+        found.append(_restore(folder.absolute(), template, step))
+        return str(found[0].step)
+
+    newest = int(by_first(look))
+    return together(lambda: found[0] if found else _restore(folder.absolute(), template, newest))
+
+
+def leaf_digests(folder: Path, step: int | None = None) -> dict[str, str]:
+    """SHA-256 of every leaf of a checkpoint, by its path, as it was when it was saved.
+
+    Args:
+        folder: `RUN/checkpoints`.
+        step: None for the newest.
+
+    Raises:
+        CheckpointError: there is none, or it does not say.
+    """
+    step = max(steps(folder), default=0) if step is None else step
+    try:
+        entries = _read_manifest(folder.absolute(), step)["leaves"]
+    except _DamageError as damage:
+        raise CheckpointError(
+            f"expected a checkpoint {step} in {folder}, got none: {damage}; the steps there are "
+            f"{steps(folder) or 'none'}."
+        ) from damage
+    return {path: entry["sha256"] for path, entry in entries.items()}
+
+
+def _restore(folder: Path, template: PyTree, step: int | None) -> Restored:
+    if step is not None:
+        try:
+            return _read(folder, step, template)
+        except _DamageError as damage:
+            raise CheckpointError(
+                f"expected a whole checkpoint {step} in {folder}, got none: {damage}; the steps "
+                f"there are {steps(folder) or 'none'}, and the newest good one is taken if none is "
+                "asked for."
+            ) from damage
+    passed_over: list[str] = []
+    for candidate in steps(folder):
+        try:
+            restored = _read(folder, candidate, template)
+        except _DamageError as damage:
+            passed_over.append(f"{candidate}: {damage}")
+        else:
+            return dataclasses.replace(restored, passed_over=(*passed_over, *foreign(folder)))
+    reasons = "; ".join([*passed_over, *foreign(folder)]) or "it is empty or not there"
+    raise CheckpointError(
+        f"expected a checkpoint in {folder}, got none that can be used ({reasons}); give the "
+        "folder of a run that has saved one, or start a new run."
+    )
+
+
+def _write(
+    place: Path, arrays: Mapping[str, Any], manifest: Mapping[str, Any], processes: Iterable[int]
+) -> None:
+    import orbax.checkpoint as ocp
+
+    args = ocp.args.Composite(
+        state=ocp.args.PyTreeSave({path: x for path, x in arrays.items() if x.size}),
+        manifest=ocp.args.JsonSave(manifest),
+    )
+    with _checkpointer(processes) as checkpointer:
+        checkpointer.save(place, args=args)
+
+
+@contextlib.contextmanager
+def _told_once() -> Iterator[None]:
+    """Keeps the library from logging, with a long traceback, the errors that it raises as well."""
+    log = logging.getLogger("absl")
+    log.addFilter(_is_no_error)
+    try:
+        yield
+    finally:
+        log.removeFilter(_is_no_error)
+
+
+def _is_no_error(record: logging.LogRecord) -> bool:
+    return record.levelno < logging.ERROR
+
+
+def _read(folder: Path, step: int, template: PyTree) -> Restored:
+    place = folder / str(step)
+    manifest = _read_manifest(folder, step)
+    entries = manifest["leaves"]
+    stored = {path: form(entry["dtype"], entry["shape"]) for path, entry in entries.items()}
+    if difference := first_difference(structure(template), stored):
+        path, expected, got = difference
+        raise CheckpointError(
+            f"{place} is of another architecture: at {path} expected {expected}, got {got}; give "
+            "the settings it was trained with (its run's config.json), or another run."
+        )
+    arrays = _read_arrays(place, entries)
+    leaves = [_put(arrays[path], leaf) for path, leaf in leaves_by_path(template).items()]
+    state = jax.tree.unflatten(jax.tree.structure(template), leaves)
+    return Restored(state, step, manifest["metadata"])
+
+
+def _read_manifest(folder: Path, step: int) -> dict[str, Any]:
+    import orbax.checkpoint as ocp
+
+    place = folder / str(step)
+    if not place.is_dir():
+        raise _DamageError("it is not there")
+    if not has_manifest(folder, step):
+        raise _DamageError("it has no manifest")
+    try:
+        with _checkpointer() as checkpointer:
+            args = ocp.args.Composite(manifest=ocp.args.JsonRestore())
+            manifest = dict(checkpointer.restore(place, args=args)["manifest"])
+    except Exception as error:  # whatever a damaged file makes the library raise
+        raise _DamageError(f"its manifest cannot be read ({_first_line(error)})") from error
+    if not is_signed(manifest):
+        raise _DamageError("its manifest does not match the manifest's own digest")
+    if (its_format := manifest.get("format")) != FORMAT:
+        raise CheckpointError(
+            f"{place}: expected a checkpoint of format {FORMAT}, got format "
+            f"{reprlib.repr(its_format)}; read it with the version of metarl-jax that wrote it."
+        )
+    if not is_ours(manifest):
+        raise _DamageError("its manifest is none of ours")
+    if manifest["step"] != step:
+        raise _DamageError(f"it was saved as {manifest['step']} and renamed")
+    return manifest
+
+
+def _read_arrays(place: Path, entries: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """Every leaf's values, once its digest has been found right."""
+    import orbax.checkpoint as ocp
+
+    stored = {path: 0 for path, entry in entries.items() if 0 not in entry["shape"]}
+    restore_args = {path: ocp.RestoreArgs(restore_type=np.ndarray) for path in stored}
+    request = ocp.args.PyTreeRestore(stored, restore_args=restore_args)
+    try:
+        with _checkpointer() as checkpointer:
+            read = checkpointer.restore(place, args=ocp.args.Composite(state=request))["state"]
+        arrays = {path: np.asarray(read[path]) for path in stored}
+    except Exception as error:  # whatever a damaged file makes the library raise
+        raise _DamageError(f"its arrays cannot be read ({_first_line(error)})") from error
+    for path, entry in entries.items():
+        if path not in stored:  # an array without elements is not stored
+            arrays[path] = np.zeros(entry["shape"], entry["dtype"])
+        is_plain = not entry["dtype"].startswith("key<")
+        dtype = str(arrays[path].dtype) if is_plain else entry["dtype"]
+        if HostLeaf(dtype, arrays[path]).digest(path) != entry["sha256"]:
+            raise _DamageError(f"the values of {path} do not match their digest")
+    return arrays
+
+
+def _put(array: np.ndarray, leaf: Any) -> jax.Array:
+    """The array on the device, laid out as the template's leaf is."""
+    committed = not isinstance(leaf, jax.Array) or leaf.committed
+    sharding = getattr(leaf, "sharding", None) if committed else None
+    data = put(array, sharding)
+    return jax.random.wrap_key_data(data, impl=_key_impl(leaf)) if is_key(leaf) else data
+
+
+def _key_impl(leaf: Any) -> Any:
+    found: list[Any] = []  # jax.random.key_impl takes no ShapeDtypeStruct, but a tracer of one
+    jax.eval_shape(lambda key: found.append(jax.random.key_impl(key)), leaf)
+    return found[0]
+
+
+def _first_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0][:200]}"
+
+
+def _checkpointer(processes: Iterable[int] = ()) -> Any:
+    """Of these processes together, whose barriers end after a time; or of this one for itself."""
+    import orbax.checkpoint as ocp
+
+    own = jax.process_index()
+    options = ocp.options.MultiprocessingOptions(
+        primary_host=min(processes, default=own), active_processes=set(processes) or {own}
+    )
+    handler = ocp.CompositeCheckpointHandler(
+        composite_options=ocp.CompositeOptions(multiprocessing_options=options)
+    )
+    return ocp.Checkpointer(handler, multiprocessing_options=options)

@@ -1,0 +1,46 @@
+"""Learning: returns, losses, schedules, the gradient step and the algorithms."""
+
+from metarl_jax.learning.algorithms import (
+    a2c,
+    a2c_objective,
+    ppo,
+    ppo_objective,
+    reinforce,
+    reinforce_objective,
+)
+from metarl_jax.learning.losses import (
+    Loss,
+    as_loss,
+    clipped_policy_gradient,
+    entropy_bonus,
+    policy_gradient,
+    value_error,
+)
+from metarl_jax.learning.population import population
+from metarl_jax.learning.returns import discounts, generalized_advantages
+from metarl_jax.learning.schedules import Hyperparameters, hyperparameters
+from metarl_jax.learning.train_state import Algorithm, Learner, TrainState, UpdateConfig
+
+__all__ = [
+    "Algorithm",
+    "Hyperparameters",
+    "Learner",
+    "Loss",
+    "TrainState",
+    "UpdateConfig",
+    "a2c",
+    "a2c_objective",
+    "as_loss",
+    "clipped_policy_gradient",
+    "discounts",
+    "entropy_bonus",
+    "generalized_advantages",
+    "hyperparameters",
+    "policy_gradient",
+    "population",
+    "ppo",
+    "ppo_objective",
+    "reinforce",
+    "reinforce_objective",
+    "value_error",
+]

@@ -1,0 +1,185 @@
+"""Losses that compose.
+
+    policy_gradient() + 0.5 * value_error() - 0.01 * entropy_bonus() + my_loss
+
+A loss gives one term for every step, [T, B], and named metrics. The algorithm sums the terms of
+valid steps over the batch and divides by T·B, so that a task's loss depends on that task alone.
+Losses know no optimiser. A plain function `(outputs, rollout, targets) -> [T, B]` composes with
+the others.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+
+from metarl_jax.policy.policy import PolicyOutput
+from metarl_jax.rollout import Rollout
+from metarl_jax.types import Array, ConfigurationError, Key, PyTree
+
+
+class Targets(struct.PyTreeNode):
+    """What the outputs are compared with; no gradient passes through it."""
+
+    advantage: Array  # [T, B], divided by its running scale
+    value_target: Array  # [T, B], λ-return, in reward units
+    value_scale: Array  # [] running standard deviation of value_target
+    discount: Array  # [T, B]
+    clip_ratio: Array  # [] PPO's ε
+
+
+TermsAndMetrics = tuple[Array, dict[str, Array]]
+StepFunction = Callable[[PolicyOutput, Rollout, Targets], Array]
+
+
+@dataclasses.dataclass(frozen=True)
+class Loss:
+    """A loss as a record.
+
+    Attributes:
+        apply: (loss_params, outputs, rollout, targets) -> (terms [T, B], metrics); every metric is
+            [T, B] too, and its mean over valid steps is logged.
+        init: key -> loss_params, trained beside the policy; none by default.
+    """
+
+    apply: Callable[[PyTree, PolicyOutput, Rollout, Targets], TermsAndMetrics]
+    init: Callable[[Key], PyTree] = lambda key: ()
+
+    def __add__(self, other: "LossLike") -> "Loss":
+        return _sum(self, as_loss(other))
+
+    def __radd__(self, other: "LossLike") -> "Loss":
+        return _sum(as_loss(other), self)
+
+    def __sub__(self, other: "LossLike") -> "Loss":
+        return _sum(self, -1.0 * as_loss(other))
+
+    def __rsub__(self, other: "LossLike") -> "Loss":
+        return _sum(as_loss(other), -1.0 * self)
+
+    def __mul__(self, weight: float | Array) -> "Loss":
+        def apply(params: PyTree, *step: Any) -> TermsAndMetrics:
+            terms, metrics = self.apply(params, *step)
+            return weight * terms, metrics
+
+        return Loss(apply, self.init)
+
+    __rmul__ = __mul__
+
+
+LossLike = Loss | StepFunction
+
+
+def as_loss(function: LossLike) -> Loss:
+    """A loss from a plain function of (outputs, rollout, targets), logged under its name.
+
+    Raises:
+        TypeError: it is neither a loss nor a function.
+        ConfigurationError: in use, where its terms are not [T, B].
+    """
+    if isinstance(function, Loss):
+        return function
+    if not callable(function):
+        raise TypeError(
+            "a loss composes with losses and with functions (outputs, rollout, targets) -> [T, B], "
+            f"got {type(function).__name__}; to scale a loss, multiply it by a number."
+        )
+    name = getattr(function, "__name__", type(function).__name__)
+
+    def apply(params: PyTree, *step: Any) -> TermsAndMetrics:
+        del params
+        terms = function(*step)
+        expected = step[1].value.shape
+        if jnp.shape(terms) != expected:
+            raise ConfigurationError(
+                f"the loss {name} must return a term per step, [T, B] = {list(expected)}, got "
+                f"{list(jnp.shape(terms))}; reduce over later axes alone."
+            )
+        return terms, {name: terms}
+
+    return Loss(apply)
+
+
+def _sum(first: Loss, second: Loss) -> Loss:
+    def init(key: Key) -> PyTree:
+        first_key, second_key = jax.random.split(key)
+        return first.init(first_key), second.init(second_key)
+
+    def apply(params: PyTree, *step: Any) -> TermsAndMetrics:
+        first_terms, metrics = first.apply(params[0], *step)
+        second_terms, more = second.apply(params[1], *step)
+        if repeated := metrics.keys() & more.keys():
+            raise ValueError(
+                f"two terms of a loss log the same metric {sorted(repeated)}; give each function a "
+                "name of its own, or add the term once."
+            )
+        return first_terms + second_terms, metrics | more
+
+    return Loss(apply, init)
+
+
+def policy_gradient() -> Loss:
+    """-A_t log π(a_t): the score-function estimator.
+
+    Reference:
+        Williams 1992, "Simple statistical gradient-following algorithms for connectionist
+        reinforcement learning", eq. 5; with a learned value as its baseline, A2C (Mnih et al. 2016,
+        "Asynchronous methods for deep reinforcement learning", section 4).
+    """
+
+    def policy_gradient(outputs: PolicyOutput, rollout: Rollout, targets: Targets) -> Array:
+        return -targets.advantage * outputs.action_distribution.log_prob(rollout.action)
+
+    return as_loss(policy_gradient)
+
+
+def clipped_policy_gradient() -> Loss:
+    """-min(ρ_t A_t, clip(ρ_t, 1-ε, 1+ε) A_t) with ρ_t = π(a_t) / π_old(a_t).
+
+    Reference:
+        Schulman et al. 2017, "Proximal policy optimization algorithms", eq. 7.
+    """
+
+    def apply(
+        params: PyTree, outputs: PolicyOutput, rollout: Rollout, targets: Targets
+    ) -> TermsAndMetrics:
+        del params
+        log_ratio = outputs.action_distribution.log_prob(rollout.action) - rollout.log_prob
+        ratio = jnp.exp(log_ratio)
+        clipped = jnp.clip(ratio, 1 - targets.clip_ratio, 1 + targets.clip_ratio)
+        terms = -jnp.minimum(ratio * targets.advantage, clipped * targets.advantage)
+        return terms, {
+            "clipped_policy_gradient": terms,
+            "clip_fraction": (ratio != clipped).astype(jnp.float32),
+            "kl_divergence": ratio - 1 - log_ratio,  # estimates KL(π_old ‖ π), Schulman's k3
+        }
+
+    return Loss(apply)
+
+
+def value_error() -> Loss:
+    """½ ((V_t - V̂_t) / σ)², with V̂ the λ-return and σ its running standard deviation."""
+
+    def value_error(outputs: PolicyOutput, rollout: Rollout, targets: Targets) -> Array:
+        del rollout
+        return 0.5 * jnp.square((outputs.value - targets.value_target) / targets.value_scale)
+
+    return as_loss(value_error)
+
+
+def entropy_bonus() -> Loss:
+    """The entropy of π_t, in nats: subtract it to keep a policy random.
+
+    Reference:
+        Williams & Peng 1991, "Function optimization using connectionist reinforcement learning
+        algorithms".
+    """
+
+    def entropy(outputs: PolicyOutput, rollout: Rollout, targets: Targets) -> Array:
+        del rollout, targets
+        return outputs.action_distribution.entropy()
+
+    return as_loss(entropy)

@@ -1,0 +1,150 @@
+"""What every algorithm shares: the train state, and the records an update is made of."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax.numpy as jnp
+from flax import struct
+
+from metarl_jax.checks import require_positive
+from metarl_jax.learning.losses import Loss
+from metarl_jax.learning.returns import DiscountMode
+from metarl_jax.learning.schedules import Hyperparameters
+from metarl_jax.parallel.sharding import Devices, check_divides
+from metarl_jax.policy.normalization import RunningStatistics
+from metarl_jax.policy.policy import Policy, PolicyParams
+from metarl_jax.rollout import Actors, Returns
+from metarl_jax.tasks.meta_episode import MetaEpisode
+from metarl_jax.types import Array, ConfigurationError, Key, PyTree
+
+Objective = Callable[[Hyperparameters], Loss]
+"""This update's hyper-parameters, as scalars, to its loss."""
+
+
+class Learner(struct.PyTreeNode):
+    """What an update changes."""
+
+    params: PolicyParams
+    loss_params: PyTree
+    optimizer_state: PyTree
+    advantage: RunningStatistics  # of the advantage, which is divided by its scale
+
+
+class TrainState(struct.PyTreeNode):
+    """All there is to a run: saved whole, it continues bit for bit."""
+
+    learner: Learner
+    hyperparameters: Hyperparameters  # knots [K]
+    num_updates: Array  # [] float32, over which the schedules run
+    update: Array  # [] int32, updates done
+    skipped: Array  # [] int32, updates skipped because they were not finite
+    skipped_in_a_row: Array  # [] int32
+    key: Key
+
+
+class Algorithm(NamedTuple):
+    """A learning algorithm.
+
+    Attributes:
+        init: key -> TrainState.
+        update: TrainState -> (TrainState, metrics); metrics are float32 scalars by name.
+        steps_per_update: environment steps one update takes, masked ones counted.
+        finite: TrainState -> whether the numbers of its next update are finite, by name: those of
+            the rollout by task, [B] bool, and each leaf of the learner after it, [] bool. Asked
+            where updates had to be skipped; by default nothing is told.
+    """
+
+    init: Callable[[Key], TrainState]
+    update: Callable[[TrainState], tuple[TrainState, dict[str, Array]]]
+    steps_per_update: int
+    finite: Callable[[TrainState], dict[str, Array]] = lambda state: {}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class UpdateConfig:
+    """The static structure of an update.
+
+    Attributes:
+        num_tasks: B, tasks in the batch, at least 1.
+        num_updates: updates over which the schedules run, at least 1.
+        discount_mode: `meta`, `episodic` or `dual`; see `returns.discounts`.
+        meta_episode_steps: None, or the step budget that ends a meta-episode.
+        normalize_observations: whether observations are normalised by their running statistics.
+        num_devices: over how many devices of all processes the tasks are split, evenly.
+        task_chunk: None, or the most tasks that a device takes at a time. The gradient of more is
+            the mean of those of their parts: the same, in less memory.
+    """
+
+    num_tasks: int = 256
+    num_updates: int = 1000
+    discount_mode: DiscountMode = "meta"
+    meta_episode_steps: int | None = None
+    normalize_observations: bool = False
+    num_devices: int = 1
+    task_chunk: int | None = None
+
+    def __post_init__(self) -> None:
+        require_positive("num_tasks", self.num_tasks)
+        require_positive("num_updates", self.num_updates)
+        check_divides(self.num_tasks, (self.devices.count, "devices"))
+        if self.task_chunk is not None:
+            require_positive("task_chunk", self.task_chunk)
+
+    @property
+    def devices(self) -> Devices:
+        """The devices the tasks are split over."""
+        return Devices(self.num_devices)
+
+    def num_parts(self, num_tasks: int) -> int:
+        """Into how many equal parts a device takes so many tasks: the fewest that are allowed.
+
+        Raises:
+            ConfigurationError: parts of not even half of task_chunk, which would be slow.
+        """
+        most = min(self.task_chunk or num_tasks, num_tasks)
+        sizes = [size for size in range(1, num_tasks + 1) if num_tasks % size == 0]
+        size = max(size for size in sizes if size <= most)
+        if 2 * size < most:
+            larger = min(size for size in sizes if size >= most)
+            raise ConfigurationError(
+                f"expected a task_chunk near which the {num_tasks} tasks of a gradient on a device "
+                f"divide evenly, got {most}; {larger} or {size} would."
+            )
+        return num_tasks // size
+
+
+class Problem(NamedTuple):
+    """What is learned, fixed before compilation."""
+
+    policy: Policy
+    meta_episode: MetaEpisode
+    config: UpdateConfig
+    objective: Objective
+    baseline: bool  # whether values are subtracted (else they are 0 and λ is 1)
+
+
+class StepSums(struct.PyTreeNode):
+    """Metrics summed over valid steps: the sums of parts of a batch add up to its own."""
+
+    sums: dict[str, Array]  # [] float32 each
+    count: Array  # [] float32, valid steps
+
+    def means(self) -> dict[str, Array]:
+        """Each metric's mean over valid steps."""
+        return {name: x / jnp.maximum(self.count, 1.0) for name, x in self.sums.items()}
+
+
+class Measurements(struct.PyTreeNode):
+    """What `learn` tells of an update, of this device's tasks."""
+
+    steps: StepSums
+    gradient_norm: Array  # [] float32, mean over the gradient steps
+    returns: Returns
+
+
+Learn = Callable[[Learner, Hyperparameters, Actors, Key], tuple[Learner, Measurements]]
+"""(learner, h, actors at a meta-episode's start, key) -> (learner, measurements).
+
+On each device with actors of its own, and the same learner and key.
+"""

@@ -1,0 +1,30 @@
+"""Policies: a memory, a head and running statistics behind one record of pure functions."""
+
+from metarl_jax.policy.distributions import ActionDistribution, Categorical, DiagonalGaussian
+from metarl_jax.policy.heads import Heads
+from metarl_jax.policy.normalization import RunningStatistics, normalize
+from metarl_jax.policy.policy import (
+    Architecture,
+    Policy,
+    PolicyOutput,
+    PolicyParams,
+    contextual_policy,
+    memoryless_policy,
+    recurrent_policy,
+)
+
+__all__ = [
+    "ActionDistribution",
+    "Architecture",
+    "Categorical",
+    "DiagonalGaussian",
+    "Heads",
+    "Policy",
+    "PolicyOutput",
+    "PolicyParams",
+    "RunningStatistics",
+    "contextual_policy",
+    "memoryless_policy",
+    "normalize",
+    "recurrent_policy",
+]

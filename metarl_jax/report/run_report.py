@@ -1,0 +1,166 @@
+"""report.html: what a run's folder tells, as one page."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from metarl_jax.files import read_object, write_whole
+from metarl_jax.report import tables
+from metarl_jax.report.charts import (
+    ablations_chart,
+    adaptation_chart,
+    diagnostic_charts,
+    learning_charts,
+    points_charts,
+)
+from metarl_jax.report.html import Report, Section, report_page
+from metarl_jax.tasks.distribution import References
+from metarl_jax.training.metrics_file import read_rows
+
+NAME = "report.html"
+LEARNING = "How the policy got better from update to update; pale: on the tasks it was trained on."
+ADAPTATION = (
+    "No weight changes here: what is better in a later episode, the memory has found out about "
+    "the task."
+)
+
+
+def write_report(
+    folder: Path,
+    evaluation: Mapping[str, Any],
+    references: References,
+    *,
+    baselines: Sequence[Mapping[str, Any]] = (),
+    replay: Mapping[str, Any] | None = None,
+) -> Path:
+    """Writes the report of a run of one agent into its folder.
+
+    Args:
+        folder: the run's, with config.json, run.json and metrics.jsonl.
+        evaluation: as in its evaluation.json.
+        references: exact values of its tasks.
+        baselines: evaluations of other policies on the same tasks.
+        replay: of `metarl_jax.report.replay.replay_data`.
+
+    Returns:
+        Its path.
+    """
+    config, run, rows = _read(folder)
+    lead = (
+        f"A policy ({tables.policy_words(config['settings'])}) in tasks of "
+        f"{evaluation['task_family']} that it is not told, "
+        f"{len(evaluation['episode_return_mean'])} episodes in each."
+    )
+    report = Report(
+        title=_title(config),
+        lead=lead,
+        headline=tables.headline(evaluation),
+        sections=[
+            _trained(config, run, rows, evaluation),
+            Section(
+                name="adaptation",
+                title="Adaptation",
+                note=ADAPTATION,
+                charts=[adaptation_chart(evaluation, baselines, references)],
+            ),
+            Section(
+                name="learning",
+                title="Learning",
+                note=LEARNING,
+                charts=learning_charts(rows, references),
+                small_charts=diagnostic_charts(rows),
+            ),
+            _numbers(evaluation, baselines, references),
+            *([_ablations(evaluation)] if evaluation.get("ablations") else []),
+        ],
+        replay=replay if replay and replay["tasks"] else None,
+    )
+    return _write(folder, report)
+
+
+def write_points_report(folder: Path, record: Mapping[str, Any], references: References) -> Path:
+    """Writes the report of a run of several agents into its folder.
+
+    Args:
+        folder: the run's, with config.json, run.json and metrics.jsonl.
+        record: as in its evaluation.json, with `points`.
+        references: exact values of its tasks.
+
+    Returns:
+        Its path.
+    """
+    config, run, rows = _read(folder)
+    points = record["points"]
+    adaptation, learning = points_charts(points, rows, references)
+    agents = sum(len(point["agents"]) for point in points)
+    best = max(points, key=lambda point: point["total_return_mean"])
+    report = Report(
+        title=_title(config),
+        lead=f"{agents} agents of one program ({tables.policy_words(config['settings'])}) in tasks "
+        f"of {record['task_family']} that they are not told; means over seeds.",
+        headline={"highest return of a meta-episode": tables.interval(best, "total_return")},
+        sections=[
+            _trained(config, run, rows, record),
+            Section(name="adaptation", title="Adaptation", note=ADAPTATION, charts=[adaptation]),
+            Section(name="learning", title="Learning", charts=[learning]),
+            Section(
+                name="numbers", title="Numbers", tables={"Return": tables.points_table(points)}
+            ),
+        ],
+    )
+    return _write(folder, report)
+
+
+def _numbers(
+    evaluation: Mapping[str, Any],
+    baselines: Sequence[Mapping[str, Any]],
+    references: References,
+) -> Section:
+    optimal = references.optimal_episodes or ()
+    return Section(
+        name="numbers",
+        title="Numbers",
+        tables={
+            "Return": tables.episodes_table(evaluation, baselines, optimal),
+            "Beside other ways of acting": tables.references_table(evaluation),
+            "Measures of the task family": tables.measures_table(evaluation),
+        },
+    )
+
+
+def _ablations(evaluation: Mapping[str, Any]) -> Section:
+    return Section(
+        name="ablations",
+        title="What it lives on",
+        note="The same weights on the same tasks, with one thing at a time taken away.",
+        charts=[ablations_chart(evaluation)],
+        tables={"": tables.ablations_table(evaluation)},
+    )
+
+
+def _trained(
+    config: Mapping[str, Any],
+    run: Mapping[str, Any],
+    rows: Sequence[Mapping[str, Any]],
+    evaluation: Mapping[str, Any],
+) -> Section:
+    return Section(
+        name="trained",
+        title="What was trained",
+        facts=tables.trained(config, run, rows, evaluation),
+    )
+
+
+def _title(config: Mapping[str, Any]) -> str:
+    return config["experiment"].rpartition(":")[2]
+
+
+def _read(folder: Path) -> tuple[dict[str, Any], dict[str, Any], list[dict[str, Any]]]:
+    run = read_object(folder / "run.json") if (folder / "run.json").exists() else {}
+    return read_object(folder / "config.json"), run, read_rows(folder / "metrics.jsonl")
+
+
+def _write(folder: Path, report: Report) -> Path:
+    path = folder / NAME
+    write_whole(path, report_page(report))
+    return path

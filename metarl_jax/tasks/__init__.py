@@ -1,0 +1,27 @@
+"""Tasks: p(M), the environment protocol, meta-episodes, scenes and the conformance check."""
+
+from metarl_jax.tasks.conformance import check_task_distribution
+from metarl_jax.tasks.distribution import (
+    BoxSpace,
+    DiscreteSpace,
+    Environment,
+    References,
+    TaskDistribution,
+)
+from metarl_jax.tasks.meta_episode import MetaEpisode, MetaState
+from metarl_jax.tasks.scene import Choice, Limbs, Rectangle, Scene
+
+__all__ = [
+    "BoxSpace",
+    "Choice",
+    "DiscreteSpace",
+    "Environment",
+    "Limbs",
+    "MetaEpisode",
+    "MetaState",
+    "Rectangle",
+    "References",
+    "Scene",
+    "TaskDistribution",
+    "check_task_distribution",
+]

@@ -1,0 +1,191 @@
+"""A task distribution p(M): an environment and a sampler of its tasks."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol, runtime_checkable
+
+import jax
+
+from metarl_jax.tasks.scene import Scene
+from metarl_jax.types import Array, ConfigurationError, Key, PyTree, Task
+
+
+class Environment(Protocol):
+    """A gymnax 1.x environment, of which these four methods are used.
+
+    The environment may terminate an episode; it never truncates one (the meta-episode does), and
+    `reset_env` samples nothing that defines the MDP: whatever is hidden lives in `task`.
+    """
+
+    def reset_env(self, key: Key, task: Task) -> tuple[Array, PyTree]:
+        """Returns (first observation [O] float32, state)."""
+        ...
+
+    def step_env(
+        self, key: Key, state: PyTree, action: Array, task: Task
+    ) -> tuple[Array, PyTree, Array, Array, Any]:
+        """Returns (observation [O], state, reward float32, terminated bool, info)."""
+        ...
+
+    def action_space(self, task: Task) -> Any:
+        """A discrete or a box space."""
+        ...
+
+    def observation_space(self, task: Task) -> Any:
+        """A box space of rank 1."""
+        ...
+
+
+@runtime_checkable
+class DiscreteSpace(Protocol):
+    """Actions 0 … n-1; gymnax's and gymnasium's `Discrete` are such."""
+
+    n: Any
+
+
+@runtime_checkable
+class BoxSpace(Protocol):
+    """Vectors between `low` and `high`; gymnax's and gymnasium's `Box` are such."""
+
+    low: Any
+    high: Any
+    shape: Any
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class References:
+    """What a learned policy is read against: expected undiscounted returns, None where unknown.
+
+    Attributes:
+        optimal_total: Bayes-optimal return of the whole meta-episode.
+        optimal_episodes: the same, per episode.
+        memoryless_total: the best return where nothing crosses an episode's end.
+        known_task_total: the best return where the task is told.
+        random_total: the return of actions that are all as probable.
+        known_task_return: `task -> []`, what that task is worth in a whole meta-episode to who
+            knows it; its mean over p(M) is `known_task_total`.
+        optimal_bound: where the optimum is unknown, what no policy's total return exceeds.
+        agents: classical agents by name; each call makes a `Policy` that nobody trains.
+    """
+
+    optimal_total: float | None = None
+    optimal_episodes: tuple[float, ...] | None = None
+    memoryless_total: float | None = None
+    known_task_total: float | None = None
+    random_total: float | None = None
+    known_task_return: Callable[[Task], Array] | None = None
+    optimal_bound: float | None = None
+    agents: Mapping[str, Callable[[], Any]] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TaskDistribution:
+    """p(M), and what the framework must know of a meta-episode before it compiles one.
+
+    Attributes:
+        name: the family's name.
+        environment: one task's dynamics, batched by `vmap`.
+        sample: `key -> task`, one independent draw from p(M).
+        describe: `task -> [C]` float32: what the contextual policy is told.
+        episode_length: H, steps after which an episode is truncated.
+        num_episodes: E, episodes in a meta-episode.
+        ends_early: whether an episode can terminate before H steps.
+        all_tasks: for a small finite family, all its tasks stacked on axis 0.
+        splits: named samplers of out-of-distribution tasks.
+        references: computes what is known of it, when asked: some optima take seconds.
+        scene: `(task, states) -> Scene` for one episode; `states` are the h + 1 environment states
+            of the episode stacked on axis 0, as numpy arrays, and `task` likewise.
+    """
+
+    name: str
+    environment: Environment
+    sample: Callable[[Key], Task]
+    describe: Callable[[Task], Array]
+    episode_length: int
+    num_episodes: int
+    ends_early: bool
+    all_tasks: Callable[[], Task] | None = None
+    splits: Mapping[str, Callable[[Key], Task]] = dataclasses.field(default_factory=dict)
+    references: Callable[[], References] = References
+    scene: Callable[[Task, PyTree], Scene] | None = None
+
+    def __post_init__(self) -> None:
+        if not callable(self.references):
+            raise ConfigurationError(
+                f"{self.name}: references must be a function () -> References, got "
+                f"{self.references!r}; write lambda: before it."
+            )
+        for field in ("episode_length", "num_episodes"):
+            value = getattr(self, field)
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise ConfigurationError(
+                    f"{self.name}: {field} must be a whole number of at least 1, got {value!r}; "
+                    f"give the task distribution a positive {field}."
+                )
+
+    @property
+    def max_steps(self) -> int:
+        """E·H, the most steps a meta-episode of E episodes can take."""
+        return self.num_episodes * self.episode_length
+
+
+@dataclasses.dataclass(frozen=True)
+class Specification:
+    """The static shapes of a task distribution, read without running it.
+
+    Attributes:
+        observation_size: O.
+        num_actions: n for discrete actions, None for continuous ones.
+        action_size: A for continuous actions, None for discrete ones.
+        context_size: C, length of `describe(task)`.
+    """
+
+    observation_size: int
+    num_actions: int | None
+    action_size: int | None
+    context_size: int
+
+
+def specification(tasks: TaskDistribution) -> Specification:
+    """Reads shapes off the spaces and one abstract task; nothing is compiled.
+
+    Raises:
+        ConfigurationError: a space or the description has a form that no policy here can use.
+    """
+    task = jax.eval_shape(tasks.sample, jax.eval_shape(lambda: jax.random.key(0)))
+    observation = jax.eval_shape(
+        lambda key, task: tasks.environment.reset_env(key, task)[0],
+        jax.eval_shape(lambda: jax.random.key(0)),
+        task,
+    )
+    if len(observation.shape) != 1:
+        raise ConfigurationError(
+            f"{tasks.name}: observations must be vectors [O], got shape {observation.shape}; "
+            "flatten them in reset_env and step_env."
+        )
+    context = jax.eval_shape(tasks.describe, task)
+    if len(context.shape) != 1:
+        raise ConfigurationError(
+            f"{tasks.name}: describe(task) must be a vector [C], got shape {context.shape}; "
+            "flatten it."
+        )
+    num_actions, action_size = _action_sizes(tasks, task)
+    return Specification(observation.shape[0], num_actions, action_size, context.shape[0])
+
+
+def is_discrete(space: Any) -> bool:
+    """Whether actions are the whole numbers 0 … n-1 (not so of gymnasium's `MultiBinary`)."""
+    scalar = getattr(space, "shape", ()) in ((), None)
+    return isinstance(space, DiscreteSpace) and scalar and getattr(space, "start", 0) == 0
+
+
+def _action_sizes(tasks: TaskDistribution, task: Task) -> tuple[int | None, int | None]:
+    space = tasks.environment.action_space(task)
+    if is_discrete(space):
+        return int(space.n), None
+    if isinstance(space, BoxSpace) and len(space.shape) == 1:
+        return None, int(space.shape[0])
+    raise ConfigurationError(
+        f"{tasks.name}: actions must be a Discrete space from 0 or a Box of rank 1, got {space!r}; "
+        "wrap the environment so that its action_space is one of these."
+    )

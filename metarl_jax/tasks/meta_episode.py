@@ -1,0 +1,213 @@
+"""Meta-episodes: episodes of one task, concatenated.
+
+The meta-episode owns the reset of the environment's state. It never touches the task, nor the
+policy's memory. Written for one task; the rollout batches it with `vmap`.
+"""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+
+from metarl_jax.tasks.distribution import BoxSpace, DiscreteSpace, TaskDistribution
+from metarl_jax.types import (
+    Array,
+    ConfigurationError,
+    Experience,
+    Key,
+    PyTree,
+    StepOutcome,
+    Task,
+    Transition,
+    blank_transition,
+)
+
+
+class MetaState(struct.PyTreeNode):
+    """Where a meta-episode stands, before the next action."""
+
+    task: Task
+    environment_state: PyTree
+    experience: Experience
+    episode: Array  # [] int32, from 0
+    step: Array  # [] int32, steps taken in this episode
+    time: Array  # [] int32, steps taken in this meta-episode
+    over: Array  # [] bool: the meta-episode has ended
+    key: Key  # constant: step t folds t in, so that results do not depend on how steps are grouped
+
+
+@dataclasses.dataclass(frozen=True)
+class MetaEpisode:
+    """How episodes of one task are strung together.
+
+    Attributes:
+        tasks: the task distribution.
+        contextual: whether the experience carries `tasks.describe(task)` (else an empty context).
+        num_steps: None: the meta-episode ends after `tasks.num_episodes` episodes, and steps after
+            that are masked. A number: it ends after just so many steps, in whatever episode that is
+            (as in RL², Duan et al. 2016).
+
+    Raises:
+        ConfigurationError: num_steps is less than 1.
+    """
+
+    tasks: TaskDistribution
+    contextual: bool = False
+    num_steps: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.num_steps is not None and self.num_steps < 1:
+            raise ConfigurationError(
+                "the meta-episode's step budget must be at least 1, got "
+                f"{self.num_steps}; leave it out to end a meta-episode after its episodes."
+            )
+
+    @property
+    def length(self) -> int:
+        """T, the static number of steps a rollout takes."""
+        return self.num_steps or self.tasks.max_steps
+
+    def reset(self, key: Key, task: Task) -> MetaState:
+        """Begins a meta-episode: first episode, blank transition.
+
+        Args:
+            key: of this meta-episode; everything random in its environment comes from it.
+            task: one task, no batch axis.
+
+        Returns:
+            The state before the first action.
+        """
+        observation, environment_state = self.tasks.environment.reset_env(
+            jax.random.fold_in(key, 0), task
+        )
+        context = self.tasks.describe(task) if self.contextual else jnp.zeros((0,), jnp.float32)
+        experience = Experience(
+            observation=observation,
+            transition=self._blank_transition(task, observation),
+            episode_start=jnp.ones((), bool),
+            context=context,
+        )
+        zero = jnp.zeros((), jnp.int32)
+        return MetaState(
+            task=task,
+            environment_state=environment_state,
+            experience=experience,
+            episode=zero,
+            step=zero,
+            time=zero,
+            over=jnp.zeros((), bool),
+            key=key,
+        )
+
+    def advance(self, state: MetaState, action: Array) -> tuple[MetaState, StepOutcome]:
+        """One environment step. At an episode's end the state waits there for `next_episode`.
+
+        Args:
+            state: before the action.
+            action: [] int32, or [A] float32, which is clipped to the action space.
+
+        Returns:
+            The state, whose experience holds this transition, and what came of the step; of a step
+            after the meta-episode's end reward and ends are 0 and `valid` is false.
+        """
+        action = self._executed(action, state.task)
+        observation, environment_state, reward, terminated, _ = self.tasks.environment.step_env(
+            jax.random.fold_in(state.key, 2 * state.time + 1),
+            state.environment_state,
+            action,
+            state.task,
+        )
+        step, time = state.step + 1, state.time + 1
+        out_of_budget = time >= self.length if self.num_steps else jnp.zeros((), bool)
+        truncated = ~terminated & ((step >= self.tasks.episode_length) | out_of_budget)
+        episode_end = terminated | truncated
+        last_episode = episode_end & (state.episode + 1 >= self.tasks.num_episodes)
+        meta_end = out_of_budget if self.num_steps else last_episode
+        valid = ~state.over
+        outcome = StepOutcome(
+            reward=jnp.where(valid, reward, 0.0),
+            terminated=terminated & valid,
+            truncated=truncated & valid,
+            episode=state.episode,
+            episode_end=episode_end & valid,
+            meta_end=meta_end & valid,
+            valid=valid,
+            state=state.environment_state,
+            next_state=environment_state,
+        )
+        transition = Transition(
+            observation=state.experience.observation,
+            action=action,
+            reward=reward,
+            final_observation=observation,
+            terminated=terminated,
+            truncated=truncated,
+        )
+        experience = state.experience.replace(
+            observation=observation, transition=transition, episode_start=jnp.zeros((), bool)
+        )
+        advanced = state.replace(
+            environment_state=environment_state,
+            experience=experience,
+            step=step,
+            time=time,
+            over=state.over | meta_end,
+        )
+        return advanced, outcome
+
+    def next_episode(self, state: MetaState) -> MetaState:
+        """Resets the environment in the same task; the last transition stays in the experience.
+
+        Args:
+            state: after `advance` ended an episode.
+
+        Returns:
+            The state at the first step of the next one, `episode_start` set.
+        """
+        observation, environment_state = self.tasks.environment.reset_env(
+            jax.random.fold_in(state.key, 2 * state.time), state.task
+        )
+        return state.replace(
+            environment_state=environment_state,
+            experience=state.experience.replace(
+                observation=observation, episode_start=jnp.ones((), bool)
+            ),
+            episode=state.episode + 1,
+            step=jnp.zeros((), jnp.int32),
+        )
+
+    def step(self, state: MetaState, action: Array) -> tuple[MetaState, StepOutcome]:
+        """`advance`, then `next_episode` where that ended one. Arguments and results as there."""
+        advanced, outcome = self.advance(state, action)
+        transition = advanced.experience.transition
+        ended = transition.terminated | transition.truncated
+        following = self.next_episode(advanced)
+
+        def select(new: Array, old: Array) -> Array:
+            return jnp.where(ended, new, old)
+
+        return following.replace(
+            environment_state=jax.tree.map(
+                select, following.environment_state, advanced.environment_state
+            ),
+            experience=jax.tree.map(select, following.experience, advanced.experience),
+            episode=select(following.episode, advanced.episode),
+            step=select(following.step, advanced.step),
+        ), outcome
+
+    def _executed(self, action: Array, task: Task) -> Array:
+        space = self.tasks.environment.action_space(task)
+        if isinstance(space, DiscreteSpace):
+            return action
+        assert isinstance(space, BoxSpace)
+        return jnp.clip(action, jnp.asarray(space.low), jnp.asarray(space.high))
+
+    def _blank_transition(self, task: Task, observation: Array) -> Transition:
+        space = self.tasks.environment.action_space(task)
+        if isinstance(space, DiscreteSpace):
+            action = jnp.zeros((), jnp.int32)
+        else:
+            action = jnp.zeros(space.shape, jnp.float32)
+        zero, no = jnp.zeros((), jnp.float32), jnp.zeros((), bool)
+        return blank_transition(Transition(observation, action, zero, observation, no, no))

@@ -1,0 +1,16 @@
+"""Training: the loop around the updates, its plan, its rows of metrics and its loggers."""
+
+from metarl_jax.training.loggers import TensorBoardLogger, WandbLogger
+from metarl_jax.training.metrics_file import read_rows
+from metarl_jax.training.plan import ExitCode, Outcome, TrainingPlan
+from metarl_jax.training.train import train
+
+__all__ = [
+    "ExitCode",
+    "Outcome",
+    "TensorBoardLogger",
+    "TrainingPlan",
+    "WandbLogger",
+    "read_rows",
+    "train",
+]

@@ -1,0 +1,204 @@
+"""Training: begins a run or goes on with one, and sees that it ends well.
+
+Nothing depends on the wall clock but the fields named in `WALL_CLOCK_FIELDS`: a run that was
+stopped and resumed has the parameters and the rows of one that never was.
+"""
+
+import contextlib
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import jax
+
+from metarl_jax.checkpoint.checkpoint import restore
+from metarl_jax.checkpoint.folder import set_aside_newer, steps, unfinished
+from metarl_jax.files import require_own
+from metarl_jax.learning.train_state import Algorithm, TrainState
+from metarl_jax.parallel.processes import Ballot, by_first, is_first, together
+from metarl_jax.parallel.signals import stop_requests
+from metarl_jax.training.chunks import ChunkRunner, compile_chunk
+from metarl_jax.training.loop import Run
+from metarl_jax.training.memory_budget import require_room
+from metarl_jax.training.metrics_file import MetricsFile, keep_rows_until, read_rows
+from metarl_jax.training.plan import (
+    WALL_CLOCK_FIELDS,
+    Evaluate,
+    ExitCode,
+    Logger,
+    Outcome,
+    Reporter,
+    TrainingPlan,
+)
+from metarl_jax.training.run_lock import held
+from metarl_jax.types import ConfigurationError, Key
+
+__all__ = [
+    "WALL_CLOCK_FIELDS",
+    "ExitCode",
+    "Logger",
+    "Outcome",
+    "Reporter",
+    "TrainingPlan",
+    "train",
+]
+
+
+def train(
+    algorithm: Algorithm,
+    evaluate: Evaluate,
+    plan: TrainingPlan,
+    *,
+    folder: Path,
+    key: Key,
+    reporter: Reporter,
+    loggers: Sequence[Logger] = (),
+    resume_from: Literal["latest"] | int | None = None,
+) -> Outcome:
+    """Trains, and leaves `metrics.jsonl` and `checkpoints/` in the run's folder.
+
+    SIGINT, SIGTERM and SIGHUP finish the chunk, save, and return; a second SIGINT or SIGTERM ends
+    the process at once.
+    An exception from a logger, the evaluation or elsewhere passes on once the state is saved; of
+    several processes not where an evaluation is due, which takes all of them. That a logger finds
+    no room, or no server, is told, and training goes on.
+
+    Where `jax.distributed` has joined several processes, each calls this with the same arguments on
+    a file system they share. A signal to one stops all, three chunks later at most; the first alone
+    has loggers and writes metrics.
+
+    Args:
+        algorithm: what is run.
+        evaluate: params -> returns on a fixed set of meta-test tasks, with a fixed key.
+        plan: how long.
+        folder: the run's; exists.
+        key: of the first train state; not looked at when resuming.
+        reporter: the console.
+        loggers: more places for the rows.
+        resume_from: None begins; "latest" or an update's number goes on from its checkpoint, and
+            later rows and checkpoints are dropped and set aside. A run without a checkpoint
+            begins anew at "latest".
+
+    Returns:
+        The outcome.
+
+    Raises:
+        ConfigurationError: the folder holds a run already, or none that can be resumed; or the
+            compiled program needs more memory than there is.
+        PeerError: another process is training it.
+    """
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(held(folder))
+        state, saved = _first(algorithm, plan, folder, key, reporter, resume_from)
+        update = saved or 0
+        if update == plan.num_updates:
+            message = f"nothing left to do: all {update} updates are done."
+            return Outcome(state, ExitCode.FINISHED, message, update)
+        stop = stack.enter_context(stop_requests())
+        reporter.compiling(f"{plan.updates_per_chunk} updates")
+        began = time.monotonic()
+        chunk = compile_chunk(algorithm, plan.updates_per_chunk, state)
+        reporter.compiled(time.monotonic() - began)
+        together(lambda: require_room(chunk, alone=resume_from is not None))
+        rows = read_rows(folder / "metrics.jsonl")
+        # Made after the compilation, so that a run that does not compile leaves no run behind.
+        metrics = MetricsFile(folder / "metrics.jsonl" if is_first() else None)
+        stack.enter_context(contextlib.closing(metrics))
+        ballot = Ballot(stop)
+        runner = stack.enter_context(contextlib.closing(ChunkRunner(chunk, state, ballot.cast)))
+        run = Run(
+            algorithm=algorithm,
+            evaluate=evaluate,
+            plan=plan,
+            folder=folder,
+            reporter=reporter,
+            loggers=loggers if is_first() else (),
+            runner=runner,
+            update=update,
+            saved=saved,
+            metrics=metrics,
+            ballot=ballot,
+            past_seconds=rows[-1].get("seconds", 0.0) if rows else 0.0,
+        )
+        return run.to_its_end()
+
+
+def _first(
+    algorithm: Algorithm,
+    plan: TrainingPlan,
+    folder: Path,
+    key: Key,
+    reporter: Reporter,
+    resume_from: Literal["latest"] | int | None,
+) -> tuple[TrainState, int | None]:
+    """The state to go on from, and the update of its checkpoint: None where there is none yet."""
+    together(lambda: require_own(folder / "metrics.jsonl", folder / "checkpoints"))
+    if resume_from is None:
+        return _begin(algorithm, folder, key), None
+    step = None if resume_from == "latest" else resume_from
+    return _resume(algorithm, plan, folder, key, reporter, step)
+
+
+def _begin(algorithm: Algorithm, folder: Path, key: Key) -> TrainState:
+    def look() -> str:
+        if (folder / "metrics.jsonl").exists() or steps(folder / "checkpoints"):
+            raise ConfigurationError(
+                f"expected a folder without a run, got {folder}, which holds one; resume it, or "
+                "give another folder."
+            )
+        return ""
+
+    by_first(look)
+    return algorithm.init(key)
+
+
+def _resume(
+    algorithm: Algorithm,
+    plan: TrainingPlan,
+    folder: Path,
+    key: Key,
+    reporter: Reporter,
+    step: int | None,
+) -> tuple[TrainState, int | None]:
+    if step is None and _is_new(folder):
+        reporter.warn("it was stopped before its first checkpoint: it begins anew.")
+        _drop_after(folder, 0)
+        return algorithm.init(key), None
+    restored = restore(folder / "checkpoints", jax.eval_shape(algorithm.init, key), step)
+    for reason in restored.passed_over:
+        reporter.warn(f"passed over in {folder / 'checkpoints'}: {reason}")
+    update = restored.step
+    if update > plan.num_updates or update % plan.updates_per_chunk:
+        raise ConfigurationError(
+            f"expected a checkpoint at a multiple of {plan.updates_per_chunk} updates and at most "
+            f"{plan.num_updates}, got {update} in {folder}; resume with the run's own settings."
+        )
+    if set_aside := _drop_after(folder, update):
+        reporter.warn(f"set aside, being newer than update {update}: {set_aside}")
+    last = max((row["update"] for row in read_rows(folder / "metrics.jsonl")), default=0)
+    if last < update:  # a machine without power, or another hand
+        reporter.warn(f"metrics.jsonl ends with update {last}: the rows up to {update} are gone.")
+    return restored.state, update
+
+
+def _is_new(folder: Path) -> bool:
+    """Whether a run was stopped before its first checkpoint."""
+
+    def look() -> str:
+        begun = unfinished(folder / "checkpoints")  # it was killed in its first save
+        nothing = all(entry in begun for entry in folder.glob("checkpoints/*"))
+        return "new" if folder.is_dir() and nothing else ""
+
+    return bool(by_first(look))
+
+
+def _drop_after(folder: Path, update: int) -> str:
+    """Drops the rows of later updates and sets their checkpoints aside; their new names."""
+
+    def drop() -> str:
+        newer = set_aside_newer(folder / "checkpoints", update)  # first: they know the rows gone
+        keep_rows_until(folder / "metrics.jsonl", update)
+        return ", ".join(newer)
+
+    return by_first(drop)

@@ -1,0 +1,240 @@
+"""A whole small run from the command line, and what may be done with its folder."""
+
+import json
+import pathlib
+import re
+import shutil
+import signal
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+
+from metarl_experiments.commands import train
+from metarl_experiments.runs import load_config, load_tasks
+from metarl_jax.checkpoint.checkpoint import restore
+from metarl_jax.experiment.build import make_program
+from metarl_jax.trees import host_leaves
+from support.command_line import BROKEN, SMALL, assert_refused, metarl, metarl_here, signalled
+from support.runs import rows_of
+
+PPO = ["--algorithm", "ppo", "--epochs", "2", "--minibatches", "2"]
+BEGIN = ["train", "mouse_lecture", *SMALL, *PPO, "--total-steps", "48000"]
+BEGIN += ["--num-evaluations", "20"]  # 1,000 updates in 100 chunks: some seconds to be stopped in
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """A small run from its beginning to its end."""
+    folder = tmp_path_factory.mktemp("runs") / "mouse"
+    result = metarl(*BEGIN, "--out", folder)
+    assert result.returncode == 0, result.stderr
+    return folder
+
+
+def test_a_run_leaves_all_its_files(run: pathlib.Path) -> None:
+    names = {path.name for path in run.iterdir()}
+    expected = {"config.json", "run.json", "metrics.jsonl", "checkpoints", "evaluation.json"}
+    pictures = {"learning.png", "adaptation.png", "behaviour.png"}
+    assert expected | pictures | {"evaluation.npz", "report.html"} <= names
+    evaluation = json.loads((run / "evaluation.json").read_text())
+    returns = np.load(run / "evaluation.npz")["episode_returns"]
+    assert returns.shape == (12, 6)  # all six tasks, equally often, at least 8 together
+    np.testing.assert_allclose(evaluation["episode_return_mean"], returns.mean(axis=0), rtol=1e-6)
+    assert evaluation["total_return_mean"] == pytest.approx(returns.sum(axis=1).mean())
+    assert len(evaluation["task_set_hash"]) == 64
+    assert evaluation["sampled_actions"] is True
+    assert (
+        evaluation["update"]
+        == json.loads((run / "metrics.jsonl").read_text().splitlines()[-1])["update"]
+    )
+    assert len(evaluation["measures"]["success_rate"]) == 6
+
+
+def test_evaluate_needs_only_the_folder_and_repeats_itself(
+    run: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    moved = tmp_path / "moved"
+    shutil.copytree(run, moved)
+    (moved / "evaluation.json").unlink()
+    result = metarl("evaluate", moved, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    again = json.loads((moved / "evaluation.json").read_text())
+    assert again == json.loads((run / "evaluation.json").read_text())
+
+
+def test_a_second_start_compiles_nothing_again(tmp_path: pathlib.Path) -> None:
+    """Nor does the order of a set, which Python's hashes of strings give, matter to the program."""
+    cache = tmp_path / "cache"
+    found = []
+    for name, seed in (("first", "0"), ("second", "1")):
+        kept = {"JAX_COMPILATION_CACHE_DIR": str(cache), "PYTHONHASHSEED": seed}
+        result = metarl("train", "goal_grid_3", *SMALL, "--out", tmp_path / name, **kept)
+        assert result.returncode == 0, result.stderr
+        found.append(sorted(path.name for path in cache.glob("jit_chunk-*-cache")))
+    assert len(found[0]) == 1
+    assert found[1] == found[0], "another key: the second run compiled its updates again"
+
+
+def test_a_run_is_never_overwritten(run: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    before = (run / "config.json").read_bytes()
+    result = metarl_here(
+        "train", f"{BROKEN}:sound", *SMALL, "--seed", "7", "--out", run, cwd=tmp_path
+    )
+    assert_refused(result, "a folder without a run", "is not overwritten", "--resume")
+    assert (run / "config.json").read_bytes() == before
+
+
+def test_a_folder_that_cannot_be_made_is_refused(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    result = metarl_here("train", f"{BROKEN}:sound", *SMALL, "--out", "file/run", cwd=tmp_path)
+    assert_refused(result, "can be written", "another --out")
+
+
+def test_a_missing_extra_leaves_no_run_behind(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "wandb.py").write_text("raise ImportError")
+    result = metarl(
+        "train", f"{BROKEN}:sound", *SMALL, "--wandb", "p", "--out", "run", cwd=tmp_path
+    )
+    assert_refused(result, "extra `wandb`", "leave that logger out")
+    assert not (tmp_path / "run").exists()
+
+
+def leaf_digests(run: pathlib.Path) -> dict[str, str]:
+    """SHA-256 of every leaf of a run's last checkpoint."""
+    config = load_config(run)
+    _, tasks = load_tasks(config)
+    algorithm = make_program(tasks, config.settings).algorithm
+    template = jax.eval_shape(algorithm.init, jax.random.key(0))
+    state = restore(run / "checkpoints", template).state
+    return {path: leaf.digest(path) for path, leaf in host_leaves(state).items()}
+
+
+def test_a_run_stopped_twice_is_the_run_that_was_not(
+    run: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    """By SIGTERM and by SIGINT: every leaf, row and result is that of the run left alone.
+
+    Being killed is the soak's (test_supervise.py).
+    """
+    stopped = tmp_path / "run"
+    arguments = [*BEGIN, "--out", stopped]
+    for number, code in ((signal.SIGTERM, 75), (signal.SIGINT, 130)):
+        result = signalled(stopped, number, *arguments)
+        assert result.returncode == code, result.stdout + result.stderr
+        assert f"stopped by {number.name}" in result.stdout
+        assert f"go on with:  metarl train --resume {stopped}" in result.stdout
+        arguments = ["train", "--resume", stopped]
+    assert len(rows_of(stopped)) < len(rows_of(run)), "it was not stopped before its end"
+    result = metarl(*arguments)
+    assert result.returncode == 0, result.stderr
+    assert rows_of(stopped) == rows_of(run)
+    assert leaf_digests(stopped) == leaf_digests(run)
+    evaluations = [json.loads((place / "evaluation.json").read_text()) for place in (stopped, run)]
+    assert evaluations[0] == evaluations[1]
+
+
+def test_a_run_that_diverges_says_so(tmp_path: pathlib.Path) -> None:
+    """NaN comes in one episode of 128: of 512 tasks' 1,024, some have it in every update."""
+    many = ["--num-tasks", "512", "--total-steps", "200000"]
+    result = metarl("train", f"{BROKEN}:nan_later", *SMALL, *many, cwd=tmp_path)
+    assert result.returncode == 3, result.stderr
+    assert "diverged by update" in result.stdout
+    told = r"rewards of \d+ \([\d, ]+(, …)?\) of 512 tasks; the learner after it"
+    assert re.search(told, result.stdout), result.stdout
+    assert "the parameters are the last good ones" in result.stdout
+
+
+def test_a_family_whose_package_is_gone(tmp_path: pathlib.Path) -> None:
+    """Its entry point is still there, as after an interrupted removal."""
+    metadata = tmp_path / "gone-1.0.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: gone\nVersion: 1.0\n")
+    point = "[metarl_jax.experiments]\ngone = gone_package.presets:gone\n"
+    (metadata / "entry_points.txt").write_text(point)
+    result = metarl("train", "gone", cwd=tmp_path)
+    assert_refused(result, "the experiment 'gone'", "gone_package", "install the package")
+    listed = metarl("list", cwd=tmp_path)
+    assert listed.returncode == 0, listed.stderr
+    assert "gone_package" in listed.stdout and "bandit_10_5" in listed.stdout
+
+
+def test_a_run_goes_on_in_parts_that_fit(
+    run: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where it was begun with none; its configuration stays what it was."""
+    prepared: list[Any] = []
+    monkeypatch.setattr(train, "_run", lambda run, resume: prepared.append((run, resume)) or 0)
+    assert train.train_command(["--resume", str(run), "--task-chunk", "2"]) == 0
+    (begun, resumes), before = prepared[0], load_config(run)
+    assert resumes
+    assert (begun.config.settings.task_chunk, before.settings.task_chunk) == (2, None)
+    assert begun.program.agents[0].task_chunk == 2
+
+
+def test_resume_refuses_what_is_no_run(tmp_path: pathlib.Path) -> None:
+    assert_refused(
+        metarl_here("train", "--resume", tmp_path, cwd=tmp_path), "config.json", str(tmp_path)
+    )
+
+
+def test_resume_refuses_a_name(run: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    both = metarl_here("train", "bandit_10_5", "--resume", run, cwd=tmp_path)
+    assert_refused(both, "with its own settings")
+
+
+def test_resume_refuses_a_damaged_checkpoint(run: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    damaged = tmp_path / "damaged"
+    shutil.copytree(run, damaged)
+    for path in (damaged / "checkpoints").rglob("*"):
+        if path.is_file() and path.stat().st_size > 200 and "manifest" not in path.parts:
+            path.write_bytes(path.read_bytes()[:100])
+    resumed = metarl_here("train", "--resume", damaged, cwd=tmp_path)
+    assert_refused(resumed, "checkpoint", "none that can be used")
+
+
+def test_resume_names_the_first_leaf_of_another_architecture(
+    run: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(run, other)
+    config = json.loads((other / "config.json").read_text())
+    config["settings"]["hidden_size"] = 5
+    (other / "config.json").write_text(json.dumps(config))
+    resumed = metarl_here("train", "--resume", other, cwd=tmp_path)
+    assert_refused(resumed, "heads", "float32[9, 1]", "float32[8, 1]")
+
+
+def test_evaluating_a_run_whose_family_is_gone(run: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    orphan = tmp_path / "orphan"
+    shutil.copytree(run, orphan)
+    config = json.loads((orphan / "config.json").read_text())
+    config["experiment"] = "no_longer_installed"
+    (orphan / "config.json").write_text(json.dumps(config))
+    assert_refused(
+        metarl_here("evaluate", orphan, cwd=tmp_path), "'no_longer_installed'", "metarl list"
+    )
+
+
+def test_an_edited_configuration_is_refused(run: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    edited = tmp_path / "edited"
+    shutil.copytree(run, edited)
+    config = json.loads((edited / "config.json").read_text())
+    config["settings"]["hiden_size"] = 5
+    (edited / "config.json").write_text(json.dumps(config))
+    assert_refused(metarl_here("evaluate", edited, cwd=tmp_path), "hiden_size", "unknown")
+
+
+def test_list_shows_every_preset() -> None:
+    result = metarl("list")
+    assert result.returncode == 0
+    for name in ("bandit_10_5", "goal_grid_5", "mouse_lecture", "cheetah_vel_both_ways"):
+        assert name in result.stdout
+
+
+def test_doctor_finds_everything_in_place() -> None:
+    result = metarl("doctor")
+    assert result.returncode == 0, result.stdout
+    assert result.stdout.count("ok") >= 3
+    assert "FAILED" not in result.stdout

@@ -1,0 +1,285 @@
+"""Figures: what is drawn equals what was given; behaviour: episodes are cut where they end."""
+
+import dataclasses
+import struct
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from metarl_jax.report.behaviour import Behaviour, as_numpy, collect_behaviour
+from metarl_jax.report.figures import adaptation_figure, learning_figure
+from metarl_jax.report.panels import ROLE_COLOURS, apart, behaviour_figure
+from metarl_jax.report.style import DPI, save_figure, spread
+from metarl_jax.tasks.distribution import References
+from metarl_jax.tasks.scene import Rectangle, Scene
+from metarl_jax.types import ConfigurationError
+from support.probes import counter, scripted_policy, tiny_bandit
+from support.records import REFERENCES, evaluation, rows
+
+
+def drawn(axes):
+    """Every line's data, [n, 2] each."""
+    return [np.asarray(line.get_xydata(), np.float64) for line in axes.get_lines()]
+
+
+def assert_drawn(axes, xs, ys):
+    wanted = np.column_stack([xs, ys]).astype(np.float64)
+    assert any(line.shape == wanted.shape and np.allclose(line, wanted) for line in drawn(axes))
+
+
+def levels(axes):
+    """Heights of the lines that run across the whole axes."""
+    across = [line for line in drawn(axes) if len(line) == 2 and tuple(line[:, 0]) == (0, 1)]
+    return {round(float(line[0, 1]), 6) for line in across}
+
+
+def texts(owner):
+    return [text.get_text() for text in owner.texts]
+
+
+def assert_png(path, width, height):
+    content = path.read_bytes()
+    assert content[:8] == b"\x89PNG\r\n\x1a\n"
+    size = struct.unpack(">II", content[16:24])
+    assert size == (round(width * DPI), round(height * DPI))
+    assert 5_000 < len(content) < 150_000
+
+
+def test_learning_figure_draws_the_rows(tmp_path):
+    figure = learning_figure(rows(), title="a run", references=REFERENCES)
+    total, episodes, entropy, value_error, gradient_norm = figure.axes
+    steps, tested = 1000 * np.arange(1, 41), 1000 * np.arange(4, 41, 4)
+    i = np.arange(1, 41)
+    assert_drawn(total, steps, 0.2 * i)
+    assert_drawn(total, tested, 0.03 * i[3::4] + 3)
+    assert_drawn(episodes, steps, 0.05 * i)
+    assert_drawn(episodes, steps, 0.1 * i)
+    assert_drawn(episodes, tested, 0.01 * i[3::4])
+    assert_drawn(episodes, tested, 0.01 * i[3::4] + 2)
+    assert_drawn(entropy, steps, 2 / i)
+    assert_drawn(value_error, steps, 0.1 + i)
+    assert_drawn(gradient_norm, steps, i % 3)
+    assert levels(total) == {9.0, 6.0, 10.5}
+    assert levels(episodes) == {2.0, 3.5}
+    assert {"4.20", "Bayes-optimal: 9.00", "no memory: 6.00"} <= set(texts(total))
+    assert {"episode 1: 0.400", "episode 3: 2.40"} <= set(texts(episodes))
+    assert "a run" in texts(figure)
+    save_figure(figure, tmp_path / "learning.png")
+    assert_png(tmp_path / "learning.png", 9.0, 6.0)
+
+
+def test_rows_of_another_shape_are_not_drawn():
+    """Of another run, or another hand: what does not fit the last row is left out."""
+    strange = [
+        {"update": 1, "env_steps": 10, "return": [1.0], "meta_test_episode_returns": [1.0]},
+        {"update": 2, "env_steps": 20, "return": 0.5, "meta_test_episode_returns": 3.0},
+        {"update": 3, "env_steps": 30, "meta_test_episode_returns": [1.0, 2.0]},
+    ]
+    total, *_ = learning_figure(strange, title="a run").axes
+    assert [line.tolist() for line in drawn(total)] == [[[20, 0.5]], [[30, 3.0]]]
+
+
+def test_learning_figure_of_what_little_there_is(tmp_path):
+    """One row, no evaluation, rows of a crash without steps, a single episode, nothing."""
+    for some in (rows(1), [*rows(1), {"update": 2, "entropy": 1.0}], []):
+        figure = learning_figure(some, title="a run")
+        assert [len(line) for line in drawn(figure.axes[2])] == [min(len(some), 1)]
+    save_figure(figure, tmp_path / "learning.png")
+    assert_png(tmp_path / "learning.png", 9.0, 6.0)
+    _, episodes, *_ = learning_figure(rows(40, 1), title="a run").axes
+    assert texts(episodes) == ["episode 1: 0.400"]
+
+
+def test_adaptation_figure_of_few_episodes_has_bars(tmp_path):
+    means = {"recurrent": [1.9, 3.2, 3.4], "memoryless": [2, 2, 2], "contextual": [3.5, 3.4, 3.5]}
+    records = {name: evaluation(name, mean, [0.1, 0.2, 0.3]) for name, mean in means.items()}
+    figure = adaptation_figure(
+        records["recurrent"],
+        baselines=[records["memoryless"], records["contextual"]],
+        references=REFERENCES,
+    )
+    (axes,) = figure.axes
+    for mean in means.values():
+        assert_drawn(axes, [1, 2, 3], mean)
+    assert_drawn(axes, [1, 2, 3], [2.0, 3.5, 3.5])
+    bars = [np.array(line) for c in axes.collections for line in c.get_segments()]
+    assert any(np.allclose(bar, [[2, 3.0], [2, 3.4]]) for bar in bars)
+    assert levels(axes) == set()  # both are trained: their exact lines would say it twice
+    assert "recurrent: 3.40" in texts(axes)
+    assert any("256 tasks, sampled actions; total 8.50 ± 0.250" in text for text in texts(figure))
+    save_figure(figure, tmp_path / "adaptation.png")
+    assert_png(tmp_path / "adaptation.png", 7.2, 4.4)
+
+
+def test_a_bound_is_drawn_and_named_as_such():
+    bound = References(optimal_bound=12.0)
+    record = evaluation("recurrent", [2, 2, 2], [0.1, 0.1, 0.1])
+    (axes,) = adaptation_figure(record, references=bound).axes
+    assert levels(axes) == {4.0}
+    assert "upper bound, mean: 4.00" in texts(axes)
+    totals = learning_figure(rows(), title="a run", references=bound).axes[0]
+    assert levels(totals) == {12.0} and "upper bound: 12.00" in texts(totals)
+
+
+def test_adaptation_figure_of_many_episodes_has_a_band(tmp_path):
+    episodes = np.arange(1, 501)
+    mean, half_width = 1 - 0.5 / episodes, 0.1 / episodes
+    known = References(optimal_total=450.0, memoryless_total=250.0, known_task_total=480.0)
+    figure = adaptation_figure(evaluation("recurrent", mean, half_width), references=known)
+    (axes,) = figure.axes
+    assert_drawn(axes, episodes, mean)
+    assert levels(axes) == {0.9, 0.5, 0.96}
+    assert "Bayes-optimal mean: 0.900" in texts(axes)
+    (band,) = axes.collections
+    edge = band.get_paths()[0].vertices
+    assert edge[:, 1].min() == pytest.approx((mean - half_width).min())
+    assert edge[:, 1].max() == pytest.approx((mean + half_width).max())
+    save_figure(figure, tmp_path / "adaptation.png")
+    assert_png(tmp_path / "adaptation.png", 7.2, 4.4)
+
+
+def test_adaptation_figure_of_one_task_has_no_interval(tmp_path):
+    nan = float("nan")
+    record = evaluation("recurrent", [1.0, 2.0], [nan, nan], total_return_ci95=nan, num_tasks=1)
+    save_figure(adaptation_figure(record), tmp_path / "adaptation.png")
+    assert_png(tmp_path / "adaptation.png", 7.2, 4.4)
+
+
+def plane_scene(path):
+    shapes = (Rectangle(0, 0, 3, 3, "floor"), Rectangle(2, 2, 1, 1, "goal"))
+    return Scene(bounds=(0, 0, 3, 3), shapes=shapes, path=np.asarray(path, np.float64))
+
+
+def test_behaviour_figure_of_a_plane(tmp_path):
+    paths = [[[0.5, 0.5], [1.5, 0.5]], [[0.5, 0.5], [0.5, 1.5], [0.5, 2.5]]]
+    task = tuple(plane_scene(path) for path in paths)
+    behaviour = Behaviour("probe", (task, task), np.array([[0.0, 1.0], [2.0, 3.0]]))
+    figure = behaviour_figure(behaviour, title="what it does")
+    assert len(figure.axes) == 4
+    for panel, axes in enumerate(figure.axes):
+        segments = np.array(axes.collections[0].get_segments())
+        path = np.array(paths[panel % 2])
+        np.testing.assert_allclose(segments, np.stack([path[:-1], path[1:]], axis=1))
+        assert axes.get_xlabel() == f"return {panel:.2f}"
+        colours = [patch.get_facecolor() for patch in axes.patches]
+        assert len(colours) == 2
+        assert colours[1][:3] == tuple(
+            int(ROLE_COLOURS["goal"][i : i + 2], 16) / 255 for i in (1, 3, 5)
+        )
+    assert [axes.get_title() for axes in figure.axes] == ["episode 1", "episode 2", "", ""]
+    save_figure(figure, tmp_path / "behaviour.png")
+    assert_png(tmp_path / "behaviour.png", *figure.get_size_inches())
+
+
+def test_behaviour_figure_of_many_planes_shows_the_first_and_the_last():
+    scenes = tuple(
+        tuple(plane_scene([[0.5, 0.5], [1.5, 0.5]]) for _ in range(20)) for _ in range(9)
+    )
+    returns = np.arange(180.0).reshape(9, 20)
+    figure = behaviour_figure(Behaviour("probe", scenes, returns), title="what it does")
+    shown = [float(axes.get_xlabel().split()[1]) for axes in figure.axes]
+    assert shown == [20.0 * task + e for task in (0, 3, 5, 8) for e in (0, 1, 2, 3, 4, 19)]
+
+
+def test_behaviour_figure_of_time_series(tmp_path):
+    """Episodes of 3 and 2 steps: the second begins at step 4."""
+    first = Scene(series={"speed": np.array([1.0, 2, 3]), "target": np.full(3, 2.0)}, unit="m/s")
+    second = Scene(series={"speed": np.array([4.0, 5]), "target": np.full(2, 2.0)}, unit="m/s")
+    behaviour = Behaviour("probe", ((first, second),) * 3, np.array([[-6.0, -1.5]] * 3))
+    figure = behaviour_figure(behaviour, title="what it does")
+    for axes in figure.axes[:3]:
+        assert_drawn(axes, [1, 2, 3], [1, 2, 3])
+        assert_drawn(axes, [4, 5], [4, 5])
+        assert_drawn(axes, [4, 5], [2, 2])
+        boundaries = [line for line in axes.get_lines() if list(line.get_xdata()) == [3.5, 3.5]]
+        assert len(boundaries) == 1
+        assert texts(axes) == ["episode 1: return -6.00", "episode 2: return -1.50"]
+    assert not figure.axes[3].get_visible()  # three tasks in a grid of four
+    assert figure.axes[0].get_ylabel() == "speed, m/s"
+    save_figure(figure, tmp_path / "behaviour.png")
+    assert_png(tmp_path / "behaviour.png", *figure.get_size_inches())
+
+
+def test_a_scene_with_nothing_in_it_is_refused():
+    behaviour = Behaviour("probe", ((Scene(),),), np.zeros((1, 1)))
+    with pytest.raises(ValueError, match="probe: a scene must have bounds .* or series"):
+        behaviour_figure(behaviour, title="nothing")
+
+
+def test_a_path_that_never_returns_is_not_moved():
+    for path in ([[0, 0], [1, 0], [1, 1]], [[0, 0], [0, 0], [1, 0]], [[0, 0]], [[2, 1], [2, 1]]):
+        np.testing.assert_array_equal(apart(np.array(path, float)), np.array(path, float))
+
+
+def test_revisits_stand_apart_and_straight_ways_stay_straight():
+    right, up, left, down = [1, 0], [0, 1], [-1, 0], [0, -1]
+    moves = np.array([right, right, up, left, left, down] * 2, float)
+    path = np.concatenate([np.zeros((1, 2)), np.cumsum(moves, axis=0)])
+    moved = apart(path)
+    assert np.abs(moved - path).max() < 0.25
+    distances = np.linalg.norm(moved[:7] - moved[6:], axis=1)  # the second round from the first
+    assert distances.min() > 0.05
+    np.testing.assert_array_equal(np.diff(moved, axis=0)[moves == 0], 0)
+    there_and_back = apart(np.array([[0, 0], [1, 0], [0, 0]], float))
+    assert there_and_back[0, 1] != there_and_back[2, 1]
+
+
+def test_labels_are_moved_no_more_than_they_must():
+    assert spread([0.1, 0.5, 0.9], 0.1) == pytest.approx([0.1, 0.5, 0.9])
+    np.testing.assert_allclose(spread([0.5, 0.5], 0.1), [0.45, 0.55])
+    np.testing.assert_allclose(
+        spread([0.1, 0.5, 0.52, 0.54, 0.9], 0.1), [0.1, 0.42, 0.52, 0.62, 0.9]
+    )
+    np.testing.assert_allclose(spread([0.5, 0.5, 0.6], 0.1), [13 / 30, 16 / 30, 19 / 30])
+
+
+def traced(ends_early):
+    """A counter whose scenes hand out the task and the states they were given."""
+
+    def scene(task, states):
+        identity = np.full(len(states.step), task.identity)
+        return Scene(series={"step": states.step, "mark": states.mark, "identity": identity})
+
+    return dataclasses.replace(counter(ends_early=ends_early), scene=scene)
+
+
+# Action 1 ends an episode where that is allowed; H = 3, E = 3. One row for each of 8 tasks.
+SCRIPT = np.array(
+    [[0] * 6, [1] * 6, [0, 1, 1, 0, 0, 1], [0, 0, 0, 0, 1, 1]] + [[0, 0, 1, 1, 1, 1]] * 4
+)
+LENGTHS = [(3, 3, 3), (1, 1, 1), (2, 1, 3), (3, 2, 1)] + [(3, 1, 1)] * 4
+
+
+@pytest.mark.parametrize(("ends_early", "lengths"), [(False, [(3, 3, 3)] * 8), (True, LENGTHS)])
+def test_states_of_an_episode_run_from_its_reset_to_its_end(ends_early, lengths):
+    tasks, key = traced(ends_early), jax.random.key(0)
+    behaviour = collect_behaviour(tasks, scripted_policy(SCRIPT), (), key, num_tasks=8)
+    # The tasks shown span the range of the one number that tells them apart.
+    assert [task[0].series["identity"][0] for task in behaviour.scenes] == list(range(8))
+    marks = []
+    for n, task in enumerate(behaviour.scenes):
+        assert len(task) == 3
+        for e, scene in enumerate(task):
+            steps, mark = scene.series["step"], scene.series["mark"]
+            np.testing.assert_array_equal(steps, np.arange(lengths[n][e] + 1))
+            assert len(np.unique(mark)) == 1
+            marks.append(float(mark[0]))
+            # Rewards are identity + step/8, for the steps led to.
+            assert behaviour.returns[n, e] == lengths[n][e] * n + np.sum(steps) / 8
+    assert len(set(marks)) == len(marks)  # each episode has a reset of its own
+
+
+def test_states_may_hold_keys_which_numpy_does_not_know():
+    key, step = as_numpy((jax.random.key(7), jnp.arange(2)))
+    np.testing.assert_array_equal(key, np.array([0, 7], np.uint32))
+    assert isinstance(step, np.ndarray)
+
+
+def test_a_picture_that_cannot_be_is_refused():
+    policy, key = scripted_policy(SCRIPT), jax.random.key(0)
+    with pytest.raises(ConfigurationError, match="tiny_bandit has no scene to draw: expected"):
+        collect_behaviour(tiny_bandit(), policy, (), key)
+    with pytest.raises(ConfigurationError, match="at least 1 task, got 0"):
+        collect_behaviour(traced(False), policy, (), key, num_tasks=0)

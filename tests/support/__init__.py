@@ -1,0 +1,1 @@
+"""What the tests are written with: probes, oracles, recorded runs, the house rules."""

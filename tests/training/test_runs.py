@@ -1,0 +1,97 @@
+"""A run's folder: what it says of a run is what was asked for."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from metarl_envs.bandit import bandit
+from metarl_experiments import cli, runs
+from metarl_experiments.commands import train
+from metarl_experiments.commands.evaluation_record import EvaluateOptions, write_evaluation
+from metarl_experiments.runs import RunConfig, create_run, holds_run, load_config, load_tasks
+from metarl_jax.experiment.experiment import Experiment
+from metarl_jax.experiment.settings import Settings
+from metarl_jax.tasks.distribution import TaskDistribution
+from metarl_jax.training.plan import ExitCode
+from metarl_jax.types import ConfigurationError, UnwritableError
+from support.command_line import assert_refused, metarl_here
+
+GIVEN = []
+
+
+def family(
+    sizes: tuple[tuple[int, ...], ...] = ((1,),),
+    weights: list[float] = [0.5],  # noqa: B006
+    name: str = "",
+) -> TaskDistribution:
+    """Bandits, whatever they are given."""
+    GIVEN.append((sizes, weights, name))
+    return bandit()
+
+
+def config(**changes: object) -> RunConfig:
+    arguments = {"sizes": ((1,), (2, 3)), "weights": [0.1, 0.2], "name": "x"} | changes
+    return RunConfig("test_runs:family", arguments, Settings())
+
+
+def test_a_run_is_known_again_whatever_its_family_takes(tmp_path: Path) -> None:
+    """JSON makes lists of tuples."""
+    create_run(tmp_path / "run", config(), [])
+    assert holds_run(tmp_path / "run", config())
+    for other in (
+        config(sizes=((1,), (2, 4))),
+        config(name="y"),
+        dataclasses.replace(config(), settings=Settings(seed=1)),
+        dataclasses.replace(config(), sweep={"discount": (0.9, 0.99)}),
+    ):
+        with pytest.raises(ConfigurationError, match="with other settings"):
+            holds_run(tmp_path / "run", other)
+
+
+def test_a_family_is_given_what_it_was_given_at_first(tmp_path: Path, monkeypatch) -> None:
+    given = Experiment(name="given", summary="", family=family)
+    monkeypatch.setattr(runs, "load_experiment", lambda name: given)
+    create_run(tmp_path / "run", config(), [])
+    load_tasks(load_config(tmp_path / "run"))
+    assert GIVEN[-1] == (((1,), (2, 3)), [0.1, 0.2], "x")
+
+
+@pytest.mark.parametrize("error", [OSError(28, "no room"), UnwritableError("no room")])
+def test_a_run_that_cannot_write_its_evaluation_may_go_on(error, monkeypatch, capsys) -> None:
+    """A supervisor starts it again: bad input, which it would be elsewhere, would be the end."""
+
+    def full(*arguments: object) -> list[str]:
+        raise error
+
+    monkeypatch.setattr(train, "conclude", full)
+    monkeypatch.setattr(train, "here", lambda state: state)
+    assert train._conclude(Path("run"), config(), None, None) == ExitCode.NOT_SAVED
+    assert "trained and saved, but: " in capsys.readouterr().err
+
+
+def test_an_evaluation_that_leaks_is_no_want_of_room(monkeypatch) -> None:
+    """Started again it would only leak again."""
+
+    def leaking(*arguments: object) -> list[str]:
+        raise ConfigurationError("the evaluation leaks")
+
+    monkeypatch.setattr(train, "conclude", leaking)
+    monkeypatch.setattr(train, "here", lambda state: state)
+    with pytest.raises(ConfigurationError, match="leaks"):
+        train._conclude(Path("run"), config(), None, None)
+
+
+def test_an_evaluation_that_cannot_be_written_says_so(tmp_path: Path) -> None:
+    options = EvaluateOptions(run=tmp_path / "gone")
+    with pytest.raises(UnwritableError, match="can be written"):
+        write_evaluation(options, {}, np.zeros((1, 1)))
+
+
+def test_and_the_command_line_says_it(tmp_path: Path, monkeypatch) -> None:
+    def full(arguments: list[str]) -> int:
+        raise UnwritableError("expected a run's folder that can be written, got no room")
+
+    monkeypatch.setattr(cli, "_command", lambda name: full)
+    assert_refused(metarl_here("evaluate", "run", cwd=tmp_path), "got no room")

@@ -1,0 +1,262 @@
+"""Many seeds and swept settings: what is asked for, and what is made of the agents."""
+
+import json
+import pathlib
+import signal
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+import scipy.stats
+
+from metarl_experiments.commands.options import read_sweep
+from metarl_experiments.commands.populations import print_population
+from metarl_jax.evaluation.evaluation import Evaluation, PopulationEvaluation
+from metarl_jax.evaluation.statistics import seeds_half_width
+from metarl_jax.experiment.build import split_devices
+from metarl_jax.experiment.settings import Settings
+from metarl_jax.experiment.sweep import agents_of
+from metarl_jax.parallel.sharding import Devices
+from metarl_jax.report.population import adaptation_figure, learning_figure, sweep_figure
+from metarl_jax.tasks.distribution import References
+from metarl_jax.training.metrics_file import read_rows
+from metarl_jax.types import ConfigurationError
+from support.command_line import (
+    SMALL,
+    assert_refused,
+    assert_well_put,
+    metarl,
+    metarl_here,
+    signalled,
+)
+from support.runs import rows_of
+
+SWEEP = ["sweep", "bandit_10_5", "--over", "learning_rate=1e-3,1e-2", "--num-seeds", "2", *SMALL]
+SWEEP += ["--total-steps", "160000", "--num-evaluations", "4"]  # long enough to be stopped in
+
+
+# What is asked for.
+
+
+def test_every_combination_has_every_seed() -> None:
+    settings = Settings(seed=5, num_seeds=2, entropy_coefficient=(0.1, 0.0))
+    agents = agents_of(settings, {"learning_rate": (0.1, 0.2), "discount": (0.8, 0.9, 1.0)})
+    told = [(*a.learning_rate, *a.discount, a.seed) for a in agents]
+    assert told[:3] == [(0.1, 0.8, 5), (0.1, 0.8, 6), (0.1, 0.9, 5)]
+    assert len(set(told)) == len(agents) == 12
+    assert {a.entropy_coefficient for a in agents} == {(0.1, 0.0)}
+    assert agents_of(Settings()) == (Settings(),)
+
+
+@pytest.mark.parametrize(
+    ("sweep", "words"),
+    [
+        ({"hidden_size": (32, 64)}, "what changes the program's structure"),
+        ({"learning_rte": (0.1,)}, "got learning_rte"),
+        ({"clip_ratio": (0.1, 0.2)}, "clip_ratio is read only with algorithm ppo"),
+        ({"learning_rate": (0.1, 2.0)}, "between 0 and 1"),
+    ],
+)
+def test_a_sweep_over_what_cannot_be_swept_is_refused(sweep: Any, words: str) -> None:
+    with pytest.raises(ConfigurationError, match=words) as refusal:
+        agents_of(Settings(), sweep)
+    assert_well_put(str(refusal.value))
+
+
+def test_the_last_seed_must_be_one() -> None:
+    with pytest.raises(ConfigurationError, match="seed must be"):
+        Settings(seed=2**32 - 2, num_seeds=3)
+
+
+def test_a_sweep_is_read_from_the_command_line() -> None:
+    read = read_sweep(["learning-rate=1e-4,3e-4", "discount=0.9,1"])
+    assert read == {"learning_rate": (1e-4, 3e-4), "discount": (0.9, 1.0)}
+    assert read_sweep(None) == {}
+
+
+@pytest.mark.parametrize("over", [[], ["learning_rate"], ["discount=a,b"], ["discount=1,1"]])
+def test_what_is_no_sweep_is_refused(over: list[str]) -> None:
+    with pytest.raises(ConfigurationError) as refusal:
+        read_sweep(over)
+    assert_well_put(str(refusal.value))
+    with pytest.raises(ConfigurationError, match="each setting once"):
+        read_sweep(["discount=0.9,1", "discount=0.5"])
+
+
+def test_the_command_line_refuses_in_words(tmp_path: pathlib.Path) -> None:
+    one_value = ["bandit_10_5", "--over", "discount=1"]
+    both = [*one_value, "--num-seeds", "2", "--discount", "0.5"]
+    for arguments, told in (
+        (["bandit_10_5"], "got no --over"),
+        (["--over", "discount=1"], "the name before the options"),
+        ([], "the name before the options"),
+        (one_value, "got one agent"),
+        (both, "either a flag or a sweep of discount"),
+    ):
+        assert_refused(metarl_here("sweep", *arguments, cwd=tmp_path), told)
+
+
+@pytest.mark.parametrize(
+    ("num_devices", "num_agents", "num_tasks", "asked", "agents_on", "tasks_on"),
+    [
+        (2, 8, 64, None, 2, 1),
+        (2, 3, 64, None, 1, 2),
+        (16, 2, 64, None, 1, 16),  # two devices for the agents would leave fourteen idle
+        (16, 18, 9, None, 9, 1),
+        (16, 1, 64, None, 1, 16),
+        (16, 6, 64, 4, 1, 4),
+        (16, 8, 64, 1, 1, 1),
+        (1, 8, 64, None, 1, 1),
+    ],
+)
+def test_agents_are_split_unless_their_tasks_occupy_more_devices(
+    num_devices: int,
+    num_agents: int,
+    num_tasks: int,
+    asked: int | None,
+    agents_on: int,
+    tasks_on: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(jax, "local_device_count", lambda: num_devices)
+    places = split_devices(Settings(num_tasks=num_tasks), num_agents, asked)
+    assert places == (Devices(agents_on), Devices(tasks_on))
+
+
+# What is made of the agents.
+
+
+def test_the_interval_over_few_seeds_is_students() -> None:
+    values = np.array([[1.0, 5.0], [2.0, 5.0], [4.0, 5.0]])
+    low, high = scipy.stats.t.interval(
+        0.95, 2, loc=values.mean(axis=0)[0], scale=scipy.stats.sem(values)[0]
+    )
+    np.testing.assert_allclose(seeds_half_width(values), [(high - low) / 2, 0.0])
+    assert np.isnan(seeds_half_width(values[:1])).all()
+
+
+def test_a_row_has_each_agents_evaluation() -> None:
+    first, second = np.array([[1.0, 2.0]]), np.array([[3.0, 6.0]])
+    row = PopulationEvaluation((Evaluation(first, ""), Evaluation(second, ""))).row()
+    assert row == {
+        "meta_test_episode_returns": [2.0, 4.0],
+        "meta_test_episode_returns_members": [[1.0, 2.0], [3.0, 6.0]],
+        "meta_test_total_return": 6.0,
+        "meta_test_total_return_members": [3.0, 9.0],
+    }
+
+
+def point(values: dict[str, float], agents: list[int], total: float) -> dict[str, Any]:
+    nan = [float("nan")] * 2 if len(agents) == 1 else [0.1, 0.1]
+    return {
+        "values": values,
+        "agents": agents,
+        "episode_return_mean": [0.0, total],
+        "episode_return_ci95": nan,
+        "total_return_mean": total,
+        "total_return_ci95": nan[0],
+        "total_return_of_agents": [total] * len(agents),
+    }
+
+
+def test_pictures_say_what_they_show() -> None:
+    points = [point({"learning_rate": 1e-3}, [0, 1], 1.0), point({"learning_rate": 1e-1}, [2], 9.0)]
+    rows = [
+        {"env_steps": 10 * i, "meta_test_total_return_members": [i, i + 1.0, None]} for i in (1, 2)
+    ]
+    learning = learning_figure(
+        [{"env_steps": 1}, *rows], points, title="t", references=References(optimal_total=12.5)
+    ).axes[0]
+    texts = [text.get_text() for text in learning.texts]
+    assert {"learning rate 0.001: 2.50", "Bayes-optimal: 12.50"} <= {*texts}
+    mean = max(learning.lines, key=lambda line: line.get_linewidth())
+    np.testing.assert_allclose(mean.get_xydata(), [[10, 1.5], [20, 2.5]])
+    swept = sweep_figure(points, title="t", references=References(memoryless_total=3.0)).axes[0]
+    assert [text.get_text() for text in swept.texts] == ["no memory: 3.00"]
+    assert swept.get_xscale() == "log"
+    assert swept.get_xlabel() == "learning rate"
+    known = References(optimal_total=9.0, optimal_episodes=(1.0, 8.0))
+    adapted = adaptation_figure(points, title="t", references=known).axes[0]
+    np.testing.assert_allclose(adapted.lines[0].get_xydata(), [[1, 1.0], [2, 8.0]])
+    assert [text.get_text() for text in adapted.texts][1:] == [
+        "Bayes-optimal: 8.00",
+        "learning rate 0.1: 9.00",
+    ]
+    grid = [point({"a": x, "b": y}, [0], x + y) for x in (0.0, 1.0) for y in (0.0, 1.0)]
+    ticks = sweep_figure(grid, title="t").axes[0].get_xticklabels()
+    assert [tick.get_text() for tick in ticks][1] == "a 0\nb 1"
+
+
+def test_an_agent_that_diverged_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    points = [point({}, [0, 1], 1.0)]
+    print_population({"points": points, "num_tasks": 4, "diverged_agents": []})
+    assert "diverged" not in capsys.readouterr().out
+    print_population({"points": points, "num_tasks": 4, "diverged_agents": [1]})
+    assert "diverged: agents 1 (counted from 0)" in capsys.readouterr().out
+
+
+# A whole one.
+
+
+@pytest.fixture(scope="module")
+def sweep(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    folder = tmp_path_factory.mktemp("sweeps")
+    cache = folder / "cache"
+    result = metarl(*SWEEP, "--out", folder / "run", JAX_COMPILATION_CACHE_DIR=str(cache))
+    assert result.returncode == 0, result.stderr
+    assert len(list(cache.glob("jit_chunk-*-cache"))) == 1, "four agents, one program"
+    assert "4 in one program: 2 values of learning_rate × 2 seeds" in result.stdout
+    return folder / "run"
+
+
+def test_a_sweep_leaves_all_its_files(sweep: pathlib.Path) -> None:
+    names = {path.name for path in sweep.iterdir()}
+    assert {"learning.png", "adaptation.png", "sweep.png", "evaluation.npz"} <= names
+    assert "report.html" in names
+    points = json.loads((sweep / "evaluation.json").read_text())["points"]
+    returns = np.load(sweep / "evaluation.npz")["episode_returns"]
+    assert returns.shape[0] == 4
+    assert [p["values"] for p in points] == [{"learning_rate": 1e-3}, {"learning_rate": 1e-2}]
+    for i, p in enumerate(points):
+        assert p["seeds"] == [0, 1]
+        totals = returns[2 * i : 2 * i + 2].sum(axis=2).mean(axis=1)
+        np.testing.assert_allclose(p["total_return_of_agents"], totals, rtol=1e-6)
+        np.testing.assert_allclose(p["total_return_mean"], totals.mean(), rtol=1e-6)
+        np.testing.assert_allclose(p["total_return_ci95"], seeds_half_width(totals), rtol=1e-4)
+
+
+def test_an_agent_of_a_sweep_learns_as_it_does_alone(
+    sweep: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    """The last agent: the second learning rate, the second seed. Only rounding may differ."""
+    alone = ["train", *SWEEP[1:2], *SWEEP[6:], "--learning-rate", "1e-2", "--seed", "1"]
+    assert metarl(*alone, "--out", tmp_path / "alone").returncode == 0
+    of_one, of_all = (
+        read_rows(folder / "metrics.jsonl")[0] for folder in (tmp_path / "alone", sweep)
+    )
+    assert of_one["update"] == of_all["update"]
+    for name in ("return", "entropy", "value_error"):
+        assert of_all[f"{name}_members"][3] == pytest.approx(of_one[name], rel=2e-3)
+    assert of_all["entropy_members"][3] != pytest.approx(of_all["entropy_members"][1], rel=1e-2)
+
+
+def test_a_sweep_that_was_stopped_goes_on(sweep: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    run = tmp_path / "run"
+    stopped = signalled(run, signal.SIGTERM, *SWEEP, "--out", run)
+    assert stopped.returncode == 75, stopped.stderr
+    assert rows_of(run) != rows_of(sweep)
+    resumed = metarl("train", "--resume", run)
+    assert resumed.returncode == 0, resumed.stderr
+    assert rows_of(run) == rows_of(sweep)
+    assert json.loads((run / "evaluation.json").read_text())["diverged_agents"] == []
+    ours, whole = (json.loads((x / "evaluation.json").read_text()) for x in (run, sweep))
+    assert ours == whole
+
+
+def test_a_sweep_can_be_evaluated_again(sweep: pathlib.Path) -> None:
+    result = metarl("evaluate", sweep, "--greedy", "--tasks", "16")
+    assert result.returncode == 0, result.stderr
+    again = json.loads((sweep / "evaluation_16_tasks_greedy.json").read_text())
+    assert again["num_tasks"] == 16
+    assert len(again["points"]) == 2
