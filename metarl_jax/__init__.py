@@ -2,10 +2,10 @@
 
     import jax
     from metarl_envs.bandit import bandit
-    from metarl_jax import UpdateConfig, a2c, evaluate, gru, hyperparameters, recurrent_policy
+    from metarl_jax import UpdateConfig, a2c, evaluate, gru, hyperparameters, adaptive_policy
 
     tasks = bandit(num_arms=5, num_pulls=10)
-    policy = recurrent_policy(tasks, gru(64))
+    policy = adaptive_policy(tasks, gru(64))
     algorithm = a2c(tasks, policy, hyperparameters(), UpdateConfig(num_tasks=1024))
     state = algorithm.init(jax.random.key(0))
     state, metrics = jax.jit(algorithm.update)(state)
@@ -40,16 +40,16 @@ from metarl_jax.evaluation import (
 )
 from metarl_jax.experiment import (
     Experiment,
-    Program,
     Settings,
+    Setup,
+    build_setup,
     experiment_names,
     load_experiment,
-    make_program,
 )
 from metarl_jax.learning import (
     Algorithm,
     Hyperparameters,
-    Learner,
+    LearnerState,
     Loss,
     TrainState,
     UpdateConfig,
@@ -81,7 +81,7 @@ from metarl_jax.memory import (
     transformer,
     unroll_by_steps,
 )
-from metarl_jax.parallel import Devices
+from metarl_jax.parallel import DataParallel
 from metarl_jax.policy import (
     Architecture,
     Categorical,
@@ -89,9 +89,9 @@ from metarl_jax.policy import (
     Policy,
     PolicyOutput,
     PolicyParams,
+    adaptive_policy,
     contextual_policy,
     memoryless_policy,
-    recurrent_policy,
 )
 from metarl_jax.rollout import Rollout, collect, episode_returns, start, task_keys
 from metarl_jax.tasks import (
@@ -128,7 +128,7 @@ __all__ = [
     "CheckpointError",
     "Choice",
     "ConfigurationError",
-    "Devices",
+    "DataParallel",
     "DiagonalGaussian",
     "DiscreteSpace",
     "Environment",
@@ -137,7 +137,7 @@ __all__ = [
     "Experience",
     "Experiment",
     "Hyperparameters",
-    "Learner",
+    "LearnerState",
     "Limbs",
     "Loss",
     "Memory",
@@ -149,7 +149,6 @@ __all__ = [
     "PolicyOutput",
     "PolicyParams",
     "PopulationEvaluation",
-    "Program",
     "Rectangle",
     "References",
     "Restored",
@@ -157,6 +156,7 @@ __all__ = [
     "SaveError",
     "Scene",
     "Settings",
+    "Setup",
     "Standing",
     "TaskDistribution",
     "TensorBoardLogger",
@@ -167,7 +167,9 @@ __all__ = [
     "WandbLogger",
     "a2c",
     "a2c_objective",
+    "adaptive_policy",
     "as_loss",
+    "build_setup",
     "check_task_distribution",
     "clipped_policy_gradient",
     "collect",
@@ -185,7 +187,6 @@ __all__ = [
     "lstm",
     "make_evaluator",
     "make_meta_test",
-    "make_program",
     "memoryless",
     "memoryless_policy",
     "meta_test_tasks",
@@ -194,7 +195,6 @@ __all__ = [
     "ppo",
     "ppo_objective",
     "read_rows",
-    "recurrent_policy",
     "reinforce",
     "reinforce_objective",
     "restore",

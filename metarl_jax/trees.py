@@ -89,7 +89,7 @@ def without_key(leaf: Any) -> Any:
     return jax.random.key_data(leaf) if is_key(leaf) else leaf
 
 
-def member(states: PyTree, index: int | Array) -> Any:
+def take_agent(states: PyTree, index: int | Array) -> Any:
     """One agent's part of what has a leading axis of agents."""
     return jax.tree.map(lambda x: x[index], states)
 

@@ -84,8 +84,8 @@ def deceptive_references(num_arms: int, num_pulls: int) -> References:
     return References(
         memoryless_total=num_pulls * FIXED_MEAN,
         random_total=num_pulls * FIXED_MEAN / num_arms,
-        known_task_return=lambda task: num_pulls * jnp.max(task.means),
-        known_task_total=num_pulls * best_mean(num_arms - 1),
+        oracle_return=lambda task: num_pulls * jnp.max(task.means),
+        oracle_total=num_pulls * best_mean(num_arms - 1),
         agents=gaussian_agents(FIXED_MEAN * first, 1.0 - first, NOISE_VARIANCE),
     )
 

@@ -98,7 +98,7 @@ def _references(kind: str, num_pulls: int) -> References:
         optimal_total=dependent_arms_total(chances, weights, num_pulls),
         memoryless_total=num_pulls / 2,
         random_total=num_pulls / 2,
-        known_task_total=num_pulls * best,
-        known_task_return=lambda task: num_pulls * jnp.max(task.probabilities),
+        oracle_total=num_pulls * best,
+        oracle_return=lambda task: num_pulls * jnp.max(task.probabilities),
         agents=index_agents(2, num_pulls) | {"bayes-optimal": optimal},
     )

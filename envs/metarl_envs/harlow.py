@@ -137,7 +137,7 @@ def harlow_references(object_size: int, num_trials: int) -> References:
         optimal_total=sum(returns),
         optimal_episodes=returns,
         memoryless_total=num_trials * guessed,
-        known_task_total=num_trials * known,
+        oracle_total=num_trials * known,
         agents={"bayes-optimal": lambda: _one_look(object_size)},
     )
 

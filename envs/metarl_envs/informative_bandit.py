@@ -88,7 +88,7 @@ def informative_references(num_pulls: int) -> References:
         optimal_episodes=returns,
         memoryless_total=num_pulls * one_arm,
         random_total=num_pulls * (NUM_TARGETS * one_arm + told) / (NUM_TARGETS + 1),
-        known_task_total=num_pulls * TARGET_REWARD,
+        oracle_total=num_pulls * TARGET_REWARD,
         agents={
             "bayes-optimal": lambda: _player("bayes-optimal", asks=num_pulls > 1),
             "search": lambda: _player("search", asks=False),

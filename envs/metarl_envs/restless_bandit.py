@@ -170,6 +170,6 @@ def restless_references(
     return References(
         optimal_total=float(optimal.sum()),
         random_total=num_pulls / 2,
-        known_task_total=float(np.mean(known)),
+        oracle_total=float(np.mean(known)),
         agents=index_agents(2, num_pulls) | {"bayes-optimal": exact},
     )

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax.extend import core
 
-from metarl_jax.parallel.sharding import REPLICATED, SPLIT, Devices
+from metarl_jax.parallel.sharding import REPLICATED, SPLIT, DataParallel
 from metarl_jax.policy.policy import Policy, blank_experience
 from metarl_jax.tasks.distribution import TaskDistribution, specification
 from metarl_jax.tasks.purity import programs_of
@@ -99,7 +99,7 @@ class Peak(NamedTuple):
     flops: float
 
 
-def peak_product(devices: Devices, size: int = PEAK_SIZE) -> Peak:
+def peak_product(devices: DataParallel, size: int = PEAK_SIZE) -> Peak:
     """Products of size × size matrices of float32, rounded nowhere, as the network's of "f32".
 
     On an accelerator a product is over before the next program is there: a run takes many, each of
@@ -118,7 +118,7 @@ def peak_product(devices: Devices, size: int = PEAK_SIZE) -> Peak:
 
     a = jnp.ones((devices.count * size, size), jnp.float32)
     b = jnp.full((size, size), 1 / size, jnp.float32)  # a product of ones and this is ones again
-    program = jax.jit(devices.run(products, (SPLIT, REPLICATED), SPLIT)).lower(a, b).compile()
+    program = jax.jit(devices.shard_map(products, (SPLIT, REPLICATED), SPLIT)).lower(a, b).compile()
     a, b = (jax.device_put(x, s) for x, s in zip((a, b), program.input_shardings[0], strict=True))
 
     def run() -> None:

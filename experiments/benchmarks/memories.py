@@ -15,7 +15,7 @@ from metarl_jax import Policy, UpdateConfig, a2c, hyperparameters
 from metarl_jax.experiment.build import make_policy
 from metarl_jax.experiment.settings import MemoryName, Settings
 from metarl_jax.parallel.host import usable_cores
-from metarl_jax.parallel.sharding import Devices
+from metarl_jax.parallel.sharding import DataParallel
 from metarl_jax.tasks.distribution import TaskDistribution
 
 LENGTHS = (10, 32, 100, 316, 1000)
@@ -53,7 +53,7 @@ class MemoryRow:
 
 
 def measure_memories(
-    devices: Devices,
+    devices: DataParallel,
     repetitions: int,
     length: int,
     memories: Sequence[MemoryName] = get_args(MemoryName),
@@ -111,7 +111,7 @@ def _row(name: MemoryName, length: int, num_tasks: int, act: _Cost, train: _Cost
     )
 
 
-def num_tasks_on(devices: Devices) -> int:
+def num_tasks_on(devices: DataParallel) -> int:
     """Tasks of a batch, of whatever length: so many that a window of 1,000 steps still fits."""
     return devices.count * (16 if jax.default_backend() == "cpu" else 256)
 
@@ -121,12 +121,12 @@ def _problem(name: MemoryName, length: int) -> tuple[TaskDistribution, Policy]:
     return tasks, make_policy(tasks, Settings(memory=name))
 
 
-def _acting(name: MemoryName, length: int, num_tasks: int, devices: Devices) -> Variant:
+def _acting(name: MemoryName, length: int, num_tasks: int, devices: DataParallel) -> Variant:
     tasks, policy = _problem(name, length)
     return collection_variant(tasks, policy, num_tasks, devices)
 
 
-def _training(name: MemoryName, length: int, num_tasks: int, devices: Devices) -> Variant:
+def _training(name: MemoryName, length: int, num_tasks: int, devices: DataParallel) -> Variant:
     tasks, policy = _problem(name, length)
     config = UpdateConfig(num_tasks=num_tasks, num_devices=devices.count)
     return update_variant(a2c(tasks, policy, hyperparameters(), config), tasks, policy, devices)

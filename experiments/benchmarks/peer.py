@@ -135,7 +135,7 @@ def generalized_advantages(rewards: Tensor, values: Tensor, settings: Settings) 
     return advantages
 
 
-class Learner:
+class LearnerState:
     """A network and its optimiser.
 
     Args:
@@ -180,7 +180,7 @@ def torch_update(hidden_size: int, num_tasks: int, flops: StepFlops) -> Variant:
         flops: of the network's step, ours being the same.
     """
     torch.set_num_threads(usable_cores())
-    learner = Learner(hidden_size, num_tasks)
+    learner = LearnerState(hidden_size, num_tasks)
 
     def run() -> None:
         float(learner.update())  # waits for it

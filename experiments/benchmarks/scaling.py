@@ -15,10 +15,10 @@ from benchmarks.flops import count_flops
 from benchmarks.timing import Variant, compare, make_variants
 from benchmarks.workloads import NUM_ARMS, NUM_PULLS, chunk_size, update_variant
 from metarl_envs.bandit import bandit
-from metarl_jax import Policy, UpdateConfig, a2c, gru, hyperparameters, recurrent_policy
+from metarl_jax import Policy, UpdateConfig, a2c, adaptive_policy, gru, hyperparameters
 from metarl_jax.learning.population import population
 from metarl_jax.parallel.host import usable_cores
-from metarl_jax.parallel.sharding import Devices
+from metarl_jax.parallel.sharding import DataParallel
 from metarl_jax.tasks.distribution import TaskDistribution
 from metarl_jax.types import ConfigurationError
 
@@ -78,7 +78,7 @@ class Sweep:
 
 
 def measure_scaling(
-    devices: Devices, wanted: Collection[str] = (), *, quick: bool = False
+    devices: DataParallel, wanted: Collection[str] = (), *, quick: bool = False
 ) -> list[Point]:
     """Measures every axis that this machine has.
 
@@ -149,11 +149,11 @@ def _maker(sweep: Sweep, value: int) -> Callable[[], Variant]:
     return lambda: sweep.make(value)
 
 
-def task_sweeps(devices: Devices) -> list[Sweep]:
+def task_sweeps(devices: DataParallel) -> list[Sweep]:
     """Tasks of a batch, all at once and in chunks; so few steps that memory lasts."""
     values = (64, 256, 1024, 4096, 16_384, *((65_536,) if _accelerated() else ()))
     chunk = chunk_size()
-    chunked = tuple(n for n in values if n >= chunk * devices.dividing(n).count)
+    chunked = tuple(n for n in values if n >= chunk * devices.largest_divisor(n).count)
     held = f"{SHORT} steps, GRU {HIDDEN_SIZE}"
 
     def whole(num_tasks: int) -> Variant:
@@ -168,14 +168,14 @@ def task_sweeps(devices: Devices) -> list[Sweep]:
     ]
 
 
-def length_sweep(devices: Devices) -> Sweep:
+def length_sweep(devices: DataParallel) -> Sweep:
     """Steps of a meta-episode."""
     held = f"{_batch():,} tasks, GRU {HIDDEN_SIZE}"
     values = (10, 32, 100, 316, 1000)
     return Sweep("length", held, "", values, lambda n: _update(devices, _batch(), n))
 
 
-def hidden_sweep(devices: Devices) -> Sweep:
+def hidden_sweep(devices: DataParallel) -> Sweep:
     """Units of the GRU; the work is the network's operations."""
 
     def make(hidden_size: int) -> Variant:
@@ -189,11 +189,11 @@ def hidden_sweep(devices: Devices) -> Sweep:
     return Sweep("hidden", held, "", (32, 64, 128, 256, 512, 1024), make, work)
 
 
-def seed_sweep(devices: Devices) -> Sweep:
+def seed_sweep(devices: DataParallel) -> Sweep:
     """Members of a population, split over the devices that divide them."""
 
     def make(members: int) -> Variant:
-        used = devices.dividing(members)
+        used = devices.largest_divisor(members)
         tasks, policy = _problem(NUM_PULLS, HIDDEN_SIZE)
         one = a2c(tasks, policy, hyperparameters(), UpdateConfig(num_tasks=SEED_TASKS))
         whole = population(one, used)._replace(steps_per_update=members * one.steps_per_update)
@@ -203,7 +203,7 @@ def seed_sweep(devices: Devices) -> Sweep:
     return Sweep("seeds", held, "", (1, 2, 4, 8, 16), make)
 
 
-def device_sweeps(devices: Devices) -> list[Sweep]:
+def device_sweeps(devices: DataParallel) -> list[Sweep]:
     """Devices that share one batch, and devices that bring a batch each.
 
     On a CPU each has a core, as far as there are cores: a single device would take its products to
@@ -218,7 +218,7 @@ def device_sweeps(devices: Devices) -> list[Sweep]:
         values = values if can_be_held() else (1,)
 
     def make(count: int, num_tasks: int) -> Variant:
-        variant = _update(Devices(count), num_tasks, NUM_PULLS, task_chunk=chunk_size())
+        variant = _update(DataParallel(count), num_tasks, NUM_PULLS, task_chunk=chunk_size())
         return variant if _accelerated() else _on_cores(variant, count)
 
     def shared(count: int) -> Variant:
@@ -242,14 +242,14 @@ def _on_cores(variant: Variant, count: int) -> Variant:
 
 
 def _update(
-    devices: Devices,
+    devices: DataParallel,
     num_tasks: int,
     num_pulls: int,
     hidden_size: int = HIDDEN_SIZE,
     **config: Any,
 ) -> Variant:
     """An update on as many of the devices as divide the tasks."""
-    used = devices.dividing(num_tasks)
+    used = devices.largest_divisor(num_tasks)
     tasks, policy = _problem(num_pulls, hidden_size)
     update = UpdateConfig(num_tasks=num_tasks, num_devices=used.count, **config)
     algorithm = a2c(tasks, policy, hyperparameters(), update)
@@ -258,7 +258,7 @@ def _update(
 
 def _problem(num_pulls: int, hidden_size: int) -> tuple[TaskDistribution, Policy]:
     tasks = bandit(num_arms=NUM_ARMS, num_pulls=num_pulls)
-    return tasks, recurrent_policy(tasks, gru(hidden_size))
+    return tasks, adaptive_policy(tasks, gru(hidden_size))
 
 
 def _batch() -> int:

@@ -28,7 +28,7 @@ from benchmarks.workloads import (
 )
 from metarl_experiments.runs import describe_machine
 from metarl_jax.parallel.host import usable_cores
-from metarl_jax.parallel.sharding import Devices
+from metarl_jax.parallel.sharding import DataParallel
 from metarl_jax.report.style import save_figure
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def run_suite(options: "BenchOptions") -> None:
     Args:
         options: of the command line.
     """
-    devices = Devices(options.devices or jax.local_device_count())
+    devices = DataParallel(options.devices or jax.local_device_count())
     peers = options.peers and _has_torch()
     measured: dict[str, Measured] = {}
     record = _describe(devices, measured)
@@ -119,7 +119,7 @@ def _torch_update(workload: Workload, size: Size) -> Variant:
     return torch_update(workload.hidden_size, size.num_tasks, flops)
 
 
-def _describe(devices: Devices, measured: dict[str, Measured]) -> dict[str, Any]:
+def _describe(devices: DataParallel, measured: dict[str, Measured]) -> dict[str, Any]:
     """What bench.json says; the scaling comes later."""
     kind = jax.local_devices()[0].device_kind
     rows = [dataclasses.asdict(row) for part in measured.values() for row in part.rows]

@@ -20,14 +20,14 @@ from metarl_jax import (
     Policy,
     UpdateConfig,
     a2c,
+    adaptive_policy,
     collect,
     gru,
     hyperparameters,
-    recurrent_policy,
     start,
     task_keys,
 )
-from metarl_jax.parallel.sharding import Devices
+from metarl_jax.parallel.sharding import DataParallel
 from metarl_jax.policy.policy import Precision
 from metarl_jax.tasks.distribution import TaskDistribution
 
@@ -95,11 +95,11 @@ class Size:
         num_tasks: of a batch, over all devices.
     """
 
-    devices: Devices
+    devices: DataParallel
     num_tasks: int
 
 
-def batch_size(workload: Workload, devices: Devices, quick: bool = False) -> Size:
+def batch_size(workload: Workload, devices: DataParallel, quick: bool = False) -> Size:
     """The best batch on this backend; a tiny one where it is only to be seen that it runs."""
     on_cpu = jax.default_backend() == "cpu"
     best = workload.cpu_batch if on_cpu else workload.accelerator_batch
@@ -122,7 +122,7 @@ def make_policy(
         precision: of its products.
     """
     layers = Architecture(head_sizes=workload.head_sizes, precision=precision)
-    return recurrent_policy(tasks, gru(workload.hidden_size), layers)
+    return adaptive_policy(tasks, gru(workload.hidden_size), layers)
 
 
 def fast_update(
@@ -170,7 +170,7 @@ def update_variant(
     algorithm: Algorithm,
     tasks: TaskDistribution,
     policy: Policy,
-    devices: Devices,
+    devices: DataParallel,
     *,
     members: int | None = None,
 ) -> Variant:
@@ -198,7 +198,7 @@ def update_variant(
 
 
 def collection_variant(
-    tasks: TaskDistribution, policy: Policy, num_tasks: int, devices: Devices
+    tasks: TaskDistribution, policy: Policy, num_tasks: int, devices: DataParallel
 ) -> Variant:
     """A rollout of whole meta-episodes without learning.
 
@@ -211,15 +211,17 @@ def collection_variant(
     meta_episode, own = MetaEpisode(tasks), num_tasks // devices.count
 
     def total_reward(params: Any, key: jax.Array) -> jax.Array:
-        first = devices.first(num_tasks)
+        first = devices.first_task(num_tasks)
         tasks_key, actors_key = jax.random.split(key)
         batch = jax.vmap(tasks.sample)(task_keys(tasks_key, own, first))
         actors = start(policy, meta_episode, batch, task_keys(actors_key, own, first))
         _, rollout, _ = collect(policy, params, meta_episode, actors)
-        return devices.total(jnp.sum(rollout.outcome.reward))
+        return devices.psum(jnp.sum(rollout.outcome.reward))
 
-    params, key = devices.place((policy.init(jax.random.key(0)), jax.random.key(1)))
-    program = compile_program(devices.run(total_reward), params, key, num_devices=devices.count)
+    params, key = devices.replicate((policy.init(jax.random.key(0)), jax.random.key(1)))
+    program = compile_program(
+        devices.shard_map(total_reward), params, key, num_devices=devices.count
+    )
 
     def run() -> None:
         jax.block_until_ready(program.call(params, key))

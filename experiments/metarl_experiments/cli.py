@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Callable, Sequence
 
 from metarl_experiments.process.runtime import configure_jax, end_with_supervisor, use_huge_pages
-from metarl_experiments.process.streams import go_on_unheard
+from metarl_experiments.process.streams import ignore_broken_output
 
 USAGE = """\
 usage: metarl COMMAND ...
@@ -59,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         end_with_supervisor()
         arguments = sys.argv[1:]
         if arguments[:1] and arguments[0] in LONG:
-            go_on_unheard()
+            ignore_broken_output()
     arguments = list(arguments)
     if not arguments or arguments[0] in ("-h", "--help"):
         print(USAGE)

@@ -14,8 +14,8 @@ from metarl_envs.cheetah import forward_velocity
 from metarl_envs.grids import cell_number
 from metarl_envs.mouse import Mouse, shortest_path_lengths
 from metarl_jax import MetaEpisode, Rollout, collect, meta_test_tasks, start, task_keys
-from metarl_jax.experiment.build import Program
-from metarl_jax.parallel.sharding import REPLICATED, SPLIT, Devices
+from metarl_jax.experiment.build import Setup
+from metarl_jax.parallel.sharding import REPLICATED, SPLIT, DataParallel
 from metarl_jax.tasks.distribution import TaskDistribution
 from metarl_jax.types import Key, PyTree, Task
 
@@ -37,27 +37,27 @@ class Measure(NamedTuple):
     summarize: Callable[[TaskDistribution, Task, Any], Values]
 
 
-def measure(program: Program, params: Any, key: Key) -> Values:
+def measure(setup: Setup, params: Any, key: Key) -> Values:
     """A family's measures on about 1,024 meta-test tasks; empty for a family that has none."""
-    tasks = program.tasks
+    tasks = setup.tasks
     if tasks.name not in MEASURES:
         return {}
     chosen = MEASURES[tasks.name]
     tasks_key, actors_key = jax.random.split(key)
     meta_test = meta_test_tasks(tasks, tasks_key, NUM_TASKS)
     num_tasks = jax.tree.leaves(meta_test)[0].shape[0]
-    meta_episode = MetaEpisode(tasks, program.policy.contextual)
-    devices = Devices(program.num_devices)
-    filling = devices.filling(num_tasks)
+    meta_episode = MetaEpisode(tasks, setup.policy.contextual)
+    devices = DataParallel(setup.num_devices)
+    filling = devices.padded_indices(num_tasks)
 
     def kept(params: Any, meta_test: Task, keys: Key) -> PyTree:
-        actors = start(program.policy, meta_episode, meta_test, keys)
-        _, rollout, _ = collect(program.policy, params, meta_episode, actors)
-        return devices.gather_tasks(chosen.keep(tasks, meta_test, rollout), axis=1)
+        actors = start(setup.policy, meta_episode, meta_test, keys)
+        _, rollout, _ = collect(setup.policy, params, meta_episode, actors)
+        return devices.all_gather_tasks(chosen.keep(tasks, meta_test, rollout), axis=1)
 
-    run = jax.jit(devices.run(kept, (REPLICATED, SPLIT, SPLIT)))
+    run = jax.jit(devices.shard_map(kept, (REPLICATED, SPLIT, SPLIT)))
     filled = jax.tree.map(lambda x: x[filling], meta_test)
-    played = run(devices.place(params), filled, task_keys(actors_key, len(filling)))
+    played = run(devices.replicate(params), filled, task_keys(actors_key, len(filling)))
     arrays = jax.tree.map(lambda x: np.asarray(x)[:, :num_tasks], played)
     return chosen.summarize(tasks, meta_test, arrays)
 

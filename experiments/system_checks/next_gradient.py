@@ -16,7 +16,7 @@ from metarl_experiments.process.distributed import join
 from metarl_experiments.process.runtime import asked_devices, configure_jax
 
 if TYPE_CHECKING:
-    from metarl_jax.experiment.build import Program
+    from metarl_jax.experiment.build import Setup
 
 STATE = "sha256 of the state"
 ADAM_FIRST_MOMENT_SHARE = 0.1
@@ -49,10 +49,10 @@ def next_gradient(run: Path, step: int, devices: int | None) -> tuple[str, dict[
     import jax
     import jax.numpy as jnp
 
-    from metarl_jax.parallel.sharding import here
+    from metarl_jax.parallel.sharding import local_replica
     from metarl_jax.trees import digest, leaves_by_path
 
-    program, state = saved_state(run, step, devices)
+    setup, state = saved_state(run, step, devices)
 
     def updated(state: Any) -> Any:
         # Adam begun anew, and nothing clipped: its first moment is the gradient then.
@@ -60,21 +60,21 @@ def next_gradient(run: Path, step: int, devices: int | None) -> tuple[str, dict[
         h = state.hyperparameters
         unclipped = h.replace(max_gradient_norm=jnp.full_like(h.max_gradient_norm, NO_CLIPPING))
         learner = state.learner.replace(optimizer_state=fresh)
-        return program.algorithm.update(state.replace(learner=learner, hyperparameters=unclipped))
+        return setup.algorithm.update(state.replace(learner=learner, hyperparameters=unclipped))
 
     with jax.default_matmul_precision("highest"):
         after, _ = jax.jit(updated)(state)
-    moments = leaves_by_path(here(after.learner.optimizer_state))
+    moments = leaves_by_path(local_replica(after.learner.optimizer_state))
     gradient = {
         path.partition(".mu")[2]: np.asarray(leaf) / ADAM_FIRST_MOMENT_SHARE
         for path, leaf in moments.items()
         if ".mu" in path
     }
-    return digest(here(state)), gradient
+    return digest(local_replica(state)), gradient
 
 
-def saved_state(run: Path, step: int, devices: int | None = None) -> "tuple[Program, Any]":
-    """A run's program, and the train state of one of its checkpoints.
+def saved_state(run: Path, step: int, devices: int | None = None) -> "tuple[Setup, Any]":
+    """A run's setup, and the train state of one of its checkpoints.
 
     Args:
         run: the run's folder.
@@ -85,12 +85,12 @@ def saved_state(run: Path, step: int, devices: int | None = None) -> "tuple[Prog
 
     from metarl_experiments.runs import load_config, load_tasks
     from metarl_jax.checkpoint.checkpoint import restore
-    from metarl_jax.experiment.build import make_program
+    from metarl_jax.experiment.build import build_setup
 
     config = load_config(run)
-    program = make_program(load_tasks(config)[1], config.settings, devices)
-    template = jax.eval_shape(program.algorithm.init, program.key)
-    return program, restore(run / "checkpoints", template, step).state
+    setup = build_setup(load_tasks(config)[1], config.settings, devices)
+    template = jax.eval_shape(setup.algorithm.init, setup.key)
+    return setup, restore(run / "checkpoints", template, step).state
 
 
 if __name__ == "__main__":

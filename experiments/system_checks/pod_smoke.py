@@ -20,7 +20,7 @@ from metarl_jax.checkpoint.checkpoint import leaf_digests
 from metarl_jax.checkpoint.folder import steps
 from metarl_jax.training.metrics_file import read_rows
 from system_checks.next_gradient import STATE
-from system_checks.trials import METARL, child_of, expect, unwound
+from system_checks.trials import METARL, child_of, exit_on_signal, expect
 
 LAUNCHER = Path(__file__).resolve().parents[1] / "launch" / "bare.sh"
 RUN = (
@@ -162,4 +162,4 @@ def difference(one: Seen, other: Seen) -> float:
 
 
 if __name__ == "__main__":
-    sys.exit(unwound(main))
+    sys.exit(exit_on_signal(main))

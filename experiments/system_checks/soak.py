@@ -29,7 +29,7 @@ from metarl_jax.training.plan import WALL_CLOCK_FIELDS
 from metarl_jax.trees import digest
 from metarl_jax.types import ConfigurationError
 from system_checks.next_gradient import saved_state
-from system_checks.trials import METARL, child_of, expect, unwound
+from system_checks.trials import METARL, child_of, exit_on_signal, expect
 
 PRESET = ("bandit_10_5", "--num-tasks", "64", "--hidden-size", "32")
 STEPS_PER_MINUTE = 24_000_000
@@ -297,4 +297,4 @@ def _changed(path: Path) -> float:
 
 
 if __name__ == "__main__":
-    sys.exit(unwound(main))
+    sys.exit(exit_on_signal(main))

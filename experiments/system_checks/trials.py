@@ -16,7 +16,7 @@ def expect(holds: bool, what: str, said: list[str] | None = None) -> None:
         sys.exit("\n".join(said or []) or 1)
 
 
-def unwound(main: Callable[[], int]) -> int:
+def exit_on_signal(main: Callable[[], int]) -> int:
     """Its exit code; a signal ends it as an exception does, so that it ends what it has started."""
     try:
         with stops_raise():

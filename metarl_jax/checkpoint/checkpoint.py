@@ -32,8 +32,8 @@ from metarl_jax.checkpoint.folder import (
     steps,
 )
 from metarl_jax.checkpoint.manifest import FORMAT, is_ours, is_signed, make_manifest
-from metarl_jax.parallel.processes import by_first, is_first, together
-from metarl_jax.parallel.sharding import put
+from metarl_jax.parallel.processes import broadcast_from_first, is_first, on_all_processes
+from metarl_jax.parallel.sharding import place_global
 from metarl_jax.trees import (
     HostLeaf,
     first_difference,
@@ -116,7 +116,7 @@ def save(
     with _told_once():
         try:
             for phase in phases:
-                together(phase) if processes else phase()
+                on_all_processes(phase) if processes else phase()
         except Exception as error:  # the library has many: OSError, ValueError, its own
             for _ in range(10 * is_first()):  # its threads still write, and make the folder anew
                 clear_unfinished(folder)
@@ -148,8 +148,10 @@ def restore(folder: Path, template: PyTree, step: int | None = None) -> Restored
         found.append(_restore(folder.absolute(), template, step))
         return str(found[0].step)
 
-    newest = int(by_first(look))
-    return together(lambda: found[0] if found else _restore(folder.absolute(), template, newest))
+    newest = int(broadcast_from_first(look))
+    return on_all_processes(
+        lambda: found[0] if found else _restore(folder.absolute(), template, newest)
+    )
 
 
 def leaf_digests(folder: Path, step: int | None = None) -> dict[str, str]:
@@ -298,7 +300,7 @@ def _put(array: np.ndarray, leaf: Any) -> jax.Array:
     """The array on the device, laid out as the template's leaf is."""
     committed = not isinstance(leaf, jax.Array) or leaf.committed
     sharding = getattr(leaf, "sharding", None) if committed else None
-    data = put(array, sharding)
+    data = place_global(array, sharding)
     return jax.random.wrap_key_data(data, impl=_key_impl(leaf)) if is_key(leaf) else data
 
 

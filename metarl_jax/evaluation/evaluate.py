@@ -10,8 +10,8 @@ import numpy as np
 
 from metarl_jax.evaluation.ablations import Ablation, make_play
 from metarl_jax.evaluation.evaluation import Evaluation, task_set_hash
-from metarl_jax.evaluation.scores import highest_total, require_possible, with_known_tasks
-from metarl_jax.parallel.sharding import REPLICATED, SPLIT, Devices
+from metarl_jax.evaluation.scores import highest_total, require_possible, with_control_variate
+from metarl_jax.parallel.sharding import REPLICATED, SPLIT, DataParallel
 from metarl_jax.policy.policy import Policy
 from metarl_jax.rollout import task_keys
 from metarl_jax.tasks.distribution import References, TaskDistribution
@@ -80,7 +80,7 @@ def make_meta_test(
     def evaluate(params: Any, key: Key) -> Evaluation:
         evaluation = evaluator(params, meta_test, key)
         if ablation != "history":  # which plays in other tasks too
-            evaluation = with_known_tasks(evaluation, references, meta_test)
+            evaluation = with_control_variate(evaluation, references, meta_test)
         if highest is not None:
             require_possible(evaluation, highest, tasks.name)
         return evaluation
@@ -180,18 +180,21 @@ def make_evaluator(
             f"{tasks.name}: the ablation {ablation} expects meta-episodes of at least 2 episodes, "
             "of which it takes what the memory brings from one to the next, got 1; ask for more."
         )
-    play, devices = make_play(tasks, policy, greedy=greedy, ablation=ablation), Devices(num_devices)
+    play, devices = (
+        make_play(tasks, policy, greedy=greedy, ablation=ablation),
+        DataParallel(num_devices),
+    )
 
     def on_all(params: Any, meta_test: Task, keys: Key) -> Array:
-        return devices.gather_tasks(play(params, meta_test, keys))
+        return devices.all_gather_tasks(play(params, meta_test, keys))
 
-    compiled = jax.jit(devices.run(on_all, (REPLICATED, SPLIT, SPLIT)))
+    compiled = jax.jit(devices.shard_map(on_all, (REPLICATED, SPLIT, SPLIT)))
 
     def evaluate(params: Any, meta_test: Task, key: Key) -> Evaluation:
         num_tasks = jax.tree.leaves(meta_test)[0].shape[0]
         played = with_others(meta_test) if ablation == "history" else meta_test
-        size = len(devices.filling(min(CHUNK, num_tasks)))
-        params, results = devices.place(params), []
+        size = len(devices.padded_indices(min(CHUNK, num_tasks)))
+        params, results = devices.replicate(params), []
         for first in range(0, num_tasks, size):
             # Begun anew at the end, so that one program of all devices serves every chunk.
             indices = np.arange(first, first + size) % num_tasks

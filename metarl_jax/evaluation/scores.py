@@ -30,14 +30,16 @@ def highest_total(
         contextual: it is told the task.
         memory_ablated: nothing crosses an episode's end.
     """
-    limits = [references.known_task_total]
+    limits = [references.oracle_total]
     if not contextual:
-        limits += [references.optimal_total, references.optimal_bound]
+        limits += [references.optimal_total, references.return_upper_bound]
         limits += [references.memoryless_total] * memory_ablated
     return min((limit for limit in limits if limit is not None), default=None)
 
 
-def with_known_tasks(evaluation: Evaluation, references: References, meta_test: Task) -> Evaluation:
+def with_control_variate(
+    evaluation: Evaluation, references: References, meta_test: Task
+) -> Evaluation:
     """The evaluation, its means freed of what easy and hard tasks among the drawn ones do to them.
 
     Args:
@@ -46,12 +48,12 @@ def with_known_tasks(evaluation: Evaluation, references: References, meta_test: 
             to fit the slope to, the evaluation stays as it is.
         meta_test: its tasks, stacked on axis 0.
     """
-    if references.known_task_return is None or references.known_task_total is None:
+    if references.oracle_return is None or references.oracle_total is None:
         return evaluation
     if evaluation.num_tasks < ENOUGH_FOR_A_SLOPE:
         return evaluation
-    known = np.asarray(jax.vmap(references.known_task_return)(meta_test), np.float64)
-    return dataclasses.replace(evaluation, control=known - references.known_task_total)
+    known = np.asarray(jax.vmap(references.oracle_return)(meta_test), np.float64)
+    return dataclasses.replace(evaluation, control=known - references.oracle_total)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,7 +86,7 @@ def standing(
         contextual: the policy is told the task.
     """
     optimal = None if contextual else references.optimal_total
-    best = references.known_task_total if optimal is None else optimal
+    best = references.oracle_total if optimal is None else optimal
     if best is None:
         return None
     regret, worst = best - evaluation.total_return_mean, references.random_total

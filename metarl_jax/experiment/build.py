@@ -21,20 +21,20 @@ from metarl_jax.memory import (
     stacked,
     transformer,
 )
-from metarl_jax.parallel.sharding import Devices
+from metarl_jax.parallel.sharding import DataParallel
 from metarl_jax.policy.policy import (
     Architecture,
     Policy,
+    adaptive_policy,
     contextual_policy,
     memoryless_policy,
-    recurrent_policy,
 )
 from metarl_jax.tasks.distribution import TaskDistribution
 from metarl_jax.training.plan import TrainingPlan
 from metarl_jax.types import Key
 
 
-class Program(NamedTuple):
+class Setup(NamedTuple):
     """What an experiment comes to, ready to compile."""
 
     tasks: TaskDistribution
@@ -61,12 +61,12 @@ LOGGED_PER_EVALUATION = 5
 """Rows of metrics from one evaluation to the next, where there are updates enough."""
 
 
-def make_program(
+def build_setup(
     tasks: TaskDistribution,
     settings: Settings,
     num_devices: int | None = None,
     sweep: Sweep = NO_SWEEP,
-) -> Program:
+) -> Setup:
     """Puts the pieces together; nothing is compiled yet.
 
     Args:
@@ -100,7 +100,7 @@ def make_program(
     if len(agents) > 1:
         knots = [agent.hyperparameters() for agent in agents]
         algorithm = population(algorithm, agents_on, jax.tree.map(lambda *k: jnp.stack(k), *knots))
-    return Program(tasks, policy, algorithm, plan, max(agents_on.count, tasks_on.count), agents)
+    return Setup(tasks, policy, algorithm, plan, max(agents_on.count, tasks_on.count), agents)
 
 
 def _plan(tasks: TaskDistribution, settings: Settings) -> TrainingPlan:
@@ -117,7 +117,7 @@ def _plan(tasks: TaskDistribution, settings: Settings) -> TrainingPlan:
 
 def split_devices(
     settings: Settings, num_agents: int, asked: int | None
-) -> tuple[Devices, Devices]:
+) -> tuple[DataParallel, DataParallel]:
     """The devices that agents are split over, and those that the tasks of each are.
 
     One of the two is one device. It is the agents that are split, for nothing crosses between
@@ -130,16 +130,16 @@ def split_devices(
             divide evenly, of several processes all.
     """
     of_each = jax.local_device_count() if asked is None else asked
-    all_devices = Devices(of_each * jax.process_count())
+    all_devices = DataParallel(of_each * jax.process_count())
     if jax.process_count() > 1:  # what is split by agents would lie on one process alone
-        return Devices(), all_devices
+        return DataParallel(), all_devices
     parts = settings.minibatches if settings.algorithm == "ppo" else 1
-    dividing_tasks = all_devices.dividing(max(1, settings.num_tasks // parts))
+    dividing_tasks = all_devices.largest_divisor(max(1, settings.num_tasks // parts))
     tasks_on = dividing_tasks if asked is None else all_devices
-    agents_on = all_devices.dividing(num_agents)
+    agents_on = all_devices.largest_divisor(num_agents)
     if agents_on.count >= tasks_on.count:
-        return agents_on, Devices()
-    return Devices(), tasks_on
+        return agents_on, DataParallel()
+    return DataParallel(), tasks_on
 
 
 def make_policy(tasks: TaskDistribution, settings: Settings) -> Policy:
@@ -163,7 +163,7 @@ def make_policy(tasks: TaskDistribution, settings: Settings) -> Policy:
     )
     if settings.policy == "memoryless":
         return memoryless_policy(tasks, architecture)
-    make = {"recurrent": recurrent_policy, "contextual": contextual_policy}[settings.policy]
+    make = {"adaptive": adaptive_policy, "contextual": contextual_policy}[settings.policy]
     return make(tasks, _make_memory(tasks, settings), architecture)
 
 
@@ -179,11 +179,11 @@ def make_algorithm(
         config: the static structure of an update.
 
     Raises:
-        ConfigurationError: minibatches do not divide the tasks, or windows the meta-episode.
+        ConfigurationError: minibatches do not divide the tasks, or segments the meta-episode.
     """
     h = settings.hyperparameters()
     if settings.algorithm == "a2c":
-        return a2c(tasks, policy, h, config, windows=settings.windows)
+        return a2c(tasks, policy, h, config, bptt_segments=settings.bptt_segments)
     if settings.algorithm == "reinforce":
         return reinforce(tasks, policy, h, config)
     return ppo(tasks, policy, h, config, epochs=settings.epochs, minibatches=settings.minibatches)
@@ -196,21 +196,21 @@ def longest_meta_episode(tasks: TaskDistribution, settings: Settings) -> int:
 
 def shorter_window(policy: Policy, num_steps: int) -> str | None:
     """For people, how far a memory looks back that does not see all of so many steps."""
-    if policy.window is None or policy.window >= num_steps:
+    if policy.context_length is None or policy.context_length >= num_steps:
         return None
-    return f"each layer looks back {policy.window} of a meta-episode's {num_steps} steps"
+    return f"each layer looks back {policy.context_length} of a meta-episode's {num_steps} steps"
 
 
 def _make_memory(tasks: TaskDistribution, settings: Settings) -> Memory:
     size, layers = settings.hidden_size, settings.num_layers
-    window = settings.window or longest_meta_episode(tasks, settings)
+    context_length = settings.context_length or longest_meta_episode(tasks, settings)
     if settings.memory == "linear-recurrence":
         return linear_recurrence(size, layers or 2)
     if settings.memory == "snail":
-        return snail(window, max(1, size // 4), num_layers=layers or 2)
+        return snail(context_length, max(1, size // 4), num_layers=layers or 2)
     if settings.memory == "transformer":
         return transformer(
-            window,
+            context_length,
             size,
             num_layers=layers or 2,
             num_heads=settings.num_heads,

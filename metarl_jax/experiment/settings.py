@@ -15,7 +15,7 @@ from metarl_jax.policy.heads import HeadName
 from metarl_jax.policy.policy import Precision
 from metarl_jax.types import ConfigurationError
 
-PolicyName = Literal["recurrent", "memoryless", "contextual"]
+PolicyName = Literal["adaptive", "memoryless", "contextual"]
 
 
 MemoryName = Literal["gru", "lstm", "linear-recurrence", "context-set", "snail", "transformer"]
@@ -46,13 +46,13 @@ class Settings:
     from its first update to its last. Counts and sizes are at least 1.
 
     Attributes:
-        policy: recurrent; memoryless sees the current observation alone (`--memory memoryless` is
-            the same); contextual is the recurrent policy told the task.
+        policy: adaptive; memoryless sees the current observation alone (`--memory memoryless` is
+            the same); contextual is the adaptive policy told the task.
         memory: the sequence model that reads every transition.
         hidden_size: units of the memory; a SNAIL has a quarter as many filters in each block.
         num_layers: of the memory, with residuals; by default 2 of linear-recurrence, snail and
             transformer, 1 of gru and lstm. A context-set has none.
-        window: steps that each layer of a snail or a transformer looks back; by default a
+        context_length: steps that each layer of a snail or a transformer looks back; by default a
             meta-episode.
         num_heads: a transformer's heads of attention.
         gated_residuals: a transformer's gates in place of residual sums.
@@ -85,7 +85,8 @@ class Settings:
         value_coefficient: weight of the value error, at least 0 (schedule).
         max_gradient_norm: global norm to which gradients are clipped, at least 1e-6 (schedule).
         clip_ratio: PPO's epsilon, 0 to 1 (schedule).
-        windows: A2C's gradient steps in a meta-episode; more than 1 truncates backpropagation.
+        bptt_segments: A2C's gradient steps in a meta-episode; more than 1 truncates
+            backpropagation.
         epochs: PPO's passes over a batch.
         minibatches: PPO's parts of a batch, by tasks.
         seed: of everything random.
@@ -95,11 +96,11 @@ class Settings:
         final_evaluation_tasks: meta-test tasks of the evaluation at the end.
     """
 
-    policy: PolicyName = "recurrent"
+    policy: PolicyName = "adaptive"
     memory: MemoryName = "gru"
     hidden_size: int = 128
     num_layers: int | None = None
-    window: int | None = None
+    context_length: int | None = None
     num_heads: int = 4
     gated_residuals: bool = False
     episode_positions: bool = False
@@ -124,7 +125,7 @@ class Settings:
     value_coefficient: Knots = (0.5,)
     max_gradient_norm: Knots = (0.5,)
     clip_ratio: Knots = (0.2,)
-    windows: int = 1
+    bptt_segments: int = 1
     epochs: int = 4
     minibatches: int = 4
     seed: int = 0
@@ -224,17 +225,17 @@ def _check_kind(name: str, annotation: Any, value: Any) -> None:
 
 
 _READ_ONLY_WITH = (
-    ("algorithm", ("a2c",), ("windows",)),
+    ("algorithm", ("a2c",), ("bptt_segments",)),
     ("algorithm", ("ppo",), ("epochs", "minibatches", "clip_ratio")),
     ("algorithm", ("a2c", "ppo"), ("gae_lambda", "value_coefficient")),
     (
         "policy",
-        ("recurrent", "contextual"),
+        ("adaptive", "contextual"),
         (
             "memory",
             "hidden_size",
             "num_layers",
-            "window",
+            "context_length",
             "num_heads",
             "gated_residuals",
             "episode_positions",
@@ -243,7 +244,7 @@ _READ_ONLY_WITH = (
         ),
     ),
     ("memory", tuple(m for m in get_args(MemoryName) if m != "context-set"), ("num_layers",)),
-    ("memory", ("snail", "transformer"), ("window",)),
+    ("memory", ("snail", "transformer"), ("context_length",)),
     ("memory", ("transformer",), ("num_heads", "gated_residuals", "episode_positions")),
     ("memory", ("context-set",), ("aggregation",)),
     ("discount_mode", ("dual",), ("boundary_discount",)),

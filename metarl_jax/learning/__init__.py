@@ -19,12 +19,12 @@ from metarl_jax.learning.losses import (
 from metarl_jax.learning.population import population
 from metarl_jax.learning.returns import discounts, generalized_advantages
 from metarl_jax.learning.schedules import Hyperparameters, hyperparameters
-from metarl_jax.learning.train_state import Algorithm, Learner, TrainState, UpdateConfig
+from metarl_jax.learning.train_state import Algorithm, LearnerState, TrainState, UpdateConfig
 
 __all__ = [
     "Algorithm",
     "Hyperparameters",
-    "Learner",
+    "LearnerState",
     "Loss",
     "TrainState",
     "UpdateConfig",

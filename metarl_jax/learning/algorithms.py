@@ -20,8 +20,8 @@ from metarl_jax.learning.losses import (
     value_error,
 )
 from metarl_jax.learning.schedules import Hyperparameters
-from metarl_jax.learning.steps import Epochs, OneStep
-from metarl_jax.learning.train_state import Algorithm, Objective, Problem, UpdateConfig
+from metarl_jax.learning.steps import minibatch_epochs, single_gradient_step
+from metarl_jax.learning.train_state import Algorithm, AlgorithmSpec, Objective, UpdateConfig
 from metarl_jax.learning.update import make_algorithm
 from metarl_jax.parallel.sharding import check_divides
 from metarl_jax.policy.policy import Policy
@@ -61,7 +61,7 @@ def a2c(
     config: UpdateConfig = DEFAULT_CONFIG,
     *,
     objective: Objective = a2c_objective,
-    windows: int = 1,
+    bptt_segments: int = 1,
     single_pass: bool | None = None,
 ) -> Algorithm:
     """Advantage actor-critic on meta-episodes.
@@ -72,24 +72,27 @@ def a2c(
         hyperparameters: schedules.
         config: static structure.
         objective: the loss, from this update's hyper-parameters.
-        windows: gradient steps a meta-episode, each on T/windows steps; the carry goes on from
-            window to window but the gradient does not (truncated backpropagation through time).
-            1, the default, is unbiased. With more, what the memory stores in one window for the
-            sake of a later one is credited only through the bootstrapped value of the window's
-            end, and the carry was made by the slightly older weights of the windows before.
+        bptt_segments: gradient steps a meta-episode, each on T / bptt_segments steps; the carry
+            goes on from segment to segment but the gradient does not (truncated backpropagation
+            through time).
+            1, the default, is unbiased. With more, what the memory stores in one segment for the
+            sake of a later one is credited only through the bootstrapped value of the segment's
+            end, and the carry was made by the slightly older weights of the segments before.
         single_pass: the gradient through the rollout, else `collect_then_unroll`; None: what is
             faster for this policy on this machine.
 
     Raises:
-        ConfigurationError: the windows do not divide the meta-episode.
+        ConfigurationError: the segments do not divide the meta-episode.
 
     Reference:
         Mnih et al. 2016, "Asynchronous methods for deep reinforcement learning", algorithm S3,
         synchronous. On meta-episodes: Wang et al. 2016, "Learning to reinforcement learn".
     """
-    problem = _problem(tasks, policy, config, objective)
+    spec = _make_spec(tasks, policy, config, objective)
     single_pass = _steps_are_best(policy) if single_pass is None else single_pass
-    return make_algorithm(problem, hyperparameters, OneStep(problem, windows, single_pass))
+    return make_algorithm(
+        spec, hyperparameters, single_gradient_step(spec, bptt_segments, single_pass)
+    )
 
 
 def reinforce(
@@ -106,8 +109,10 @@ def reinforce(
         Williams 1992, "Simple statistical gradient-following algorithms for connectionist
         reinforcement learning".
     """
-    problem = _problem(tasks, policy, config, objective)._replace(baseline=False)
-    return make_algorithm(problem, hyperparameters, OneStep(problem, 1, _steps_are_best(policy)))
+    spec = _make_spec(tasks, policy, config, objective)._replace(baseline=False)
+    return make_algorithm(
+        spec, hyperparameters, single_gradient_step(spec, 1, _steps_are_best(policy))
+    )
 
 
 def ppo(
@@ -143,15 +148,15 @@ def ppo(
     require_positive("minibatches", minibatches)
     check_divides(config.num_tasks, (minibatches, "minibatches"))
     check_divides(config.num_tasks, (minibatches, "minibatches"), (config.num_devices, "devices"))
-    problem = _problem(tasks, policy, config, objective)
-    return make_algorithm(problem, hyperparameters, Epochs(problem, epochs, minibatches))
+    spec = _make_spec(tasks, policy, config, objective)
+    return make_algorithm(spec, hyperparameters, minibatch_epochs(spec, epochs, minibatches))
 
 
-def _problem(
+def _make_spec(
     tasks: TaskDistribution, policy: Policy, config: UpdateConfig, objective: Objective
-) -> Problem:
+) -> AlgorithmSpec:
     meta_episode = MetaEpisode(tasks, policy.contextual, config.meta_episode_steps)
-    return Problem(policy, meta_episode, config, objective, baseline=True)
+    return AlgorithmSpec(policy, meta_episode, config, objective, baseline=True)
 
 
 def _steps_are_best(policy: Policy) -> bool:
@@ -160,4 +165,4 @@ def _steps_are_best(policy: Policy) -> bool:
     An unroll over time at once is worth a second forward pass where every step is waited for, on
     an accelerator, and where the gradient of a step would keep a whole window of the past.
     """
-    return not policy.parallel or (jax.default_backend() == "cpu" and policy.window is None)
+    return not policy.parallel or (jax.default_backend() == "cpu" and policy.context_length is None)

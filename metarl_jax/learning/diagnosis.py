@@ -17,8 +17,8 @@ NAMED = 5
 """Tasks that are named, of those where something is not finite."""
 
 
-def finite_by_task(values: Array, valid: Array) -> Array:
-    """Whether all of a task's numbers are finite on its valid steps.
+def nonfinite_by_task(values: Array, valid: Array) -> Array:
+    """Whether any of a task's numbers is not finite on a valid step.
 
     Args:
         values: [T, B, ...].
@@ -28,30 +28,30 @@ def finite_by_task(values: Array, valid: Array) -> Array:
         [B] bool.
     """
     finite = jnp.isfinite(values).reshape(*valid.shape, -1).all(axis=-1)
-    return jnp.all(finite | ~valid, axis=0)
+    return jnp.any(~finite & valid, axis=0)
 
 
 def explain(algorithm: Algorithm, state: TrainState) -> str:
     """What is not finite in a state's next update, for a person; "" where all is, or nothing told.
 
     Args:
-        algorithm: whose `finite` is asked.
+        algorithm: whose `find_nonfinite` is asked.
         state: the last good one.
     """
     asked = state.replace(key=jax.random.clone(state.key))  # the update itself comes later
-    told: dict[str, Any] = jax.tree.map(np.asarray, jax.jit(algorithm.finite)(asked))
-    tasks = [name for name in IN_TASKS if name in told and not told[name].all()]
+    found: dict[str, Any] = jax.tree.map(np.asarray, jax.jit(algorithm.find_nonfinite)(asked))
+    tasks = [name for name in IN_TASKS if name in found and found[name].any()]
     causes = [name for name in tasks if name in OF_ENVIRONMENT] or tasks
-    parts = [f"{name} of {_listed(told[name])}" for name in causes]
-    leaves = [name for name, finite in told.items() if name not in IN_TASKS and not finite]
+    parts = [f"{name} of {_listed(found[name])}" for name in causes]
+    leaves = [name for name, bad in found.items() if name not in IN_TASKS and bad]
     if leaves:
         first = min(leaves, key=lambda name: (not name.startswith(WEIGHTS), name))
         parts.append(f"the learner after it, {len(leaves)} of its leaves, such as {first}")
     return f"not finite in the next update: {'; '.join(parts)}" if parts else ""
 
 
-def _listed(finite: np.ndarray) -> str:
-    tasks = np.flatnonzero(~finite)
+def _listed(nonfinite: np.ndarray) -> str:
+    tasks = np.flatnonzero(nonfinite)
     named = ", ".join(map(str, tasks[:NAMED]))
     more = ", …" if tasks.size > NAMED else ""
-    return f"{tasks.size} ({named}{more}) of {finite.size} tasks"
+    return f"{tasks.size} ({named}{more}) of {nonfinite.size} tasks"

@@ -10,7 +10,7 @@ import optax
 from metarl_jax.learning.losses import Loss, Targets
 from metarl_jax.learning.returns import discounts, generalized_advantages
 from metarl_jax.learning.schedules import Hyperparameters
-from metarl_jax.learning.train_state import Learner, Problem, StepSums
+from metarl_jax.learning.train_state import AlgorithmSpec, LearnerState, StepSums
 from metarl_jax.policy.normalization import Moments, merge, moments
 from metarl_jax.policy.policy import PolicyOutput
 from metarl_jax.rollout import Rollout
@@ -18,12 +18,12 @@ from metarl_jax.types import Array, PyTree
 
 
 def make_targets(
-    problem: Problem, learner: Learner, h: Hyperparameters, rollout: Rollout
+    spec: AlgorithmSpec, learner: LearnerState, h: Hyperparameters, rollout: Rollout
 ) -> tuple[Targets, Array]:
     """Targets of a rollout: GAE(λ) over the whole chain of episodes.
 
     Args:
-        problem: its discount mode, and whether there is a baseline.
+        spec: its discount mode, and whether there is a baseline.
         learner: its running scales of the advantage and of the value target.
         h: this update's γ, λ and ε, scalars.
         rollout: [T, B].
@@ -35,12 +35,12 @@ def make_targets(
     discount = discounts(
         outcome.episode_end,
         outcome.meta_end,
-        mode=problem.config.discount_mode,
+        mode=spec.config.discount_mode,
         discount=h.discount,
         boundary_discount=h.boundary_discount,
     )
     values, final_value, gae_lambda = rollout.value, rollout.final_value, h.gae_lambda
-    if not problem.baseline:
+    if not spec.baseline:
         values, final_value = jnp.zeros_like(values), jnp.zeros_like(final_value)
         gae_lambda = jnp.ones_like(gae_lambda)
     advantage = generalized_advantages(outcome.reward, discount, values, final_value, gae_lambda)
@@ -80,12 +80,12 @@ def total_loss(
 
 
 def gradient_step(
-    problem: Problem, learner: Learner, gradient: tuple[PyTree, PyTree], h: Hyperparameters
-) -> tuple[Learner, Array]:
+    spec: AlgorithmSpec, learner: LearnerState, gradient: tuple[PyTree, PyTree], h: Hyperparameters
+) -> tuple[LearnerState, Array]:
     """Means the gradient over devices, clips it by its global norm and takes one step of Adam.
 
     Args:
-        problem: over how many devices.
+        spec: over how many devices.
         learner: before.
         gradient: of this device's loss, with respect to (weights, loss_params).
         h: this update's learning rate and maximum norm.
@@ -96,7 +96,7 @@ def gradient_step(
     Reference:
         Kingma & Ba 2015, "Adam: a method for stochastic optimization", algorithm 1.
     """
-    gradient = problem.config.devices.mean(gradient)
+    gradient = spec.config.devices.pmean(gradient)
     trained = (learner.params.weights, learner.loss_params)
     updates, optimizer_state = optimizer(h).update(gradient, learner.optimizer_state, trained)
     stepped: Any = optax.apply_updates(trained, updates)
@@ -143,13 +143,13 @@ def mean_gradient(
     return jax.tree.map(lambda x: x / num_parts, total), rest
 
 
-def seen(
-    problem: Problem, rollout: Rollout, targets: Targets, advantage: Array
+def batch_moments(
+    spec: AlgorithmSpec, rollout: Rollout, targets: Targets, advantage: Array
 ) -> dict[str, Moments]:
     """What the running statistics take from a part of a batch.
 
     Args:
-        problem: whether observations are normalised.
+        spec: whether observations are normalised.
         rollout: [T, B], of which valid steps count.
         targets: of `make_targets`.
         advantage: [T, B], before it was scaled.
@@ -159,24 +159,26 @@ def seen(
         "value_target": targets.value_target,
         "advantage": advantage,
     }
-    if problem.config.normalize_observations:
+    if spec.config.normalize_observations:
         values["observation"] = rollout.experience.observation
     return {name: moments(x, rollout.outcome.valid) for name, x in values.items()}
 
 
-def observe(problem: Problem, learner: Learner, parts: dict[str, Moments]) -> Learner:
+def update_statistics(
+    spec: AlgorithmSpec, learner: LearnerState, parts: dict[str, Moments]
+) -> LearnerState:
     """Merges a batch into the running statistics, for the updates to come.
 
     Args:
-        problem: over how many devices.
+        spec: over how many devices.
         learner: after its gradient steps.
-        parts: [C, ...], of `seen`: those of this device's parts of the batch.
+        parts: [C, ...], of `batch_moments`: those of this device's parts of the batch.
 
     Returns:
         The learner with the statistics of reward, value target, advantage and, where they are
         normalised, observation.
     """
-    gathered = problem.config.devices.gather(parts)
+    gathered = spec.config.devices.all_gather(parts)
     every = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), gathered)
     before = learner.params.statistics
     statistics = before.replace(

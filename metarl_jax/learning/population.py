@@ -13,16 +13,16 @@ from jax.sharding import NamedSharding, Sharding
 
 from metarl_jax.learning.schedules import Hyperparameters
 from metarl_jax.learning.train_state import Algorithm, TrainState
-from metarl_jax.parallel.sharding import SPLIT, Devices
-from metarl_jax.trees import member
+from metarl_jax.parallel.sharding import SPLIT, DataParallel
+from metarl_jax.trees import take_agent
 from metarl_jax.types import Array, Key
 
-ONE_DEVICE = Devices()
+ONE_DEVICE = DataParallel()
 
 
 def population(
     algorithm: Algorithm,
-    devices: Devices = ONE_DEVICE,
+    devices: DataParallel = ONE_DEVICE,
     hyperparameters: Hyperparameters | None = None,
 ) -> Algorithm:
     """An algorithm whose train state is that of S agents, with a leading axis [S].
@@ -37,13 +37,13 @@ def population(
 
     Returns:
         An algorithm with `init` from keys [S] and metrics of shape [S]. `steps_per_update` is one
-        agent's, and so is `finite`: of one that skipped the most updates in a row.
+        agent's, and so is `find_nonfinite`: of one that skipped the most updates in a row.
     """
     in_turn = partial(jax.lax.map, algorithm.update)
     update = in_turn if jax.default_backend() == "cpu" else jax.vmap(algorithm.update)
 
-    def finite(states: TrainState) -> dict[str, Array]:
-        return algorithm.finite(member(states, jnp.argmax(states.skipped_in_a_row)))
+    def find_nonfinite(states: TrainState) -> dict[str, Array]:
+        return algorithm.find_nonfinite(take_agent(states, jnp.argmax(states.skipped_in_a_row)))
 
     def init(keys: Key) -> TrainState:
         states = jax.lax.map(algorithm.init, keys)
@@ -53,13 +53,13 @@ def population(
 
     return Algorithm(
         init=jax.jit(init, out_shardings=_places(algorithm, devices)),
-        update=devices.run(update, (SPLIT,), (SPLIT, SPLIT)),
+        update=devices.shard_map(update, (SPLIT,), (SPLIT, SPLIT)),
         steps_per_update=algorithm.steps_per_update,
-        finite=finite,
+        find_nonfinite=find_nonfinite,
     )
 
 
-def _places(algorithm: Algorithm, devices: Devices) -> Sharding | None:
+def _places(algorithm: Algorithm, devices: DataParallel) -> Sharding | None:
     """Where the agents lie: split over the devices, or each wherever it would lie alone."""
     if devices.count > 1:
         return NamedSharding(devices.mesh, SPLIT)

@@ -3,21 +3,31 @@
 Both take a device's tasks in parts where they are told to, and then mean the parts' gradients.
 """
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from metarl_jax.learning.gradient import (
+    batch_moments,
     gradient_step,
     make_targets,
     mean_gradient,
-    observe,
-    seen,
     total_loss,
+    update_statistics,
 )
+from metarl_jax.learning.losses import Targets
 from metarl_jax.learning.schedules import Hyperparameters
-from metarl_jax.learning.train_state import Learner, Measurements, Problem, StepSums
+from metarl_jax.learning.train_state import (
+    AlgorithmSpec,
+    LearnerState,
+    LearningRule,
+    Measurements,
+    StepSums,
+    UpdateConfig,
+)
 from metarl_jax.policy.policy import Policy, PolicyOutput, PolicyParams
 from metarl_jax.rollout import Actors, Rollout, collect, task_keys, undiscounted_returns
 from metarl_jax.tasks.meta_episode import MetaEpisode
@@ -53,135 +63,161 @@ def collect_then_unroll(
     return after, rollout, outputs
 
 
-class OneStep:
-    """The `learn` of A2C and REINFORCE: one gradient step a window."""
+def single_gradient_step(
+    spec: AlgorithmSpec, bptt_segments: int, single_pass: bool
+) -> LearningRule:
+    """The learning rule of A2C and REINFORCE: one gradient step for each segment.
 
-    def __init__(self, problem: Problem, windows: int, single_pass: bool) -> None:
-        length = problem.meta_episode.length
-        if windows < 1 or length % windows:
-            raise ConfigurationError(
-                f"windows must divide the {length} steps of a meta-episode, got {windows}; "
-                f"{_nearest_divisor(length, windows)} would."
-            )
-        self.problem, self.windows = problem, windows
-        self.num_steps = length // windows
-        self.forward = collect if single_pass else collect_then_unroll
+    Args:
+        spec: what is learned.
+        bptt_segments: equal parts of a meta-episode, each with a gradient step of its own; the
+            gradient does not cross from one to the next.
+        single_pass: whether the forward pass of the rollout is that of the loss.
 
-    def __call__(
-        self, learner: Learner, h: Hyperparameters, actors: Actors, key: Key
-    ) -> tuple[Learner, Measurements]:
-        del key
-        if self.windows == 1:
-            (learner, _), measured = self.window((learner, actors), h)
-            return learner, measured
-        (learner, _), of_windows = jax.lax.scan(
-            lambda carry, _: self.window(carry, h), (learner, actors), None, self.windows
+    Raises:
+        ConfigurationError: the segments do not divide the meta-episode.
+    """
+    length = spec.meta_episode.length
+    if bptt_segments < 1 or length % bptt_segments:
+        raise ConfigurationError(
+            f"bptt_segments must divide the {length} steps of a meta-episode, got {bptt_segments}; "
+            f"{_nearest_divisor(length, bptt_segments)} would."
         )
-        summed = jax.tree.map(lambda x: jnp.sum(x, axis=0), of_windows)
-        return learner, summed.replace(gradient_norm=summed.gradient_norm / self.windows)
+    forward = partial(
+        collect if single_pass else collect_then_unroll, num_steps=length // bptt_segments
+    )
+    gradient_of = jax.grad(partial(_rollout_loss, spec, forward), has_aux=True)
 
-    def window(
-        self, carry: tuple[Learner, Actors], h: Hyperparameters
-    ) -> tuple[tuple[Learner, Actors], Measurements]:
+    def segment(
+        carry: tuple[LearnerState, Actors], h: Hyperparameters
+    ) -> tuple[tuple[LearnerState, Actors], Measurements]:
         learner, actors = carry
         trained = (learner.params.weights, learner.loss_params)
-        gradient_of = jax.grad(self.loss, has_aux=True)
         gradient, (parts, statistics, sums, returns) = mean_gradient(
-            lambda part: gradient_of(trained, learner, h, part), trained, self.parts(actors)
+            lambda part: gradient_of(trained, learner, h, part), trained, _split(spec, actors)
         )
-        learner, norm = gradient_step(self.problem, learner, gradient, h)
-        learner = observe(self.problem, learner, statistics)
+        learner, norm = gradient_step(spec, learner, gradient, h)
+        learner = update_statistics(spec, learner, statistics)
         sums = jax.tree.map(lambda x: jnp.sum(x, axis=0), sums)
         return (learner, _join(parts)), Measurements(sums, norm, _join(returns))
 
-    def parts(self, actors: Actors) -> Actors:
-        """[C, B / C, ...], for C parts of a device's B tasks."""
-        num_tasks = actors.keys.shape[0]
-        num_parts = self.problem.config.num_parts(num_tasks)
-        shape = (num_parts, num_tasks // num_parts)
-        return jax.tree.map(lambda x: x.reshape(*shape, *x.shape[1:]), actors)
-
-    def loss(
-        self, trained: tuple[PyTree, PyTree], learner: Learner, h: Hyperparameters, actors: Actors
-    ) -> tuple[Array, Any]:
-        problem = self.problem
-        weights, loss_params = trained
-        params = learner.params.replace(weights=weights)
-        actors, rollout, outputs = self.forward(
-            problem.policy, params, problem.meta_episode, actors, self.num_steps
+    def learn(
+        learner: LearnerState, h: Hyperparameters, actors: Actors, key: Key
+    ) -> tuple[LearnerState, Measurements]:
+        del key
+        if bptt_segments == 1:
+            (learner, _), measured = segment((learner, actors), h)
+            return learner, measured
+        (learner, _), measured = jax.lax.scan(
+            lambda carry, _: segment(carry, h), (learner, actors), None, bptt_segments
         )
-        targets, advantage = make_targets(problem, learner, h, rollout)
-        value, sums = total_loss(problem.objective(h), loss_params, outputs, rollout, targets)
-        statistics = seen(problem, rollout, targets, advantage)
-        returns = undiscounted_returns(rollout, problem.meta_episode.tasks.num_episodes)
-        return value, (actors, statistics, sums, returns)
+        summed = jax.tree.map(lambda x: jnp.sum(x, axis=0), measured)
+        return learner, summed.replace(gradient_norm=summed.gradient_norm / bptt_segments)
+
+    return learn
 
 
-class Epochs:
-    """The `learn` of PPO: epochs of minibatches of tasks."""
+def minibatch_epochs(spec: AlgorithmSpec, epochs: int, minibatches: int) -> LearningRule:
+    """The learning rule of PPO: several epochs over minibatches of tasks.
 
-    def __init__(self, problem: Problem, epochs: int, minibatches: int) -> None:
-        self.problem, self.epochs, self.minibatches = problem, epochs, minibatches
+    Args:
+        spec: what is learned.
+        epochs: passes over the batch.
+        minibatches: equal parts of the batch, by tasks.
+    """
+    gradient_of = jax.grad(partial(_unrolled_loss, spec), has_aux=True)
 
-    def __call__(
-        self, learner: Learner, h: Hyperparameters, actors: Actors, key: Key
-    ) -> tuple[Learner, Measurements]:
-        problem = self.problem
-        _, rollout, _ = collect(problem.policy, learner.params, problem.meta_episode, actors)
-        targets, advantage = make_targets(problem, learner, h, rollout)
+    def learn(
+        learner: LearnerState, h: Hyperparameters, actors: Actors, key: Key
+    ) -> tuple[LearnerState, Measurements]:
+        _, rollout, _ = collect(spec.policy, learner.params, spec.meta_episode, actors)
+        targets, advantage = make_targets(spec, learner, h, rollout)
         batch = (rollout, targets, actors.carry)
 
-        def step(learner: Learner, indices: Array) -> tuple[Learner, tuple[StepSums, Array]]:
+        def step(
+            learner: LearnerState, indices: Array
+        ) -> tuple[LearnerState, tuple[StepSums, Array]]:
             trained = (learner.params.weights, learner.loss_params)
-            gradient_of = jax.grad(self.loss, has_aux=True)
             gradient, sums = mean_gradient(
                 lambda part: gradient_of(trained, learner, h, *_take_tasks(batch, part)),
                 trained,
-                indices.reshape(problem.config.num_parts(indices.size), -1),
+                indices.reshape(spec.config.num_parts(indices.size), -1),
             )
-            learner, norm = gradient_step(problem, learner, gradient, h)
+            learner, norm = gradient_step(spec, learner, gradient, h)
             return learner, (sums, norm)
 
-        learner, (sums, norms) = jax.lax.scan(step, learner, self.indices(key))
-        statistics = seen(problem, rollout, targets, advantage)
-        learner = observe(problem, learner, jax.tree.map(lambda x: x[None], statistics))
-        returns = undiscounted_returns(rollout, problem.meta_episode.tasks.num_episodes)
+        indices = _minibatch_indices(spec.config, key, epochs, minibatches)
+        learner, (sums, norms) = jax.lax.scan(step, learner, indices)
+        statistics = batch_moments(spec, rollout, targets, advantage)
+        learner = update_statistics(spec, learner, jax.tree.map(lambda x: x[None], statistics))
+        returns = undiscounted_returns(rollout, spec.meta_episode.tasks.num_episodes)
         sums = jax.tree.map(lambda x: jnp.sum(x, axis=(0, 1)), sums)
         return learner, Measurements(sums, jnp.mean(norms), returns)
 
-    def indices(self, key: Key) -> Array:
-        """[epochs · M, B / M], for M minibatches: rows of this device's tasks.
+    return learn
 
-        Each epoch every M neighbours are dealt to the M minibatches anew. The tasks being alike,
-        that is as good as a permutation of the whole batch; and a minibatch is the same whatever
-        the number of devices.
-        """
-        config, minibatches = self.problem.config, self.minibatches
-        own = config.num_tasks // config.num_devices
-        first = config.devices.first(config.num_tasks) // minibatches
-        starts = minibatches * jnp.arange(own // minibatches)[:, None]
 
-        def deal(key: Key) -> Array:
-            keys = task_keys(key, own // minibatches, first)
-            dealt = jax.vmap(lambda key: jax.random.permutation(key, minibatches))(keys)
-            return (starts + dealt).T
+def _rollout_loss(
+    spec: AlgorithmSpec,
+    forward: Callable[..., tuple[Actors, Rollout, PolicyOutput]],
+    trained: tuple[PyTree, PyTree],
+    learner: LearnerState,
+    h: Hyperparameters,
+    actors: Actors,
+) -> tuple[Array, Any]:
+    """The loss of a rollout that is collected here, and what is kept of it."""
+    weights, loss_params = trained
+    params = learner.params.replace(weights=weights)
+    actors, rollout, outputs = forward(spec.policy, params, spec.meta_episode, actors)
+    targets, advantage = make_targets(spec, learner, h, rollout)
+    value, sums = total_loss(spec.objective(h), loss_params, outputs, rollout, targets)
+    statistics = batch_moments(spec, rollout, targets, advantage)
+    returns = undiscounted_returns(rollout, spec.meta_episode.tasks.num_episodes)
+    return value, (actors, statistics, sums, returns)
 
-        dealt = jax.vmap(deal)(jax.random.split(key, self.epochs))
-        return dealt.reshape(self.epochs * minibatches, -1)
 
-    def loss(
-        self,
-        trained: tuple[PyTree, PyTree],
-        learner: Learner,
-        h: Hyperparameters,
-        rollout: Rollout,
-        targets: Any,
-        carry: PyTree,
-    ) -> tuple[Array, StepSums]:
-        weights, loss_params = trained
-        params = learner.params.replace(weights=weights)
-        _, outputs = self.problem.policy.unroll(params, carry, rollout.experience)
-        return total_loss(self.problem.objective(h), loss_params, outputs, rollout, targets)
+def _unrolled_loss(
+    spec: AlgorithmSpec,
+    trained: tuple[PyTree, PyTree],
+    learner: LearnerState,
+    h: Hyperparameters,
+    rollout: Rollout,
+    targets: Targets,
+    carry: PyTree,
+) -> tuple[Array, StepSums]:
+    """The loss of a rollout that was collected before, with the policy unrolled over it again."""
+    weights, loss_params = trained
+    params = learner.params.replace(weights=weights)
+    _, outputs = spec.policy.unroll(params, carry, rollout.experience)
+    return total_loss(spec.objective(h), loss_params, outputs, rollout, targets)
+
+
+def _minibatch_indices(config: UpdateConfig, key: Key, epochs: int, minibatches: int) -> Array:
+    """[epochs · M, B / M], for M minibatches: rows of this device's tasks.
+
+    In each epoch every M neighbouring tasks are dealt to the M minibatches. Tasks are exchangeable,
+    so that is as good as a permutation of the whole batch, and a minibatch does not depend on the
+    number of devices.
+    """
+    own = config.num_tasks // config.num_devices
+    first = config.devices.first_task(config.num_tasks) // minibatches
+    starts = minibatches * jnp.arange(own // minibatches)[:, None]
+
+    def deal(key: Key) -> Array:
+        keys = task_keys(key, own // minibatches, first)
+        dealt = jax.vmap(lambda key: jax.random.permutation(key, minibatches))(keys)
+        return (starts + dealt).T
+
+    dealt = jax.vmap(deal)(jax.random.split(key, epochs))
+    return dealt.reshape(epochs * minibatches, -1)
+
+
+def _split(spec: AlgorithmSpec, actors: Actors) -> Actors:
+    """[C, B / C, ...], for C parts of a device's B tasks."""
+    num_tasks = actors.keys.shape[0]
+    num_parts = spec.config.num_parts(num_tasks)
+    shape = (num_parts, num_tasks // num_parts)
+    return jax.tree.map(lambda x: x.reshape(*shape, *x.shape[1:]), actors)
 
 
 def _take_tasks(batch: tuple[Rollout, Any, PyTree], indices: Array) -> tuple[Rollout, Any, PyTree]:

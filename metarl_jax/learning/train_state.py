@@ -11,7 +11,7 @@ from metarl_jax.checks import require_positive
 from metarl_jax.learning.losses import Loss
 from metarl_jax.learning.returns import DiscountMode
 from metarl_jax.learning.schedules import Hyperparameters
-from metarl_jax.parallel.sharding import Devices, check_divides
+from metarl_jax.parallel.sharding import DataParallel, check_divides
 from metarl_jax.policy.normalization import RunningStatistics
 from metarl_jax.policy.policy import Policy, PolicyParams
 from metarl_jax.rollout import Actors, Returns
@@ -22,7 +22,7 @@ Objective = Callable[[Hyperparameters], Loss]
 """This update's hyper-parameters, as scalars, to its loss."""
 
 
-class Learner(struct.PyTreeNode):
+class LearnerState(struct.PyTreeNode):
     """What an update changes."""
 
     params: PolicyParams
@@ -34,7 +34,7 @@ class Learner(struct.PyTreeNode):
 class TrainState(struct.PyTreeNode):
     """All there is to a run: saved whole, it continues bit for bit."""
 
-    learner: Learner
+    learner: LearnerState
     hyperparameters: Hyperparameters  # knots [K]
     num_updates: Array  # [] float32, over which the schedules run
     update: Array  # [] int32, updates done
@@ -50,15 +50,15 @@ class Algorithm(NamedTuple):
         init: key -> TrainState.
         update: TrainState -> (TrainState, metrics); metrics are float32 scalars by name.
         steps_per_update: environment steps one update takes, masked ones counted.
-        finite: TrainState -> whether the numbers of its next update are finite, by name: those of
-            the rollout by task, [B] bool, and each leaf of the learner after it, [] bool. Asked
-            where updates had to be skipped; by default nothing is told.
+        find_nonfinite: TrainState -> which numbers of its next update are not finite, by name:
+            those of the rollout by task, [B] bool, and each leaf of the learner after it, [] bool.
+            Called when updates are skipped; by default it finds nothing.
     """
 
     init: Callable[[Key], TrainState]
     update: Callable[[TrainState], tuple[TrainState, dict[str, Array]]]
     steps_per_update: int
-    finite: Callable[[TrainState], dict[str, Array]] = lambda state: {}
+    find_nonfinite: Callable[[TrainState], dict[str, Array]] = lambda state: {}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -92,9 +92,9 @@ class UpdateConfig:
             require_positive("task_chunk", self.task_chunk)
 
     @property
-    def devices(self) -> Devices:
+    def devices(self) -> DataParallel:
         """The devices the tasks are split over."""
-        return Devices(self.num_devices)
+        return DataParallel(self.num_devices)
 
     def num_parts(self, num_tasks: int) -> int:
         """Into how many equal parts a device takes so many tasks: the fewest that are allowed.
@@ -114,7 +114,7 @@ class UpdateConfig:
         return num_tasks // size
 
 
-class Problem(NamedTuple):
+class AlgorithmSpec(NamedTuple):
     """What is learned, fixed before compilation."""
 
     policy: Policy
@@ -143,7 +143,9 @@ class Measurements(struct.PyTreeNode):
     returns: Returns
 
 
-Learn = Callable[[Learner, Hyperparameters, Actors, Key], tuple[Learner, Measurements]]
+LearningRule = Callable[
+    [LearnerState, Hyperparameters, Actors, Key], tuple[LearnerState, Measurements]
+]
 """(learner, h, actors at a meta-episode's start, key) -> (learner, measurements).
 
 On each device with actors of its own, and the same learner and key.

@@ -3,15 +3,15 @@
 import jax
 import jax.numpy as jnp
 
-from metarl_jax.learning.diagnosis import finite_by_task
+from metarl_jax.learning.diagnosis import nonfinite_by_task
 from metarl_jax.learning.gradient import optimizer
 from metarl_jax.learning.schedules import Hyperparameters, at_progress
 from metarl_jax.learning.train_state import (
     Algorithm,
-    Learn,
-    Learner,
+    AlgorithmSpec,
+    LearnerState,
+    LearningRule,
     Measurements,
-    Problem,
     TrainState,
     UpdateConfig,
 )
@@ -21,11 +21,13 @@ from metarl_jax.trees import leaves_by_path
 from metarl_jax.types import Array, Key, PyTree
 
 
-def make_algorithm(problem: Problem, hyperparameters: Hyperparameters, learn: Learn) -> Algorithm:
+def make_algorithm(
+    spec: AlgorithmSpec, hyperparameters: Hyperparameters, learn: LearningRule
+) -> Algorithm:
     """An algorithm out of its `learn`: fresh tasks before it, the guard against NaN after it.
 
     Args:
-        problem: what is learned.
+        spec: what is learned.
         hyperparameters: schedules, of which each update reads the values at its progress.
         learn: what the algorithm makes of actors at the start of a meta-episode.
 
@@ -35,49 +37,53 @@ def make_algorithm(problem: Problem, hyperparameters: Hyperparameters, learn: Le
     Raises:
         ConfigurationError: this process has fewer devices.
     """
-    made, devices = _Updates(problem, hyperparameters, learn), problem.config.devices
+    made, devices = _Updates(spec, hyperparameters, learn), spec.config.devices
     # Compiled, so that every leaf is a buffer of its own and the whole state can be donated.
     return Algorithm(
         init=jax.jit(made.init, out_shardings=devices.replicated),
-        update=devices.run(made.update),
-        steps_per_update=problem.config.num_tasks * problem.meta_episode.length,
-        finite=devices.run(made.finite),
+        update=devices.shard_map(made.update),
+        steps_per_update=spec.config.num_tasks * spec.meta_episode.length,
+        find_nonfinite=devices.shard_map(made.find_nonfinite),
     )
 
 
 class _Updates:
     """The functions of an algorithm, on each device."""
 
-    def __init__(self, problem: Problem, hyperparameters: Hyperparameters, learn: Learn) -> None:
-        self.problem, self.hyperparameters, self.learn = problem, hyperparameters, learn
+    def __init__(
+        self, spec: AlgorithmSpec, hyperparameters: Hyperparameters, learn: LearningRule
+    ) -> None:
+        self.spec, self.hyperparameters, self.learn = spec, hyperparameters, learn
 
     def init(self, key: Key) -> TrainState:
         policy_key, loss_key, key = jax.random.split(key, 3)
-        params = self.problem.policy.init(policy_key)
+        params = self.spec.policy.init(policy_key)
         h = at_progress(self.hyperparameters, jnp.zeros((), jnp.float32))
-        loss_params = self.problem.objective(h).init(loss_key)
-        learner = Learner(
+        loss_params = self.spec.objective(h).init(loss_key)
+        learner = LearnerState(
             params=params,
             loss_params=loss_params,
             optimizer_state=optimizer(h).init((params.weights, loss_params)),
             advantage=identity_statistics(),
         )
         zero = jnp.zeros((), jnp.int32)
-        updates = jnp.asarray(self.problem.config.num_updates, jnp.float32)
+        updates = jnp.asarray(self.spec.config.num_updates, jnp.float32)
         return TrainState(learner, self.hyperparameters, updates, zero, zero, zero, key)
 
     def update(self, state: TrainState) -> tuple[TrainState, dict[str, Array]]:
-        key, actors, learn_key = self.beginning(state)
-        learner, measured = self.learn(state.learner, self.at(state), actors, learn_key)
-        state, metrics = _keep_finite(state, learner, _metrics(self.problem.config, measured))
+        key, actors, learn_key = self.sample_actors(state)
+        learner, measured = self.learn(
+            state.learner, self.hyperparameters_at(state), actors, learn_key
+        )
+        state, metrics = _keep_finite(state, learner, _metrics(self.spec.config, measured))
         return state.replace(key=key, update=state.update + 1), metrics
 
-    def finite(self, state: TrainState) -> dict[str, Array]:
-        problem = self.problem
-        _, actors, learn_key = self.beginning(state)
+    def find_nonfinite(self, state: TrainState) -> dict[str, Array]:
+        spec = self.spec
+        _, actors, learn_key = self.sample_actors(state)
         again = actors.replace(keys=jax.random.clone(actors.keys))
-        learner, _ = self.learn(state.learner, self.at(state), again, learn_key)
-        _, rollout, _ = collect(problem.policy, state.learner.params, problem.meta_episode, actors)
+        learner, _ = self.learn(state.learner, self.hyperparameters_at(state), again, learn_key)
+        _, rollout, _ = collect(spec.policy, state.learner.params, spec.meta_episode, actors)
         numbers = {
             "observations": rollout.experience.observation,
             "rewards": rollout.outcome.reward,
@@ -85,27 +91,27 @@ class _Updates:
             "log-probabilities": rollout.log_prob,
         }
         valid = rollout.outcome.valid
-        tasks = {name: finite_by_task(x, valid) for name, x in numbers.items()}
-        leaves = {name: jnp.all(jnp.isfinite(x)) for name, x in _floats(learner).items()}
-        return {**problem.config.devices.gather_tasks(tasks), **leaves}
+        tasks = {name: nonfinite_by_task(x, valid) for name, x in numbers.items()}
+        leaves = {name: ~jnp.all(jnp.isfinite(x)) for name, x in _floats(learner).items()}
+        return {**spec.config.devices.all_gather_tasks(tasks), **leaves}
 
-    def at(self, state: TrainState) -> Hyperparameters:
+    def hyperparameters_at(self, state: TrainState) -> Hyperparameters:
         progress = state.update / jnp.maximum(state.num_updates - 1, 1)
         return at_progress(state.hyperparameters, progress)
 
-    def beginning(self, state: TrainState) -> tuple[Key, Actors, Key]:
+    def sample_actors(self, state: TrainState) -> tuple[Key, Actors, Key]:
         """The key of the update after this one, the actors of this one, and what is left."""
-        meta_episode, config = self.problem.meta_episode, self.problem.config
+        meta_episode, config = self.spec.meta_episode, self.spec.config
         key, tasks_key, actors_key, learn_key = jax.random.split(state.key, 4)
         keys = [_own_keys(config, key) for key in (tasks_key, actors_key)]
         tasks = jax.vmap(meta_episode.tasks.sample)(keys[0])
-        return key, start(self.problem.policy, meta_episode, tasks, keys[1]), learn_key
+        return key, start(self.spec.policy, meta_episode, tasks, keys[1]), learn_key
 
 
 def _own_keys(config: UpdateConfig, key: Key) -> Key:
     """[B / devices]: those of this device's tasks."""
     devices = config.devices
-    return task_keys(key, config.num_tasks // devices.count, devices.first(config.num_tasks))
+    return task_keys(key, config.num_tasks // devices.count, devices.first_task(config.num_tasks))
 
 
 def _metrics(config: UpdateConfig, measured: Measurements) -> dict[str, Array]:
@@ -115,13 +121,13 @@ def _metrics(config: UpdateConfig, measured: Measurements) -> dict[str, Array]:
         "return_first_episode": jnp.sum(measured.returns.episodes[:, 0]),
         "return_last_episode": jnp.sum(measured.returns.episodes[:, -1]),
     }
-    steps, returns = config.devices.total((measured.steps, returns))
+    steps, returns = config.devices.psum((measured.steps, returns))
     means = {name: total / config.num_tasks for name, total in returns.items()}
     return {**steps.means(), **means, "gradient_norm": measured.gradient_norm}
 
 
 def _keep_finite(
-    state: TrainState, learner: Learner, metrics: dict[str, Array]
+    state: TrainState, learner: LearnerState, metrics: dict[str, Array]
 ) -> tuple[TrainState, dict[str, Array]]:
     """Takes the new learner where all of it is finite; else keeps the old one and counts it."""
     finite = jnp.all(jnp.stack([jnp.all(jnp.isfinite(x)) for x in _floats(learner).values()]))

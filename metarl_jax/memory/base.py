@@ -38,7 +38,7 @@ class Memory(NamedTuple):
         unroll: (params, carry, xs) -> (carry, ys), xs with a leading time axis [T, ..., D].
         parallel: whether `unroll` goes over time at once: the algorithm may then find it faster to
             roll the policy out first and to unroll it again for the loss.
-        window: steps that each of its layers looks back, its own among them; None: all.
+        context_length: steps that each of its layers looks back, its own among them; None: all.
     """
 
     name: str
@@ -47,7 +47,7 @@ class Memory(NamedTuple):
     step: Callable[[PyTree, Carry, MemoryInput], tuple[Carry, Array]]
     unroll: Callable[[PyTree, Carry, MemoryInput], tuple[Carry, Array]]
     parallel: bool = False
-    window: int | None = None
+    context_length: int | None = None
 
 
 def unroll_by_steps(
@@ -61,6 +61,6 @@ def unroll_by_steps(
     return unroll
 
 
-def one_of(x: MemoryInput) -> MemoryInput:
+def first_input(x: MemoryInput) -> MemoryInput:
     """What one task's memory reads, of many: for parameters, to which leading axes are nothing."""
     return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape[-1:], leaf.dtype), x)

@@ -10,7 +10,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from metarl_jax.memory.base import Memory, MemoryInput, one_of
+from metarl_jax.memory.base import Memory, MemoryInput, first_input
 from metarl_jax.types import Array, Key, PyTree
 
 
@@ -30,7 +30,7 @@ class Cell(nn.Module, ABC):
         return self.recur(carry, self.project(x))
 
 
-def joined(x: MemoryInput) -> Array:
+def concatenate_input(x: MemoryInput) -> Array:
     """[..., D + D']: the embeddings of transition and observation, side by side."""
     return jnp.concatenate([x.transition, x.observation], axis=-1)
 
@@ -45,7 +45,7 @@ def memory_of(name: str, cell: Cell, zero: PyTree) -> Memory:
     """
 
     def init(key: Key, x: MemoryInput) -> PyTree:
-        return cell.init(key, zero, one_of(x))
+        return cell.init(key, zero, first_input(x))
 
     def initial_carry(key: Key) -> PyTree:
         del key
@@ -60,7 +60,7 @@ def memory_of(name: str, cell: Cell, zero: PyTree) -> Memory:
             result: Any = cell.apply(params, carry, projected, method="recur")
             return result
 
-        # Not recomputed: an unroll is of small batches, of PPO, for which that was a loss.
+        # Not remat: an unroll is of small batches, of PPO, for which that was a loss.
         projected: Any = cell.apply(params, xs, method="project")
         return jax.lax.scan(recur, carry, projected)
 

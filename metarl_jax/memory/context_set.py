@@ -29,8 +29,8 @@ import jax.numpy as jnp
 from flax import struct
 
 from metarl_jax.checks import require_size
-from metarl_jax.memory.base import Memory, MemoryInput, one_of
-from metarl_jax.memory.remat import keep
+from metarl_jax.memory.base import Memory, MemoryInput, first_input
+from metarl_jax.memory.remat import save_for_backward
 from metarl_jax.types import Array, ConfigurationError, Key, PyTree
 
 Aggregation = Literal["mean", "attention", "gaussians"]
@@ -63,9 +63,9 @@ class _ContextSet(nn.Module):
 
     def encode(self, x: MemoryInput) -> SetSums:
         """w_i and w_i v_i of each transition."""
-        e = jnp.tanh(keep(self.encoder(x.transition)))
+        e = jnp.tanh(save_for_backward(self.encoder(x.transition)))
         w = self._weights(e)
-        v = keep(self.values(e)).reshape(*w.shape, -1)
+        v = save_for_backward(self.values(e)).reshape(*w.shape, -1)
         return SetSums(w, w[..., None] * v)
 
     def decode(self, sums: SetSums) -> Array:
@@ -73,12 +73,12 @@ class _ContextSet(nn.Module):
         mean = sums.weighted / sums.weight[..., None]
         mean = mean.reshape(*mean.shape[:-2], self.hidden_size)
         pooled = jnp.concatenate([mean, jax.lax.rsqrt(sums.weight)], axis=-1)
-        return jnp.concatenate([pooled, jnp.tanh(keep(self.decoder(pooled)))], axis=-1)
+        return jnp.concatenate([pooled, jnp.tanh(save_for_backward(self.decoder(pooled)))], axis=-1)
 
     def _weights(self, e: Array) -> Array:
         if self.aggregation == "mean":
             return jnp.ones_like(e[..., :1])
-        scores = keep(self.scores(e))
+        scores = save_for_backward(self.scores(e))
         if self.aggregation == "gaussians":
             return jax.nn.softplus(scores)
         return jnp.exp(LARGEST_SCORE * jnp.tanh(scores / LARGEST_SCORE))
@@ -118,7 +118,7 @@ def context_set(hidden_size: int = 128, aggregation: Aggregation = "mean") -> Me
         return SetSums(jnp.ones((groups,), jnp.float32), weighted)
 
     def init(key: Key, x: MemoryInput) -> PyTree:
-        return module.init(key, initial_carry(key), one_of(x))
+        return module.init(key, initial_carry(key), first_input(x))
 
     def step(params: PyTree, carry: SetSums, x: MemoryInput) -> tuple[SetSums, Array]:
         result: Any = module.apply(params, carry, x)

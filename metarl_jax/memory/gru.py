@@ -16,8 +16,8 @@ import numpy as np
 
 from metarl_jax.checks import require_size
 from metarl_jax.memory.base import Memory, MemoryInput
-from metarl_jax.memory.cell import Cell, joined, memory_of
-from metarl_jax.memory.remat import keep
+from metarl_jax.memory.cell import Cell, concatenate_input, memory_of
+from metarl_jax.memory.remat import save_for_backward
 from metarl_jax.types import Array
 
 
@@ -35,16 +35,16 @@ class _GRU(Cell):
 
     def project(self, x: MemoryInput) -> Array:
         """W x + b of the three gates: [..., 3 M]."""
-        return self.input_gates(joined(x))
+        return self.input_gates(concatenate_input(x))
 
     def recur(self, h: Array, projected: Array, /) -> tuple[Array, Array]:
         """One step of the recurrence: h' twice, as carry and as y."""
         x_r, x_z, x_n = jnp.split(projected, 3, axis=-1)
         h_r, h_z, h_n = jnp.split(self.state_gates(h), 3, axis=-1)
-        reset = jax.nn.sigmoid(keep(x_r + h_r))
-        update = jax.nn.sigmoid(keep(x_z + h_z))
+        reset = jax.nn.sigmoid(save_for_backward(x_r + h_r))
+        update = jax.nn.sigmoid(save_for_backward(x_z + h_z))
         bias = self.candidate_bias.reshape((1,) * (h.ndim - 1) + (-1,))
-        candidate = jnp.tanh(keep(x_n) + reset * (keep(h_n) + bias))
+        candidate = jnp.tanh(save_for_backward(x_n) + reset * (save_for_backward(h_n) + bias))
         h = (1 - update) * candidate + update * h
         return h, h
 

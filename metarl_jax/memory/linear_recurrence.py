@@ -30,9 +30,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from metarl_jax.checks import require_size
-from metarl_jax.memory.base import Memory, MemoryInput, one_of
-from metarl_jax.memory.cell import joined
-from metarl_jax.memory.remat import keep
+from metarl_jax.memory.base import Memory, MemoryInput, first_input
+from metarl_jax.memory.cell import concatenate_input
+from metarl_jax.memory.remat import save_for_backward
 from metarl_jax.types import Array, Key, PyTree
 
 LEAST_STEPS, LARGEST_STEPS = 2.0, 1_000.0
@@ -81,9 +81,9 @@ class _Layer(nn.Module):
     def drive(self, x: Array) -> Array:
         """What enters h in each step: [..., 2 N]."""
         u = self.norm(x)
-        i = jax.nn.sigmoid(keep(self.input_gate(u)))
+        i = jax.nn.sigmoid(save_for_backward(self.input_gate(u)))
         scale = jnp.sqrt(-jnp.expm1(-2 * self._decay()))  # √(1 - |λ|²)
-        return keep(self.enter(u)) * jnp.tile(_row(scale, x) * i, 2)
+        return save_for_backward(self.enter(u)) * jnp.tile(_row(scale, x) * i, 2)
 
     def _decay(self) -> Array:
         """-log |λ|: exp ν, where float32 tells |λ| from 1 and from 0."""
@@ -91,8 +91,8 @@ class _Layer(nn.Module):
 
     def read(self, h: Array, x: Array) -> Array:
         """The x' of each step, from the state after it."""
-        z = nn.gelu(keep(self.leave(h)))
-        value, gate = jnp.split(keep(self.gate(z)), 2, axis=-1)
+        z = nn.gelu(save_for_backward(self.leave(h)))
+        value, gate = jnp.split(save_for_backward(self.gate(z)), 2, axis=-1)
         return x + value * jax.nn.sigmoid(gate)
 
     def __call__(self, h: Array, x: Array) -> tuple[Array, Array]:
@@ -139,7 +139,7 @@ class _LinearRecurrence(nn.Module):
         self.norm = nn.LayerNorm(epsilon=EPSILON)
 
     def __call__(self, h: Array, x: MemoryInput, *, over_time: bool = False) -> tuple[Array, Array]:
-        y = self.enter(joined(x))
+        y = self.enter(concatenate_input(x))
         states = []
         for i, layer in enumerate(self.layers):
             advance = layer.unroll if over_time else layer
@@ -167,7 +167,7 @@ def linear_recurrence(hidden_size: int = 128, num_layers: int = 2) -> Memory:
         return jnp.zeros((num_layers, 2 * hidden_size), jnp.float32)
 
     def init(key: Key, x: MemoryInput) -> PyTree:
-        return module.init(key, initial_carry(key), one_of(x))
+        return module.init(key, initial_carry(key), first_input(x))
 
     def step(params: PyTree, carry: Array, x: MemoryInput) -> tuple[Array, Array]:
         result: Any = module.apply(params, carry, x)

@@ -22,8 +22,8 @@ from flax import struct
 
 from metarl_jax.checks import require_size
 from metarl_jax.memory.base import Memory, MemoryInput
-from metarl_jax.memory.cell import Cell, joined, memory_of
-from metarl_jax.memory.remat import keep
+from metarl_jax.memory.cell import Cell, concatenate_input, memory_of
+from metarl_jax.memory.remat import save_for_backward
 from metarl_jax.types import Array
 
 FORGET_BIAS = 1.0
@@ -47,11 +47,11 @@ class _LSTM(Cell):
 
     def project(self, x: MemoryInput) -> Array:
         """W x + b of the four gates: [..., 4 M]."""
-        return self.input_gates(joined(x))
+        return self.input_gates(concatenate_input(x))
 
     def recur(self, state: LSTMState, projected: Array, /) -> tuple[LSTMState, Array]:
         """One step of the recurrence; y is h'."""
-        gates = keep(projected + self.state_gates(state.h))
+        gates = save_for_backward(projected + self.state_gates(state.h))
         i, f, g, o = jnp.split(gates, 4, axis=-1)
         kept = jax.nn.sigmoid(f + FORGET_BIAS) * state.c
         c = kept + jax.nn.sigmoid(i) * jnp.tanh(g)

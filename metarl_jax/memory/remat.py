@@ -21,8 +21,8 @@ from metarl_jax.types import Array
 _KEPT = "kept"
 
 
-def keep(x: Array) -> Array:
-    """The same array, which a gradient through `recomputed` does not compute again.
+def save_for_backward(x: Array) -> Array:
+    """The same array, which a gradient through `remat` does not compute again.
 
     Mark what goes into a nonlinearity rather than what comes out: the derivative of a tanh asks
     for the latter, but the mark stands behind it, and all that led to it would be done again.
@@ -33,8 +33,8 @@ def keep(x: Array) -> Array:
     return checkpoint_name(x, _KEPT)
 
 
-def recomputed(step: Callable[..., Any]) -> Callable[..., Any]:
-    """The function, whose gradient keeps its arguments and what `keep` marked in it, no more.
+def remat(step: Callable[..., Any]) -> Callable[..., Any]:
+    """A function whose gradient keeps its arguments and what `save_for_backward` marked, no more.
 
     Values and gradients are the same. For functions inside a scan.
 

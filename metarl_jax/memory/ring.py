@@ -11,7 +11,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from metarl_jax.memory.base import Memory, MemoryInput, one_of
+from metarl_jax.memory.base import Memory, MemoryInput, first_input
 from metarl_jax.types import Array, Key, PyTree
 
 
@@ -25,9 +25,9 @@ def oldest(ring: Array, time: Array) -> Array:
     return ring[time % ring.shape[0]]
 
 
-def ages(window: int, time: Array) -> Array:
+def ages(context_length: int, time: Array) -> Array:
     """[W]: how many rows before number `time` a slot was written; 0 for that very row."""
-    return (time - jnp.arange(window)) % window
+    return (time - jnp.arange(context_length)) % context_length
 
 
 def extended(ring: Array, time: Array, rows: Array) -> tuple[Array, Array]:
@@ -41,25 +41,25 @@ def extended(ring: Array, time: Array, rows: Array) -> tuple[Array, Array]:
     Returns:
         [W + T, ...] rows `time - W` to `time + T - 1`, and the ring after them.
     """
-    window = ring.shape[0]
-    sequence = jnp.concatenate([jnp.roll(ring, -(time % window), axis=0), rows])
+    context_length = ring.shape[0]
+    sequence = jnp.concatenate([jnp.roll(ring, -(time % context_length), axis=0), rows])
     after = time + rows.shape[0]
-    return sequence, jnp.roll(sequence[-window:], after % window, axis=0)
+    return sequence, jnp.roll(sequence[-context_length:], after % context_length, axis=0)
 
 
-def may_see(window: int, length: int, time: Array) -> Array:
+def may_see(context_length: int, length: int, time: Array) -> Array:
     """[T, W + T] bool: which rows of an `extended` sequence each of its last T steps may see.
 
     Those of the last W steps, its own among them, that there have been.
     """
-    row = jnp.arange(window + length)[None]
-    ago = (window + jnp.arange(length))[:, None] - row
-    return (ago >= 0) & (ago < window) & (row >= window - time)
+    row = jnp.arange(context_length + length)[None]
+    ago = (context_length + jnp.arange(length))[:, None] - row
+    return (ago >= 0) & (ago < context_length) & (row >= context_length - time)
 
 
-def written(window: int, time: Array) -> Array:
+def written(context_length: int, time: Array) -> Array:
     """[W] bool: which slots hold a row, once row number `time` is in."""
-    return ages(window, time) <= time
+    return ages(context_length, time) <= time
 
 
 def recall(query: Array, keys: Array, values: Array, seen: Array) -> Array:
@@ -84,7 +84,7 @@ def recall(query: Array, keys: Array, values: Array, seen: Array) -> Array:
 
 
 def windowed_memory(
-    name: str, module: nn.Module, initial_carry: Callable[[], PyTree], window: int
+    name: str, module: nn.Module, initial_carry: Callable[[], PyTree], context_length: int
 ) -> Memory:
     """The memory of a module of one task, over however many axes there are before the last.
 
@@ -92,11 +92,11 @@ def windowed_memory(
         name: of the memory.
         module: called with (carry, x, over_time=...): a step [D], or T of them [T, D].
         initial_carry: makes that of one task.
-        window: steps that each of its layers looks back.
+        context_length: steps that each of its layers looks back.
     """
 
     def init(key: Key, x: MemoryInput) -> PyTree:
-        return module.init(key, initial_carry(), one_of(x), over_time=False)
+        return module.init(key, initial_carry(), first_input(x), over_time=False)
 
     def run(params: PyTree, carry: PyTree, xs: MemoryInput, *, over_time: bool) -> Any:
         mapped: Any = partial(module.apply, params, over_time=over_time)
@@ -112,5 +112,5 @@ def windowed_memory(
         step=partial(run, over_time=False),
         unroll=partial(run, over_time=True),
         parallel=True,
-        window=window,
+        context_length=context_length,
     )

@@ -22,7 +22,7 @@ from flax import struct
 
 from metarl_jax.checks import require_size
 from metarl_jax.memory.base import Memory, MemoryInput
-from metarl_jax.memory.cell import joined
+from metarl_jax.memory.cell import concatenate_input
 from metarl_jax.memory.ring import extended, may_see, oldest, push, recall, windowed_memory, written
 from metarl_jax.types import Array
 
@@ -71,16 +71,16 @@ class _Attention(nn.Module):
         return ring, jnp.concatenate([x, read[None]], axis=-1)
 
     def unroll(self, ring: Array, time: Array, xs: Array) -> tuple[Array, Array]:
-        window = len(ring)
+        context_length = len(ring)
         sequence, ring = extended(ring, time, self.memories(xs))
         k, v = jnp.split(sequence, [self.key_size], axis=-1)
         scores = self.queries(xs) @ k.T / jnp.sqrt(jnp.float32(self.key_size))
-        weights = jax.nn.softmax(scores, where=may_see(window, len(xs), time), axis=-1)
+        weights = jax.nn.softmax(scores, where=may_see(context_length, len(xs), time), axis=-1)
         return ring, jnp.concatenate([xs, weights @ v], axis=-1)
 
 
 class _SNAIL(nn.Module):
-    window: int
+    context_length: int
     filters: int
     num_layers: int
 
@@ -89,14 +89,14 @@ class _SNAIL(nn.Module):
         self.blocks = [block for _ in range(self.num_layers) for block in self._layer()]
 
     def _layer(self) -> list[Any]:
-        convolutions = [_DenseBlock(d, self.filters) for d in dilations(self.window)]
+        convolutions = [_DenseBlock(d, self.filters) for d in dilations(self.context_length)]
         return [*convolutions, _Attention(self.filters, self.filters)]
 
     def __call__(
         self, state: SNAILState, xs: MemoryInput, *, over_time: bool
     ) -> tuple[SNAILState, Array]:
         """Of one task: a step [D], or T of them [T, D]."""
-        y = self.enter(joined(xs))
+        y = self.enter(concatenate_input(xs))
         y = y if over_time else y[None]
         after = []
         for block, ring in zip(self.blocks, state.rings, strict=True):
@@ -105,36 +105,36 @@ class _SNAIL(nn.Module):
         return SNAILState(tuple(after), state.time + len(y)), y if over_time else y[0]
 
 
-def dilations(window: int) -> tuple[int, ...]:
+def dilations(context_length: int) -> tuple[int, ...]:
     """1, 2, 4, … below the window: together they see all of it."""
-    return tuple(2**i for i in range(max(1, (window - 1).bit_length())))
+    return tuple(2**i for i in range(max(1, (context_length - 1).bit_length())))
 
 
-def snail(window: int, filters: int = 32, *, num_layers: int = 2) -> Memory:
+def snail(context_length: int, filters: int = 32, *, num_layers: int = 2) -> Memory:
     """A SNAIL memory; y is all channels, [..., F (1 + L (C + 1))] for C dilations.
 
     Args:
-        window: W, the steps that its attention sees, and that its dilations span: a meta-episode's
-            length sees all.
+        context_length: W, the steps that its attention sees and its dilations span; the length of a
+            meta-episode sees all.
         filters: F, of each dense block; keys and values have as many.
         num_layers: L, of convolutions followed by attention.
 
     Raises:
         ConfigurationError: a size is less than 1.
     """
-    require_size("SNAIL's window", window, "a meta-episode's length")
+    require_size("SNAIL's context length", context_length, "a meta-episode's length")
     require_size("SNAIL's number of filters", filters, "16 to 32")
     require_size("SNAIL's number of layers", num_layers, "2")
-    module = _SNAIL(window, filters, num_layers)
+    module = _SNAIL(context_length, filters, num_layers)
 
     def initial_carry() -> SNAILState:
         rings, channels = [], filters
         for _ in range(num_layers):
-            for dilation in dilations(window):
+            for dilation in dilations(context_length):
                 rings.append(jnp.zeros((dilation, channels)))
                 channels += filters
-            rings.append(jnp.zeros((window, 2 * filters)))
+            rings.append(jnp.zeros((context_length, 2 * filters)))
             channels += filters
         return SNAILState(tuple(rings), jnp.zeros((), jnp.int32))
 
-    return windowed_memory("snail", module, initial_carry, window)
+    return windowed_memory("snail", module, initial_carry, context_length)

@@ -9,7 +9,7 @@ from typing import Any
 import jax
 
 from metarl_jax.checks import require_size
-from metarl_jax.memory.base import Memory, MemoryInput, one_of
+from metarl_jax.memory.base import Memory, MemoryInput, first_input
 from metarl_jax.types import Array, Key, PyTree
 
 
@@ -30,7 +30,7 @@ def stacked(memory: Memory, num_layers: int) -> Memory:
         return memory
 
     def init(key: Key, x: MemoryInput) -> PyTree:
-        params, x = [], one_of(x)
+        params, x = [], first_input(x)
         for layer_key in jax.random.split(key, num_layers):
             init_key, carry_key = jax.random.split(layer_key)
             params.append(memory.init(init_key, x))

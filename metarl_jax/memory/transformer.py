@@ -33,7 +33,7 @@ from flax import struct
 
 from metarl_jax.checks import require_size
 from metarl_jax.memory.base import Memory, MemoryInput
-from metarl_jax.memory.cell import joined
+from metarl_jax.memory.cell import concatenate_input
 from metarl_jax.memory.ring import extended, may_see, push, recall, windowed_memory, written
 from metarl_jax.types import Array, ConfigurationError
 
@@ -134,14 +134,14 @@ class _Block(nn.Module):
 
     def unroll(self, cache: tuple[Array, Array], time: Array, xs: Array) -> tuple[Any, Array]:
         """T steps at once: [T, M]."""
-        length, window = len(xs), len(cache[0])
+        length, context_length = len(xs), len(cache[0])
         times = time + jnp.arange(length)
         q, k, v = self.project(xs, times)
         keys, new_keys = extended(cache[0], time, k)
         values, new_values = extended(cache[1], time, v)
-        mask = may_see(window, length, time)[None, None]
+        mask = may_see(context_length, length, time)[None, None]
         read = jax.nn.dot_product_attention(q[None], keys[None], values[None], mask=mask)[0]
-        return (new_keys, new_values), self.finish(xs, read, jnp.minimum(times + 1, window))
+        return (new_keys, new_values), self.finish(xs, read, jnp.minimum(times + 1, context_length))
 
 
 class _Transformer(nn.Module):
@@ -165,7 +165,7 @@ class _Transformer(nn.Module):
     def __call__(self, cache: Cache, xs: MemoryInput, *, over_time: bool) -> tuple[Cache, Array]:
         """Of one task: a step [D], or T of them [T, D]."""
         xs = xs if over_time else jax.tree.map(lambda x: x[None], xs)
-        y = self.enter(joined(xs))
+        y = self.enter(concatenate_input(xs))
         place = places(cache.place, xs.episode_start[:, 0])
         if self.episode_positions:
             y += self.locate(waves(place).reshape(len(y), -1))
@@ -181,7 +181,7 @@ class _Transformer(nn.Module):
 
 
 def transformer(
-    window: int,
+    context_length: int,
     hidden_size: int = 64,
     *,
     num_layers: int = 2,
@@ -192,8 +192,8 @@ def transformer(
     """A transformer memory; y is [..., M].
 
     Args:
-        window: W, steps that each layer sees, its own among them; a meta-episode's length sees all.
-            A shorter one saves state, and time to act; none to train.
+        context_length: W, steps that each layer sees, its own among them; the length of a
+            meta-episode sees all. A shorter one saves state and time to act; none to train.
         hidden_size: M, units of each layer.
         num_layers: L.
         num_heads: H, which divide M into even parts.
@@ -203,7 +203,7 @@ def transformer(
     Raises:
         ConfigurationError: a size is less than 1, or the heads do not divide the units so.
     """
-    require_size("a transformer's window", window, "a meta-episode's length")
+    require_size("a transformer's context length", context_length, "a meta-episode's length")
     require_size("a transformer's number of layers", num_layers, "2 to 4")
     require_size("a transformer's number of heads", num_heads, "2 to 8")
     if hidden_size < 1 or hidden_size % (2 * num_heads):
@@ -215,8 +215,8 @@ def transformer(
     module = _Transformer(hidden_size, num_layers, num_heads, gated, episode_positions)
 
     def initial_carry() -> Cache:
-        shape = (num_layers, window, num_heads, hidden_size // num_heads)
+        shape = (num_layers, context_length, num_heads, hidden_size // num_heads)
         cached = jnp.zeros(shape)
         return Cache(cached, cached, jnp.zeros((), jnp.int32), jnp.zeros((2,)))
 
-    return windowed_memory("transformer", module, initial_carry, window)
+    return windowed_memory("transformer", module, initial_carry, context_length)

@@ -4,8 +4,8 @@ Each of them runs the same loop on devices of its own (`jax.distributed.initiali
 between them are arrays. Here is what must not differ: whether something went wrong, and where the
 run's folder is. One process agrees with itself at no cost.
 
-`together` and `by_first` are collective: every process calls them, in the same order, while none of
-its programs is in flight. A ballot is cast along with each of them instead.
+`on_all_processes` and `broadcast_from_first` are collective: every process calls them, in the same
+order, while none of its programs is in flight. A vote to stop travels with a chunk's metrics.
 """
 
 from collections.abc import Callable
@@ -33,7 +33,7 @@ def is_first() -> bool:
     return jax.process_index() == 0
 
 
-def together(function: Callable[[], T]) -> T:
+def on_all_processes(function: Callable[[], T]) -> T:
     """Calls a function in every process; what it raises in one is raised in all.
 
     Raises:
@@ -59,18 +59,18 @@ def together(function: Callable[[], T]) -> T:
     return results[0]
 
 
-def by_first(function: Callable[[], str]) -> str:
+def broadcast_from_first(function: Callable[[], str]) -> str:
     """Calls a function in the first process alone; its text, of 2,048 bytes at most, is for all.
 
     Raises:
         ConfigurationError: the first process raised one.
         PeerError: it raised anything else.
     """
-    text = together(lambda: function() if is_first() else "")
+    text = on_all_processes(lambda: function() if is_first() else "")
     return text if jax.process_count() == 1 else _all_texts(text)[0]
 
 
-class Ballot:
+class StopVote:
     """Whether a run is to stop, which its processes must do after the same update.
 
     Each says with every chunk of updates which signal it was sent, if any; what one was sent is, as
@@ -96,7 +96,7 @@ class Ballot:
             return self._request.signal
         return Signals(self._agreed) if self._agreed else None
 
-    def cast(self) -> dict[str, Array]:
+    def vote(self) -> dict[str, Array]:
         """This process's vote, as one more of a chunk's metrics."""
         if jax.process_count() == 1:
             return {}
@@ -105,12 +105,12 @@ class Ballot:
         votes = np.full(jax.local_device_count(), int(asked), np.int32)
         return {_ASKED: self._highest(jax.make_array_from_process_local_data(self._split, votes))}
 
-    def ask(self) -> Signals | None:
-        """The stopping signal that any was sent by now; collective, as `together` is."""
-        self.count({name: int(vote[0]) for name, vote in self.cast().items()})
+    def poll(self) -> Signals | None:
+        """The stopping signal that any was sent by now; collective, as `on_all_processes` is."""
+        self.tally({name: int(vote[0]) for name, vote in self.vote().items()})
         return self.signal
 
-    def count(self, values: dict[str, Any]) -> dict[str, Any]:
+    def tally(self, values: dict[str, Any]) -> dict[str, Any]:
         """Takes the votes out of a chunk's metrics."""
         self._agreed = max(self._agreed, int(values.pop(_ASKED, 0)))
         return values

@@ -1,8 +1,8 @@
 """Data parallelism over the devices of all processes: tasks are split, the train state is on each.
 
-One mesh axis, `data`. A whole update runs inside one `shard_map`, where a device sees its own tasks
-and all of everything else; `total`, `mean` and `gather` are all that crosses between devices. Keys
-are those of a task's global index: what a task brings does not depend on the number of devices.
+One mesh axis, `data`. A whole update runs inside one `shard_map`, in which a device sees its own
+tasks and all of everything else; only `psum`, `pmean` and `all_gather` cross between devices. Keys
+belong to a task's global index, so results do not depend on the number of devices.
 """
 
 import dataclasses
@@ -30,7 +30,7 @@ SPLIT = PartitionSpec(AXIS)
 
 
 @dataclasses.dataclass(frozen=True)
-class Devices:
+class DataParallel:
     """So many devices, the first of each process. One device is no mesh: its programs are plain.
 
     Attributes:
@@ -76,12 +76,12 @@ class Devices:
         """Where the train state lies; None: wherever jax puts it."""
         return NamedSharding(self.mesh, REPLICATED) if self.count > 1 else None
 
-    def place(self, tree: PyTree) -> PyTree:
+    def replicate(self, tree: PyTree) -> PyTree:
         """The tree, whole on each of these devices."""
         place = self.replicated or SingleDeviceSharding(jax.local_devices()[0])
-        return jax.tree.map(lambda x: put(x, place), tree)
+        return jax.tree.map(lambda x: place_global(x, place), tree)
 
-    def run(
+    def shard_map(
         self, function: Callable[..., Any], inputs: Any = REPLICATED, outputs: Any = REPLICATED
     ) -> Callable[..., Any]:
         """The function, on every device at once.
@@ -98,39 +98,39 @@ class Devices:
             function, mesh=self.mesh, in_specs=inputs, out_specs=outputs, check_vma=False
         )
 
-    def first(self, num_tasks: int) -> int | Array:
-        """Inside `run`: the global index of this device's first task, of `num_tasks` in all."""
+    def first_task(self, num_tasks: int) -> int | Array:
+        """Inside `shard_map`: the global index of this device's first of `num_tasks` tasks."""
         return 0 if self.count == 1 else jax.lax.axis_index(AXIS) * (num_tasks // self.count)
 
-    def total(self, tree: PyTree) -> PyTree:
-        """Inside `run`: the sum over devices."""
+    def psum(self, tree: PyTree) -> PyTree:
+        """Inside `shard_map`: the sum over devices."""
         return tree if self.count == 1 else jax.lax.psum(tree, AXIS)
 
-    def mean(self, tree: PyTree) -> PyTree:
-        """Inside `run`: the mean over devices."""
+    def pmean(self, tree: PyTree) -> PyTree:
+        """Inside `shard_map`: the mean over devices."""
         return tree if self.count == 1 else jax.lax.pmean(tree, AXIS)
 
-    def gather(self, tree: PyTree) -> PyTree:
-        """Inside `run`: those of every device, on a new leading axis; of one dtype."""
+    def all_gather(self, tree: PyTree) -> PyTree:
+        """Inside `shard_map`: those of every device, on a new leading axis; of one dtype."""
         if self.count == 1:
             return jax.tree.map(lambda x: x[None], tree)
         flat, unravel = ravel_pytree(tree)  # one message, however many leaves
         return jax.vmap(unravel)(jax.lax.all_gather(flat, AXIS))
 
-    def gather_tasks(self, tree: PyTree, axis: int = 0) -> PyTree:
-        """Inside `run`: the tasks of every device on the axis where this one's were."""
+    def all_gather_tasks(self, tree: PyTree, axis: int = 0) -> PyTree:
+        """Inside `shard_map`: the tasks of every device on the axis where this one's were."""
         return tree if self.count == 1 else jax.lax.all_gather(tree, AXIS, axis=axis, tiled=True)
 
-    def filling(self, num_tasks: int) -> np.ndarray:
+    def padded_indices(self, num_tasks: int) -> np.ndarray:
         """[>= num_tasks] indices of tasks, begun anew at the end so that these divide them."""
         return np.arange(-(-num_tasks // self.count) * self.count) % num_tasks
 
-    def dividing(self, num_tasks: int) -> "Devices":
+    def largest_divisor(self, num_tasks: int) -> "DataParallel":
         """As many of these devices as divide the tasks evenly."""
-        return Devices(max(n for n in range(1, self.count + 1) if num_tasks % n == 0))
+        return DataParallel(max(n for n in range(1, self.count + 1) if num_tasks % n == 0))
 
 
-def put(array: Any, place: Sharding | None) -> Array:
+def place_global(array: Any, place: Sharding | None) -> Array:
     """The array laid out so, of which every process has the whole; None: wherever jax puts it."""
     if place is None or place.is_fully_addressable:
         return jax.device_put(array, place)
@@ -138,7 +138,7 @@ def put(array: Any, place: Sharding | None) -> Array:
     return jax.make_array_from_callback(host.shape, place, lambda index: host[index])
 
 
-def here(tree: PyTree) -> PyTree:
+def local_replica(tree: PyTree) -> PyTree:
     """What is whole on every device of all processes, on the first of this one's own."""
     return jax.tree.map(lambda x: x if x.is_fully_addressable else x.addressable_data(0), tree)
 

@@ -20,7 +20,7 @@ class Stopped(BaseException):
 
 
 STOPPING = (signal.SIGINT, signal.SIGTERM)
-PASSED_ON = signal.SIGUSR1
+SUPERVISOR_STOP = signal.SIGUSR1
 """Sent by a supervisor that was asked to stop. A terminal, systemd and SLURM ask every process of a
 group, the supervisor and the one it supervises: what is passed on must not count as a second time.
 """
@@ -39,9 +39,9 @@ class StopRequest:
         self.signal: signal.Signals | None = None
 
 
-def heed_supervisor() -> None:
-    """Makes `PASSED_ON` mean SIGTERM, in a process that has a supervisor; others leave it alone."""
-    signal.signal(PASSED_ON, _terminate)
+def obey_supervisor() -> None:
+    """Makes `SUPERVISOR_STOP` mean SIGTERM in this process, which has a supervisor."""
+    signal.signal(SUPERVISOR_STOP, _terminate)
 
 
 def _terminate(number: int, frame: object) -> None:
@@ -53,7 +53,7 @@ def _terminate(number: int, frame: object) -> None:
 def stop_requests() -> Iterator[StopRequest]:
     """Turns the first SIGINT or SIGTERM into a request; a second one ends the process at once.
 
-    `HANGUP` asks to stop too, as does `PASSED_ON` where it is heeded: neither is a first or a
+    `HANGUP` asks to stop too, as does `SUPERVISOR_STOP` where it is heeded: neither is a first or a
     second one.
 
     What handled the signals before handles them again afterwards. A signal that was ignored (as
@@ -100,7 +100,7 @@ def stops_raise() -> Iterator[None]:
 
 
 def _meant(number: int) -> signal.Signals:
-    return signal.SIGTERM if number == PASSED_ON else signal.Signals(number)
+    return signal.SIGTERM if number == SUPERVISOR_STOP else signal.Signals(number)
 
 
 @contextlib.contextmanager
@@ -108,8 +108,8 @@ def _handled_by(handler: Callable[[int, object], None]) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    heeded = signal.getsignal(PASSED_ON) == _terminate
-    numbers = (*STOPPING, HANGUP, *[PASSED_ON] * heeded)
+    heeded = signal.getsignal(SUPERVISOR_STOP) == _terminate
+    numbers = (*STOPPING, HANGUP, *[SUPERVISOR_STOP] * heeded)
     before = {number: signal.getsignal(number) for number in numbers}
     caught = {number: old for number, old in before.items() if old != signal.SIG_IGN}
     for number in caught:

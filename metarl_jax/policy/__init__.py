@@ -8,9 +8,9 @@ from metarl_jax.policy.policy import (
     Policy,
     PolicyOutput,
     PolicyParams,
+    adaptive_policy,
     contextual_policy,
     memoryless_policy,
-    recurrent_policy,
 )
 
 __all__ = [
@@ -23,8 +23,8 @@ __all__ = [
     "PolicyOutput",
     "PolicyParams",
     "RunningStatistics",
+    "adaptive_policy",
     "contextual_policy",
     "memoryless_policy",
     "normalize",
-    "recurrent_policy",
 ]

@@ -5,7 +5,7 @@
     m_t = f_θ(m_{t-1}; τ_t, o_t)                            the memory
     π_t, V_t = heads([m_t, o_t])
 
-The recurrent, the contextual and the memoryless policy are this one machine, with a memory, with a
+The adaptive, the contextual and the memoryless policy are this one machine, with a memory, with a
 memory and the task told, and with neither. The tanh embedding before the memory is not decoration:
 "the arm that paid" is a product of action and reward, which no linear input layer offers.
 """
@@ -21,7 +21,7 @@ import jax.numpy as jnp
 from flax import struct
 
 from metarl_jax.memory import Memory, MemoryInput, memoryless
-from metarl_jax.memory.remat import recomputed
+from metarl_jax.memory.remat import remat
 from metarl_jax.policy.distributions import ActionDistribution
 from metarl_jax.policy.heads import HeadName, Heads, dense
 from metarl_jax.policy.normalization import RunningStatistics, identity_statistics, normalize
@@ -56,14 +56,14 @@ class Policy(NamedTuple):
     """A policy, over any leading axes.
 
     Attributes:
-        name: "recurrent", "contextual", "memoryless" or a reference agent's name.
+        name: "adaptive", "contextual", "memoryless" or a reference agent's name.
         contextual: whether it is told the task.
         init: key -> params.
         initial_carry: key -> carry of one task at a meta-episode's start.
         step: (params, carry, experience) -> (carry, output).
         unroll: the same over a leading time axis, from the carry before the first step.
         parallel: whether `unroll` goes over time at once.
-        window: steps that each layer of its memory looks back; None: all.
+        context_length: steps that each layer of its memory looks back; None: all.
     """
 
     name: str
@@ -73,7 +73,7 @@ class Policy(NamedTuple):
     step: Callable[[Any, PyTree, Experience], tuple[PyTree, PolicyOutput]]
     unroll: Callable[[Any, PyTree, Experience], tuple[PyTree, PolicyOutput]]
     parallel: bool = False
-    window: int | None = None
+    context_length: int | None = None
 
 
 Precision = Literal["f32", "bf16"]
@@ -188,10 +188,10 @@ def _policy(
         contextual=contextual,
         init=partial(_initial_params, parts),
         initial_carry=memory.initial_carry,
-        step=recomputed(partial(_act, parts, memory.step)),
+        step=remat(partial(_act, parts, memory.step)),
         unroll=partial(_act, parts, memory.unroll),
         parallel=memory.parallel,
-        window=memory.window,
+        context_length=memory.context_length,
     )
 
 
@@ -245,7 +245,7 @@ def blank_experience(spec: Specification, contextual: bool) -> Experience:
     )
 
 
-def recurrent_policy(
+def adaptive_policy(
     tasks: TaskDistribution, memory: Memory, architecture: Architecture = Architecture()
 ) -> Policy:
     """The policy that finds out what the task is: reads every transition, is told nothing.
@@ -255,20 +255,20 @@ def recurrent_policy(
         memory: f_θ.
         architecture: of the layers around the memory.
     """
-    return _policy("recurrent", tasks, memory, architecture, contextual=False)
+    return _policy("adaptive", tasks, memory, architecture, contextual=False)
 
 
 def contextual_policy(
     tasks: TaskDistribution, memory: Memory, architecture: Architecture = Architecture()
 ) -> Policy:
-    """The recurrent policy, told `tasks.describe(task)`: the upper line. Arguments as there."""
+    """The adaptive policy, told `tasks.describe(task)`: the upper line. Arguments as there."""
     return _policy("contextual", tasks, memory, architecture, contextual=True)
 
 
 def memoryless_policy(
     tasks: TaskDistribution, architecture: Architecture = Architecture()
 ) -> Policy:
-    """Sees the current observation alone: the lower line. Arguments as `recurrent_policy`'s.
+    """Sees the current observation alone: the lower line. Arguments as `adaptive_policy`'s.
 
     Raises:
         ConfigurationError: the head is a hypernetwork, which has nothing to read.

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from metarl_jax.evaluation.evaluate import meta_test_tasks
-from metarl_jax.parallel.sharding import Devices
+from metarl_jax.parallel.sharding import DataParallel
 from metarl_jax.policy.policy import Policy
 from metarl_jax.rollout import Rollout, collect, episode_returns, start, task_keys
 from metarl_jax.tasks.distribution import TaskDistribution
@@ -86,7 +86,7 @@ def record(
         actors = start(policy, meta_episode, shown, task_keys(key, num_tasks))
         return collect(policy, params, meta_episode, actors, greedy=greedy)[1]
 
-    rollout = run(Devices().place(params), shown, key)
+    rollout = run(DataParallel().replicate(params), shown, key)
     outcome = rollout.outcome
     return Recording(
         *as_numpy((shown, outcome.state, outcome.next_state, outcome.episode)),
@@ -102,7 +102,7 @@ def scenes_of(tasks: TaskDistribution, recording: Recording, task: int) -> tuple
         ConfigurationError: the family draws no scenes.
     """
     draw = _required_scene(tasks)
-    shown = row(recording.tasks, task)
+    shown = take_task(recording.tasks, task)
 
     def scene(number: int) -> Scene:
         steps = recording.episode[:, task] == number
@@ -155,7 +155,7 @@ def collect_behaviour(
         )
     tasks_key, actors_key = jax.random.split(key)
     candidates = meta_test_tasks(tasks, tasks_key, max(CANDIDATES, num_tasks))
-    shown = row(candidates, jnp.asarray(apart(tasks, candidates, num_tasks)))
+    shown = take_task(candidates, jnp.asarray(spread_out(tasks, candidates, num_tasks)))
     recording = record(tasks, policy, params, shown, actors_key, greedy=greedy)
     return behaviour_of(tasks, recording, range(num_tasks))
 
@@ -189,7 +189,7 @@ def _required_scene(tasks: TaskDistribution) -> Callable[[Task, PyTree], Scene]:
     return tasks.scene
 
 
-def apart(tasks: TaskDistribution, candidates: Task, num_tasks: int) -> np.ndarray:
+def spread_out(tasks: TaskDistribution, candidates: Task, num_tasks: int) -> np.ndarray:
     """Numbers [N] of tasks among M candidates, evenly spaced, in order where one number tells them.
 
     Args:
@@ -204,7 +204,7 @@ def apart(tasks: TaskDistribution, candidates: Task, num_tasks: int) -> np.ndarr
     return order[np.linspace(0, len(order) - 1, num_tasks).round().astype(int)]
 
 
-def row(tree: PyTree, index: int | Array) -> PyTree:
+def take_task(tree: PyTree, index: int | Array) -> PyTree:
     """Every leaf at this index of its first axis."""
     return jax.tree.map(lambda x: x[index], tree)
 

@@ -13,7 +13,7 @@ from metarl_jax.evaluation.statistics import seeds_half_width
 from metarl_jax.report import style
 from metarl_jax.report.figures import DIAGNOSTICS, meta_test_returns, series_of
 from metarl_jax.report.population import TOTALS, name_of
-from metarl_jax.report.reference_lines import LEVEL_LOOKS, known_means, known_totals
+from metarl_jax.report.reference_lines import LEVEL_LOOKS, known_means, reference_totals
 from metarl_jax.report.units import quantity, round_count
 from metarl_jax.tasks.distribution import References
 
@@ -105,7 +105,9 @@ def learning_charts(rows: Rows, references: References) -> list[Chart]:
     steps, returns = meta_test_returns(rows)
     totals = [_metric(rows, "return", "tasks trained on", "accent") | {"pale": True}]
     totals.append(_line("meta-test tasks", steps, returns.sum(axis=1), "accent"))
-    charts = [chart("learning", "Whole meta-episode", STEP_AXES, totals, known_totals(references))]
+    charts = [
+        chart("learning", "Whole meta-episode", STEP_AXES, totals, reference_totals(references))
+    ]
     last = returns.shape[1]
     if last > 1:
         ends = (("return_first_episode", 0, "sky"), ("return_last_episode", last - 1, "accent"))
@@ -156,7 +158,7 @@ def points_charts(points: Rows, rows: Rows, references: References) -> list[Char
         learning.append(_line(name, steps, mean, colour) | _band(mean, half))
     return [
         chart("adaptation", "Return of each episode", EPISODE_AXES, adaptation, means),
-        chart("learning", "Whole meta-episode", STEP_AXES, learning, known_totals(references)),
+        chart("learning", "Whole meta-episode", STEP_AXES, learning, reference_totals(references)),
     ]
 
 

@@ -88,10 +88,10 @@ def _plane_panel(axes: "Axes", scene: Scene) -> None:
         corner, colour = (shape.x, shape.y), ROLE_COLOURS[shape.role]
         axes.add_patch(Rectangle(corner, shape.width, shape.height, facecolor=colour, linewidth=0))
     if scene.path is not None:
-        _draw_path(axes, apart(np.asarray(scene.path, np.float64)))
+        _draw_path(axes, separate_laps(np.asarray(scene.path, np.float64)))
 
 
-def apart(path: np.ndarray) -> np.ndarray:
+def separate_laps(path: np.ndarray) -> np.ndarray:
     """Moves a path [h + 1, 2] aside little by little, so that revisits show as tracks of their own.
 
     The shift grows along both axes, in all by `DRIFT` median steps, in one step by an eighth of it

@@ -24,7 +24,7 @@ LEVEL_LOOKS = {
 
 def total_levels(axes: "Axes", references: References) -> list[Label]:
     """A line across the axes for each known return of a whole meta-episode."""
-    return _levels(axes, known_totals(references))
+    return _levels(axes, reference_totals(references))
 
 
 def reference_curves(
@@ -53,13 +53,13 @@ def reference_curves(
     return labels + _levels(axes, known_means(references, num_episodes, drawn))
 
 
-def known_totals(references: References) -> dict[str, float]:
+def reference_totals(references: References) -> dict[str, float]:
     """The returns of a whole meta-episode that are known, by the names of their lines."""
     return _known(
         {
             "Bayes-optimal": references.optimal_total,
-            "upper bound": references.optimal_bound,
-            "task told": references.known_task_total,
+            "upper bound": references.return_upper_bound,
+            "task told": references.oracle_total,
             "no memory": references.memoryless_total,
         }
     )
@@ -71,8 +71,8 @@ def known_means(
     """Totals as means over E episodes, where no curve of episodes says more of them."""
     totals = {
         "Bayes-optimal mean": None if references.optimal_episodes else references.optimal_total,
-        "upper bound, mean": references.optimal_bound,
-        "task told": None if "contextual" in drawn else references.known_task_total,
+        "upper bound, mean": references.return_upper_bound,
+        "task told": None if "contextual" in drawn else references.oracle_total,
         "no memory": None if "memoryless" in drawn else references.memoryless_total,
     }
     return {name: total / num_episodes for name, total in _known(totals).items()}

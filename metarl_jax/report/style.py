@@ -28,7 +28,7 @@ MEMORY_COLOURS = {
     "snail": PURPLE,
     "transformer": INK,
 }
-POLICY_COLOURS = {"recurrent": BLUE, "contextual": GREEN, "memoryless": VERMILION}
+POLICY_COLOURS = {"adaptive": BLUE, "contextual": GREEN, "memoryless": VERMILION}
 DASHED, DOTTED = (0, (5, 2.5)), (0, (1, 2))
 LABEL_SIZE = 9.0
 """Points, for whatever is written beside a line."""

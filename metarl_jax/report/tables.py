@@ -62,7 +62,7 @@ def trained(
 
 
 def policy_words(settings: Mapping[str, Any]) -> str:
-    """The policy and its memory, as in "recurrent, gru of 64 units"."""
+    """The policy and its memory, as in "adaptive, gru of 64 units"."""
     if settings["policy"] == "memoryless":
         return "memoryless"
     memory = settings["memory"]

@@ -60,21 +60,21 @@ class References:
         optimal_total: Bayes-optimal return of the whole meta-episode.
         optimal_episodes: the same, per episode.
         memoryless_total: the best return where nothing crosses an episode's end.
-        known_task_total: the best return where the task is told.
+        oracle_total: the best return where the task is told.
         random_total: the return of actions that are all as probable.
-        known_task_return: `task -> []`, what that task is worth in a whole meta-episode to who
-            knows it; its mean over p(M) is `known_task_total`.
-        optimal_bound: where the optimum is unknown, what no policy's total return exceeds.
+        oracle_return: `task -> []`, what that task is worth in a whole meta-episode to who
+            knows it; its mean over p(M) is `oracle_total`.
+        return_upper_bound: where the optimum is unknown, what no policy's total return exceeds.
         agents: classical agents by name; each call makes a `Policy` that nobody trains.
     """
 
     optimal_total: float | None = None
     optimal_episodes: tuple[float, ...] | None = None
     memoryless_total: float | None = None
-    known_task_total: float | None = None
+    oracle_total: float | None = None
     random_total: float | None = None
-    known_task_return: Callable[[Task], Array] | None = None
-    optimal_bound: float | None = None
+    oracle_return: Callable[[Task], Array] | None = None
+    return_upper_bound: float | None = None
     agents: Mapping[str, Callable[[], Any]] = dataclasses.field(default_factory=dict)
 
 

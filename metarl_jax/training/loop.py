@@ -20,7 +20,7 @@ import jax
 from metarl_jax.checkpoint.checkpoint import SaveError, save
 from metarl_jax.learning.diagnosis import explain
 from metarl_jax.learning.train_state import Algorithm
-from metarl_jax.parallel.processes import Ballot, is_first
+from metarl_jax.parallel.processes import StopVote, is_first
 from metarl_jax.training.chunks import ChunkRunner, InFlight, fetch
 from metarl_jax.training.metrics_file import MetricsFile
 from metarl_jax.training.plan import (
@@ -49,7 +49,7 @@ class Run:
     update: int
     saved: int | None  # the update of the newest checkpoint
     metrics: MetricsFile
-    ballot: Ballot
+    stop_vote: StopVote
     past_seconds: float  # of the run before it was resumed
     failed_saves: int = 0
     failed_in_a_row: int = 0
@@ -57,7 +57,7 @@ class Run:
     began: float = dataclasses.field(default_factory=time.monotonic)
     mark: float = 0.0  # when the device began on the oldest unrecorded chunk
 
-    def to_its_end(self) -> Outcome:
+    def run_to_completion(self) -> Outcome:
         """`loop`; whatever else ends it, what there is gets saved first."""
         try:
             return self.loop()
@@ -67,7 +67,7 @@ class Run:
 
     def loop(self) -> Outcome:
         """Runs to the end, or until stopped."""
-        stop = self.ballot
+        stop = self.stop_vote
         if stop.signal is not None:  # it came while compiling
             return self.stopped(stop.signal)
         self.dispatch()
@@ -88,7 +88,7 @@ class Run:
                 return self.stopped(stop.signal)
             if update >= self.plan.num_updates:
                 return self.end(ExitCode.FINISHED, f"finished {update} updates")
-            if self.plan.saves(update) and not self.save() and self.full():
+            if self.plan.saves(update) and not self.save() and self.disk_is_full():
                 return self.not_saved(f"stopped after {self.failed_in_a_row} saves that failed")
             self.dispatch()
 
@@ -106,7 +106,7 @@ class Run:
 
     def numbers(self, update: int, in_flight: InFlight) -> dict[str, Any]:
         """Waits for a chunk's metrics; how far the run is, and how fast this chunk was."""
-        values = self.ballot.count(fetch(in_flight))
+        values = self.stop_vote.tally(fetch(in_flight))
         now = time.monotonic()
         steps_per_chunk = self.algorithm.steps_per_update * self.plan.updates_per_chunk
         row = {
@@ -165,7 +165,7 @@ class Run:
         if error := self.metrics.sync():
             raise error
 
-    def full(self) -> bool:
+    def disk_is_full(self) -> bool:
         """Whether no save has worked for so long that none will."""
         return self.failed_in_a_row >= FAILED_SAVES_IN_A_ROW
 
@@ -198,7 +198,8 @@ class Run:
         """Saves, and says how it ended."""
         if not self.save():
             return self.not_saved(what)
-        if code == ExitCode.FINISHED and (asked := self.ballot.ask()):  # since the last chunk began
+        # A signal may have come since the last chunk began.
+        if code == ExitCode.FINISHED and (asked := self.stop_vote.poll()):
             return self.stopped(asked)
         message = f"{what}; saved in {self.folder}."
         return Outcome(self.runner.state, code, message, self.update, self.failed_saves)

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from metarl_jax.parallel.processes import by_first
+from metarl_jax.parallel.processes import broadcast_from_first
 from metarl_jax.types import ConfigurationError, PeerError
 
 PATIENCE_SECONDS = 60.0
@@ -45,7 +45,7 @@ def held(folder: Path) -> Iterator[None]:
                 time.sleep(POLL_SECONDS)
             return ""
 
-        by_first(hold)
+        broadcast_from_first(hold)
         yield
 
 

@@ -16,7 +16,7 @@ from metarl_jax.checkpoint.checkpoint import restore
 from metarl_jax.checkpoint.folder import set_aside_newer, steps, unfinished
 from metarl_jax.files import require_own
 from metarl_jax.learning.train_state import Algorithm, TrainState
-from metarl_jax.parallel.processes import Ballot, by_first, is_first, together
+from metarl_jax.parallel.processes import StopVote, broadcast_from_first, is_first, on_all_processes
 from metarl_jax.parallel.signals import stop_requests
 from metarl_jax.training.chunks import ChunkRunner, compile_chunk
 from metarl_jax.training.loop import Run
@@ -100,13 +100,13 @@ def train(
         began = time.monotonic()
         chunk = compile_chunk(algorithm, plan.updates_per_chunk, state)
         reporter.compiled(time.monotonic() - began)
-        together(lambda: require_room(chunk, alone=resume_from is not None))
+        on_all_processes(lambda: require_room(chunk, alone=resume_from is not None))
         rows = read_rows(folder / "metrics.jsonl")
         # Made after the compilation, so that a run that does not compile leaves no run behind.
         metrics = MetricsFile(folder / "metrics.jsonl" if is_first() else None)
         stack.enter_context(contextlib.closing(metrics))
-        ballot = Ballot(stop)
-        runner = stack.enter_context(contextlib.closing(ChunkRunner(chunk, state, ballot.cast)))
+        stop_vote = StopVote(stop)
+        runner = stack.enter_context(contextlib.closing(ChunkRunner(chunk, state, stop_vote.vote)))
         run = Run(
             algorithm=algorithm,
             evaluate=evaluate,
@@ -118,10 +118,10 @@ def train(
             update=update,
             saved=saved,
             metrics=metrics,
-            ballot=ballot,
+            stop_vote=stop_vote,
             past_seconds=rows[-1].get("seconds", 0.0) if rows else 0.0,
         )
-        return run.to_its_end()
+        return run.run_to_completion()
 
 
 def _first(
@@ -133,7 +133,7 @@ def _first(
     resume_from: Literal["latest"] | int | None,
 ) -> tuple[TrainState, int | None]:
     """The state to go on from, and the update of its checkpoint: None where there is none yet."""
-    together(lambda: require_own(folder / "metrics.jsonl", folder / "checkpoints"))
+    on_all_processes(lambda: require_own(folder / "metrics.jsonl", folder / "checkpoints"))
     if resume_from is None:
         return _begin(algorithm, folder, key), None
     step = None if resume_from == "latest" else resume_from
@@ -149,7 +149,7 @@ def _begin(algorithm: Algorithm, folder: Path, key: Key) -> TrainState:
             )
         return ""
 
-    by_first(look)
+    broadcast_from_first(look)
     return algorithm.init(key)
 
 
@@ -190,7 +190,7 @@ def _is_new(folder: Path) -> bool:
         nothing = all(entry in begun for entry in folder.glob("checkpoints/*"))
         return "new" if folder.is_dir() and nothing else ""
 
-    return bool(by_first(look))
+    return bool(broadcast_from_first(look))
 
 
 def _drop_after(folder: Path, update: int) -> str:
@@ -201,4 +201,4 @@ def _drop_after(folder: Path, update: int) -> str:
         keep_rows_until(folder / "metrics.jsonl", update)
         return ", ".join(newer)
 
-    return by_first(drop)
+    return broadcast_from_first(drop)

@@ -27,13 +27,13 @@ from benchmarks.suite import _describe
 from benchmarks.timing import Program, Variant, compare, compile_program, make_variants
 from benchmarks.workloads import WORKLOADS, Size, make_policy
 from metarl_envs.cheetah import cheetah_vel
-from metarl_jax import Architecture, ConfigurationError, gru, recurrent_policy, transformer
-from metarl_jax.parallel.sharding import Devices
+from metarl_jax import Architecture, ConfigurationError, adaptive_policy, gru, transformer
+from metarl_jax.parallel.sharding import DataParallel
 
 
 def test_flops_of_a_policy_are_those_counted_by_hand():
     tasks = WORKLOADS["bandit_gru128"].family()
-    policy = recurrent_policy(tasks, gru(32), Architecture(embedding_size=16, head_sizes=(8,)))
+    policy = adaptive_policy(tasks, gru(32), Architecture(embedding_size=16, head_sizes=(8,)))
     # The transition is 1 + 10 + 3 + 1 numbers, the observation 1; the heads read 32 + 16.
     embedding = 2 * 15 * 16 + 2 * 1 * 16
     memory = 2 * (16 + 16) * 96 + 2 * 32 * 96
@@ -80,7 +80,7 @@ def test_rows_are_ratios_of_one_run(monkeypatch):
         "usual": Variant(lambda: None, 100, 30.0),
         "bare_rollout": Variant(lambda: None, 100),
     }
-    peak = peak_product(Devices(1), size=8)._replace(flops=400.0)
+    peak = peak_product(DataParallel(1), size=8)._replace(flops=400.0)
     rows, peak_speed = measure("physics", variants, peak, 4, 3)
     assert peak_speed == 100.0
     assert [row.env_steps_per_s for row in rows] == [100.0, 50.0, 200.0]
@@ -106,7 +106,10 @@ def test_what_does_not_fit_is_refused_before_it_runs(monkeypatch):
 
 
 def test_the_peak_is_that_of_all_devices_at_once():
-    assert peak_product(Devices(2), size=8).flops == 2 * peak_product(Devices(1), size=8).flops
+    assert (
+        peak_product(DataParallel(2), size=8).flops
+        == 2 * peak_product(DataParallel(1), size=8).flops
+    )
 
 
 def test_what_this_machine_cannot_run_is_left_out_and_named(capsys):
@@ -147,7 +150,7 @@ def test_sweeps_make_updates_of_the_size_they_say(monkeypatch):
     for name, size in sizes.items():
         monkeypatch.setattr(scaling, name, size)
     monkeypatch.setattr(workloads, "compile_program", traced)
-    two = Devices(2)
+    two = DataParallel(2)
     whole, in_chunks = scaling.task_sweeps(two)
     assert (whole.values[0], in_chunks.values[0]) == (64, 256)
     assert in_chunks.make(512).env_steps == 512 * 3
@@ -161,7 +164,7 @@ def test_sweeps_make_updates_of_the_size_they_say(monkeypatch):
 def test_more_devices_than_cores_cannot_be_faster(monkeypatch):
     monkeypatch.setattr(scaling, "usable_cores", lambda: 2)
     monkeypatch.setattr(scaling, "can_be_held", lambda: True)
-    shared, each = scaling.device_sweeps(Devices(4))
+    shared, each = scaling.device_sweeps(DataParallel(4))
     assert shared.values == each.values == (1, 2, 4)
     assert [shared.work(n) for n in shared.values] == [1, 1 / 2, 1 / 2]
     assert [each.work(n) for n in each.values] == [1, 1, 2]
@@ -170,10 +173,10 @@ def test_more_devices_than_cores_cannot_be_faster(monkeypatch):
 def test_only_the_axes_that_are_wanted_are_measured(monkeypatch):
     monkeypatch.setattr(scaling, "can_be_held", lambda: True)
     monkeypatch.setattr(scaling, "measure_axis", lambda sweeps, repetitions: [len(sweeps)])
-    assert scaling.measure_scaling(Devices(2), ("devices",)) == [2]
-    assert scaling.measure_scaling(Devices(2)) == [2, 1, 1, 1, 2]
+    assert scaling.measure_scaling(DataParallel(2), ("devices",)) == [2]
+    assert scaling.measure_scaling(DataParallel(2)) == [2, 1, 1, 1, 2]
     with pytest.raises(ConfigurationError, match="got devices .* as in --devices 2"):
-        scaling.measure_scaling(Devices(1), ("devices",))
+        scaling.measure_scaling(DataParallel(1), ("devices",))
 
 
 @pytest.mark.skipif(not can_be_held(), reason="the system holds no process to some of its cores")
@@ -189,7 +192,7 @@ def test_a_device_is_held_to_a_core_of_its_own(monkeypatch):
     monkeypatch.setattr(scaling, "update_variant", lambda *_: variant)
     allowed = frozenset(os.sched_getaffinity(0))
     for count in (1, 2):
-        scaling.device_sweeps(Devices(2))[0].make(count).run()
+        scaling.device_sweeps(DataParallel(2))[0].make(count).run()
     assert seen == [{frozenset(sorted(allowed)[:count])} for count in (1, 2)]
     assert cores() == {allowed}
 
@@ -197,7 +200,7 @@ def test_a_device_is_held_to_a_core_of_its_own(monkeypatch):
 def test_physics_is_measured_in_its_parts():
     family = functools.partial(cheetah_vel, episode_length=2)
     workload = dataclasses.replace(WORKLOADS["cheetah_vel"], family=family, hidden_size=4)
-    makers = physics_variants(workload, Size(Devices(2), 4))
+    makers = physics_variants(workload, Size(DataParallel(2), 4))
     assert makers.keys() == {"collect", "bare_rollout"}
     made = {name: make() for name, make in makers.items()}
     assert [variant.env_steps for variant in made.values()] == [4 * 4, 4 * 4]
@@ -208,7 +211,7 @@ def test_physics_is_measured_in_its_parts():
 
 def test_flops_of_attention_are_those_counted_by_hand():
     tasks = WORKLOADS["bandit_gru128"].family()
-    policy = recurrent_policy(tasks, transformer(100, 8, num_layers=1, num_heads=2))
+    policy = adaptive_policy(tasks, transformer(100, 8, num_layers=1, num_heads=2))
     layers = 2 * 128 * 8 + 2 * 8 * 32 + 2 * 8 * 8 + 2 * (8 * 32 + 32 * 8)
     embedding, heads = 2 * 15 * 64 + 2 * 64, 2 * (8 + 64) * (10 + 1)
     attention = 2 * (100 * 8) + 2 * (100 * 8)  # queries and keys, weights and values
@@ -219,7 +222,7 @@ def test_flops_of_attention_are_those_counted_by_hand():
 
 
 def test_a_memory_is_measured_at_every_length():
-    rows = [measure_memories(Devices(1), 1, length, ("transformer",))[0] for length in (2, 3)]
+    rows = [measure_memories(DataParallel(1), 1, length, ("transformer",))[0] for length in (2, 3)]
     assert [(row.memory, row.length) for row in rows] == [("transformer", 2), ("transformer", 3)]
     assert all(row.act_us > 0 and row.train_us > 0 for row in rows)
     assert [row.state_bytes for row in rows] == [4 * (2 * 2 * w * 128 + 3) for w in (2, 3)]
@@ -249,7 +252,7 @@ def test_the_picture_has_a_panel_for_each_axis_that_was_measured():
 
 def test_a_record_can_be_published():
     """It names neither the build of the kernel nor a place in a person's files."""
-    record = json.dumps(_describe(Devices(1), {}))
+    record = json.dumps(_describe(DataParallel(1), {}))
     assert platform.release() not in record
     assert sys.prefix not in record and str(Path.home()) not in record
 

@@ -13,16 +13,16 @@ from metarl_jax import (
     UpdateConfig,
     a2c,
     a2c_objective,
+    adaptive_policy,
     collect,
     gru,
     hyperparameters,
-    recurrent_policy,
     start,
     task_keys,
 )
 from metarl_jax.learning.gradient import make_targets, total_loss
 from metarl_jax.learning.schedules import at_progress
-from metarl_jax.learning.train_state import Problem
+from metarl_jax.learning.train_state import AlgorithmSpec
 
 torch = pytest.importorskip("torch")
 
@@ -35,10 +35,10 @@ HIDDEN_SIZE, NUM_TASKS, NUM_PULLS = 24, 8, 30
 def ours():
     """Weights, the rollout they made, and the gradient of A2C's loss."""
     tasks = bandit(num_arms=NUM_ARMS, num_pulls=NUM_PULLS)
-    policy = recurrent_policy(tasks, gru(HIDDEN_SIZE), Architecture(peer.EMBEDDING_SIZE))
+    policy = adaptive_policy(tasks, gru(HIDDEN_SIZE), Architecture(peer.EMBEDDING_SIZE))
     config, settings = UpdateConfig(num_tasks=NUM_TASKS), hyperparameters()
     learner = a2c(tasks, policy, settings, config).init(jax.random.key(0)).learner
-    problem = Problem(policy, MetaEpisode(tasks), config, a2c_objective, baseline=True)
+    problem = AlgorithmSpec(policy, MetaEpisode(tasks), config, a2c_objective, baseline=True)
     h = at_progress(settings, jnp.zeros(()))
     batch = jax.vmap(tasks.sample)(task_keys(jax.random.key(1), NUM_TASKS))
     actors = start(policy, problem.meta_episode, batch, task_keys(jax.random.key(2), NUM_TASKS))
@@ -108,7 +108,7 @@ def test_gradient_is_that_of_our_network(ours):
 
 
 def test_an_update_in_torch_learns_from_whole_meta_episodes():
-    learner = peer.Learner(HIDDEN_SIZE, NUM_TASKS)
+    learner = peer.LearnerState(HIDDEN_SIZE, NUM_TASKS)
     before = [parameter.detach().clone() for parameter in learner.network.parameters()]
     assert 20 < float(learner.update()) < 80  # 100 pulls that pay half of the time
     moved = [

@@ -60,7 +60,10 @@ from support.command_line import BROKEN, assert_refused, metarl, metarl_here
             ["train", "bandit_10_5", "--algorithm=ppo", "--num-tasks", "10", "--minibatches", "4"],
             ["4 minibatches, got 10 tasks", "8 tasks would"],
         ),
-        (["train", "bandit_10_5", "--windows", "3"], ["windows must divide the 10 steps", "got 3"]),
+        (
+            ["train", "bandit_10_5", "--bptt-segments", "3"],
+            ["bptt_segments must divide the 10 steps", "got 3"],
+        ),
         (
             ["train", "bandit_10_5", "--num-tasks", "8", "--devices", "3"],
             ["3 devices, got 8 tasks", "9 tasks would"],
@@ -72,7 +75,7 @@ from support.command_line import BROKEN, assert_refused, metarl, metarl_here
         ),
         (
             ["train", "goal_grid_3", "--policy", "memoryless", "--memory=lstm"],
-            ["got some that would do nothing: memory", "recurrent or contextual", "leave them out"],
+            ["got some that would do nothing: memory", "adaptive or contextual", "leave them out"],
         ),
         (["train", "bandit_10_5", "--seed", "-1"], ["seed must be", "got -1"]),
         (

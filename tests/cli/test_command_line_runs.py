@@ -14,7 +14,7 @@ import pytest
 from metarl_experiments.commands import train
 from metarl_experiments.runs import load_config, load_tasks
 from metarl_jax.checkpoint.checkpoint import restore
-from metarl_jax.experiment.build import make_program
+from metarl_jax.experiment.build import build_setup
 from metarl_jax.trees import host_leaves
 from support.command_line import BROKEN, SMALL, assert_refused, metarl, metarl_here, signalled
 from support.runs import rows_of
@@ -105,7 +105,7 @@ def leaf_digests(run: pathlib.Path) -> dict[str, str]:
     """SHA-256 of every leaf of a run's last checkpoint."""
     config = load_config(run)
     _, tasks = load_tasks(config)
-    algorithm = make_program(tasks, config.settings).algorithm
+    algorithm = build_setup(tasks, config.settings).algorithm
     template = jax.eval_shape(algorithm.init, jax.random.key(0))
     state = restore(run / "checkpoints", template).state
     return {path: leaf.digest(path) for path, leaf in host_leaves(state).items()}
@@ -170,7 +170,7 @@ def test_a_run_goes_on_in_parts_that_fit(
     (begun, resumes), before = prepared[0], load_config(run)
     assert resumes
     assert (begun.config.settings.task_chunk, before.settings.task_chunk) == (2, None)
-    assert begun.program.agents[0].task_chunk == 2
+    assert begun.setup.agents[0].task_chunk == 2
 
 
 def test_resume_refuses_what_is_no_run(tmp_path: pathlib.Path) -> None:

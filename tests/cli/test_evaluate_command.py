@@ -26,22 +26,22 @@ from metarl_jax import (
     TrainState,
     UpdateConfig,
     a2c,
+    adaptive_policy,
     gru,
     hyperparameters,
     make_evaluator,
     meta_test_tasks,
-    recurrent_policy,
 )
 from metarl_jax.checkpoint.checkpoint import restore
 from metarl_jax.checkpoint.folder import steps
 from metarl_jax.evaluation import evaluate as meta_test
-from metarl_jax.evaluation.scores import with_known_tasks
-from metarl_jax.experiment.build import make_program
+from metarl_jax.evaluation.scores import with_control_variate
+from metarl_jax.experiment.build import build_setup
 from metarl_jax.tasks.distribution import References
 from support.command_line import assert_well_put
 
 TASKS = goal_grid(size=3, episode_length=3, num_episodes=3)
-POLICY = recurrent_policy(TASKS, gru(4), Architecture(embedding_size=4))
+POLICY = adaptive_policy(TASKS, gru(4), Architecture(embedding_size=4))
 NUM_TASKS, FIRST, LAST = 16, 20, 40  # meta-test tasks; updates of the two checkpoints
 TRAIN = (
     *("goal_grid_3", "--family.episode-length", "3", "--family.num-episodes", "3"),
@@ -91,7 +91,7 @@ def directly(
     params = state_of(run, step).learner.params
     evaluation = evaluator(params, meta_test, jax.random.fold_in(actors_key, seed))
     known = References() if "num_episodes" in options else TASKS.references()
-    return with_known_tasks(evaluation, known, meta_test)
+    return with_control_variate(evaluation, known, meta_test)
 
 
 def contents(run: pathlib.Path) -> dict[str, tuple[bytes, int]]:
@@ -202,7 +202,7 @@ def test_a_split_is_what_the_tasks_are_drawn_from(run: pathlib.Path) -> None:
     config = load_config(run)
     corner = lambda key: GoalGridTask(jax.random.choice(key, jnp.array([7, 8], jnp.int32)))
     tasks = dataclasses.replace(TASKS, splits={"corner": corner})
-    program = make_program(TASKS, config.settings)._replace(tasks=tasks)
+    program = build_setup(TASKS, config.settings)._replace(tasks=tasks)
     before = contents(run)
     evaluate_run(EvaluateOptions(run=run, split="corner"), config, program, state_of(run))
     assert contents(run).items() >= before.items()

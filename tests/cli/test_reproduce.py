@@ -16,7 +16,7 @@ from metarl_jax.experiment.registry import load_experiment
 from metarl_jax.types import ConfigurationError
 from support.runs import preset_run
 
-JOB = Job("goal_grid_5", "recurrent", "ppo")
+JOB = Job("goal_grid_5", "adaptive", "ppo")
 
 
 def finished_run(folder, **changes) -> None:
@@ -42,9 +42,9 @@ def test_a_finished_run_is_not_repeated_and_has_its_row(tmp_path, monkeypatch) -
     assert run(JOB, tmp_path / "run") == 0
     record(JOB, tmp_path / "run", tmp_path / "families.csv")
     assert read_results(tmp_path / "families.csv") == {
-        ("goal_grid_5", "recurrent", "ppo", "gru", ""): {
+        ("goal_grid_5", "adaptive", "ppo", "gru", ""): {
             "experiment": "goal_grid_5",
-            "policy": "recurrent",
+            "policy": "adaptive",
             "algorithm": "ppo",
             "memory": "gru",
             "flags": "",
@@ -73,7 +73,7 @@ def test_a_run_is_evaluated_over_more_episodes_than_it_was_trained_on(tmp_path) 
     assert run(job, tmp_path) == 0
     record(job, tmp_path, tmp_path / "families.csv")
     [(key, row)] = read_results(tmp_path / "families.csv").items()
-    assert key.flags == "--seed 1" and job.name == "goal_grid_5-recurrent-ppo-seed-1"
+    assert key.flags == "--seed 1" and job.name == "goal_grid_5-adaptive-ppo-seed-1"
     assert row["more_episodes"] == "[1.0, 2.0, 2.5]"
     assert row["more_episodes_ci95"] == "[0.1, 0.1, 0.2]"
 
@@ -83,7 +83,7 @@ def test_a_run_with_other_settings_is_refused(tmp_path, monkeypatch, capsys, cha
     finished_run(tmp_path / JOB.name, **changes)
     with pytest.raises(ConfigurationError, match="the settings that goal_grid_5 has now"):
         run(JOB, tmp_path / JOB.name)
-    arguments = ["reproduce", "goal_grid_5-recurrent-ppo", "--runs", str(tmp_path)]
+    arguments = ["reproduce", "goal_grid_5-adaptive-ppo", "--runs", str(tmp_path)]
     monkeypatch.setattr("sys.argv", arguments)
     assert reproduce.main() == 2
     assert "move it away" in capsys.readouterr().err

@@ -13,7 +13,7 @@ from metarl_experiments.reproduce.jobs import Job
 from metarl_experiments.runs import make_tasks
 from metarl_jax.evaluation.evaluate import meta_test_tasks
 from metarl_jax.evaluation.evaluation import Evaluation
-from metarl_jax.evaluation.scores import with_known_tasks
+from metarl_jax.evaluation.scores import with_control_variate
 from metarl_jax.experiment.registry import load_experiment
 from metarl_jax.types import ConfigurationError
 from support.runs import preset_run
@@ -80,7 +80,7 @@ def test_the_committed_totals_have_the_committed_mean(row: rl2.Row) -> None:
     tasks_key, _ = jax.random.split(jax.random.key(META_TEST_SEED))
     meta_test = meta_test_tasks(tasks, tasks_key, row.num_tasks)
     plain = Evaluation(totals[:, None], "")
-    controlled = with_known_tasks(plain, tasks.references(), meta_test)
+    controlled = with_control_variate(plain, tasks.references(), meta_test)
     assert controlled.total_return_mean == pytest.approx(row.total_return, abs=1e-2)
     assert controlled.total_return_ci95 == pytest.approx(row.total_ci95, rel=1e-2)
 

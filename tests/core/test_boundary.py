@@ -14,7 +14,7 @@ import pytest
 
 from metarl_jax.memory import Memory, MemoryInput, gru, unroll_by_steps
 from metarl_jax.policy.normalization import identity_statistics
-from metarl_jax.policy.policy import Architecture, Policy, Statistics, recurrent_policy
+from metarl_jax.policy.policy import Architecture, Policy, Statistics, adaptive_policy
 from metarl_jax.rollout import Rollout, collect, start, task_keys, undiscounted_returns
 from metarl_jax.tasks.distribution import TaskDistribution
 from metarl_jax.tasks.meta_episode import MetaEpisode
@@ -258,7 +258,7 @@ def test_the_carry_crosses_every_step_untouched(
     [(False, (1, 2, 6)), (False, (2, 3, 4)), (False, (3, 6)), (True, (4, 5))],
     ids=str,
 )
-def test_a_rollout_in_windows_is_the_whole_rollout(
+def test_a_rollout_in_segments_is_the_whole_rollout(
     ends_early: bool, parts: tuple[int, ...]
 ) -> None:
     variant = Variant(ends_early=ends_early, flat=ends_early)
@@ -288,7 +288,7 @@ def test_the_last_transition_of_an_episode_reaches_the_memory() -> None:
     """
     variant, size = Variant(ends_early=True), 16
     tasks = family(variant)
-    policy = recurrent_policy(tasks, spy(), Architecture(embedding_size=size))
+    policy = adaptive_policy(tasks, spy(), Architecture(embedding_size=size))
     params = random_params(policy)
     statistics = Statistics(identity_statistics((3,)), identity_statistics(), identity_statistics())
     params = params.replace(
@@ -316,7 +316,7 @@ def test_the_last_transition_of_an_episode_reaches_the_memory() -> None:
 
 def test_actions_are_clipped_for_the_environment_but_kept_as_sampled() -> None:
     tasks = revealed_target(episode_length=2)
-    policy = recurrent_policy(tasks, gru(4), Architecture(embedding_size=4))
+    policy = adaptive_policy(tasks, gru(4), Architecture(embedding_size=4))
     params = random_params(policy)
     wide = jax.tree.map(lambda x: x + 1.0 if x.shape == (2,) else x, params.weights)  # log σ, bias
     params = params.replace(weights=wide)

@@ -311,9 +311,12 @@ def test_a_ring_holds_the_last_rows(start: int, many: int) -> None:
         (lambda: linear_recurrence(8, 0), "layers must be at least 1, got 0"),
         (lambda: context_set(8, "median"), "one of mean, attention, gaussians, got 'median'"),
         (lambda: context_set(10, "attention"), "got 10; 12 would do"),
-        (lambda: snail(0), "window must be at least 1, got 0"),
+        (lambda: snail(0), "context length must be at least 1, got 0"),
         (lambda: transformer(8, 20), "got 20; 16 would do"),
-        (lambda: transformer(0, 16), "window must be at least 1, got 0; a meta-episode's length"),
+        (
+            lambda: transformer(0, 16),
+            "context length must be at least 1, got 0; a meta-episode's length",
+        ),
         (lambda: stacked(lstm(4), 0), "layers must be at least 1, got 0"),
     ],
 )

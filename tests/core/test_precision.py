@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import pytest
 
-from metarl_jax import Architecture, a2c, gru, hyperparameters, memoryless_policy, recurrent_policy
+from metarl_jax import Architecture, a2c, adaptive_policy, gru, hyperparameters, memoryless_policy
 from metarl_jax.learning.train_state import UpdateConfig
 from metarl_jax.policy.policy import blank_experience
 from metarl_jax.tasks.distribution import specification
@@ -20,7 +20,7 @@ BF16 = str(jax.lax.DotAlgorithmPreset.BF16_BF16_F32)
 
 
 def update(precision: Any) -> Any:
-    policy = recurrent_policy(TASKS, gru(4), Architecture(4, precision=precision))
+    policy = adaptive_policy(TASKS, gru(4), Architecture(4, precision=precision))
     return a2c(TASKS, policy, hyperparameters(), UpdateConfig(num_tasks=2))
 
 
@@ -41,7 +41,7 @@ def test_all_products_of_the_policy_are_rounded_and_all_sums_are_not() -> None:
 @pytest.mark.usefixtures("accelerator")
 @pytest.mark.parametrize(("precision", "algorithm"), [("f32", False), ("bf16", True)])
 def test_a_gpu_is_told_the_algorithm(precision: str, algorithm: bool) -> None:
-    policy = recurrent_policy(TASKS, gru(4), Architecture(4, precision=precision))  # type: ignore[arg-type]
+    policy = adaptive_policy(TASKS, gru(4), Architecture(4, precision=precision))  # type: ignore[arg-type]
     experience = blank_experience(specification(TASKS), contextual=False)
     params, carry = policy.init(jax.random.key(0)), policy.initial_carry(jax.random.key(1))
     step = jax.export.export(jax.jit(policy.step), platforms=["cuda"])(params, carry, experience)
@@ -54,7 +54,7 @@ def test_a_gpu_is_told_the_algorithm(precision: str, algorithm: bool) -> None:
 @pytest.mark.usefixtures("cpu")
 def test_a_cpu_has_no_such_product(tmp_path: Path) -> None:
     for make in (
-        lambda a: recurrent_policy(TASKS, gru(4), a),
+        lambda a: adaptive_policy(TASKS, gru(4), a),
         lambda a: memoryless_policy(TASKS, a),
     ):
         with pytest.raises(ConfigurationError, match="leave precision at f32") as refusal:

@@ -6,7 +6,7 @@ import jax
 import pytest
 
 from metarl_jax.parallel import processes
-from metarl_jax.parallel.processes import Ballot, by_first, together
+from metarl_jax.parallel.processes import StopVote, broadcast_from_first, on_all_processes
 from metarl_jax.parallel.signals import StopRequest
 from metarl_jax.types import ConfigurationError, PeerError, UnwritableError
 
@@ -34,11 +34,11 @@ def test_what_one_raises_all_raise(
     monkeypatch.setattr(jax, "process_count", lambda: 2)
     monkeypatch.setattr(processes, "_all_texts", first)
     with pytest.raises(type(error)) as here:
-        together(fails)
+        on_all_processes(fails)
     assert here.value is error
     monkeypatch.setattr(processes, "_all_texts", lambda text: [*told, text])
     with pytest.raises(elsewhere) as there:
-        together(lambda: None)
+        on_all_processes(lambda: None)
     assert str(error) in str(there.value)
 
 
@@ -48,16 +48,16 @@ def test_what_none_raises_is_returned_and_what_the_first_says_is_for_all(
     said = iter([["", ""], ["", ""], ["a folder", ""]])
     monkeypatch.setattr(jax, "process_count", lambda: 2)
     monkeypatch.setattr(processes, "_all_texts", lambda text: next(said))
-    assert together(lambda: 7) == 7
+    assert on_all_processes(lambda: 7) == 7
     monkeypatch.setattr(processes, "is_first", lambda: False)
-    assert by_first(lambda: "another") == "a folder"
+    assert broadcast_from_first(lambda: "another") == "a folder"
 
 
 def test_what_one_was_sent_since_the_last_chunk_all_hear(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(jax, "process_count", lambda: 2)
     request = StopRequest()
-    ballot = Ballot(request)
-    assert ballot.ask() is None
+    stop_vote = StopVote(request)
+    assert stop_vote.poll() is None
     request.signal = signal.SIGTERM
-    assert ballot.signal is None
-    assert ballot.ask() == ballot.signal == signal.SIGTERM
+    assert stop_vote.signal is None
+    assert stop_vote.poll() == stop_vote.signal == signal.SIGTERM

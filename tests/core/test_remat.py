@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import pytest
 
 from metarl_envs.bandit import bandit
-from metarl_jax import UpdateConfig, a2c, gru, hyperparameters, recurrent_policy
-from metarl_jax.memory.remat import keep, recomputed
+from metarl_jax import UpdateConfig, a2c, adaptive_policy, gru, hyperparameters
+from metarl_jax.memory.remat import remat, save_for_backward
 from metarl_jax.training.memory_budget import update_bytes
 from metarl_jax.types import Array
 from support.instruments import (
@@ -26,13 +26,13 @@ NUM_TASKS = 32
 
 def layer(weights: Array, x: Array, *, kept: bool) -> Array:
     y = x @ weights
-    return jnp.sum(jnp.tanh(keep(y) if kept else y) ** 2)
+    return jnp.sum(jnp.tanh(save_for_backward(y) if kept else y) ** 2)
 
 
 @pytest.mark.parametrize(("kept", "expected"), [(True, 3), (False, 4)])
 def test_what_is_kept_is_not_computed_again(kept: bool, expected: int) -> None:
     """Forward, and backward to the weights and to the input; once more where it was not kept."""
-    step = recomputed(lambda weights, x: layer(weights, x, kept=kept))
+    step = remat(lambda weights, x: layer(weights, x, kept=kept))
     weights, x = jnp.ones((3, 5)), jnp.ones((2, 3))
     traced = jax.make_jaxpr(jax.grad(step, argnums=(0, 1)))(weights, x)
     assert len(list(operations(traced.jaxpr, "dot_general"))) == expected
@@ -41,7 +41,7 @@ def test_what_is_kept_is_not_computed_again(kept: bool, expected: int) -> None:
 def test_values_and_gradients_are_those_of_the_plain_function() -> None:
     weights, x = noise_like((jnp.zeros((3, 5)), jnp.zeros((2, 3))), 1)
     plain = lambda weights, x: layer(weights, x, kept=False)
-    again = recomputed(lambda weights, x: layer(weights, x, kept=True))
+    again = remat(lambda weights, x: layer(weights, x, kept=True))
     for given in (weights, 30 * weights):
         expected = jax.jit(jax.value_and_grad(plain, argnums=(0, 1)))(given, x)
         assert_same(jax.jit(jax.value_and_grad(again, argnums=(0, 1)))(given, x), expected)
@@ -51,7 +51,7 @@ def test_values_and_gradients_are_those_of_the_plain_function() -> None:
 def test_the_product_of_a_gru_with_its_state_is_taken_once(path: str) -> None:
     """And backward twice, to the weights and to the state."""
     tasks = counter()
-    policy = recurrent_policy(tasks, gru(HIDDEN_SIZE))
+    policy = adaptive_policy(tasks, gru(HIDDEN_SIZE))
     act = getattr(policy, path)
     experience = random_experience(tasks, False, *(3, 2)[path == "step" :])
 
@@ -73,7 +73,7 @@ def test_a_step_leaves_behind_its_state_and_four_gates() -> None:
     def bytes_needed(num_steps: int) -> int:
         tasks = bandit(num_arms=2, num_pulls=num_steps)
         config = UpdateConfig(num_tasks=NUM_TASKS)
-        algorithm = a2c(tasks, recurrent_policy(tasks, gru(512)), hyperparameters(), config)
+        algorithm = a2c(tasks, adaptive_policy(tasks, gru(512)), hyperparameters(), config)
         return update_bytes(algorithm, jax.random.key(0))
 
     of_a_step = (bytes_needed(80) - bytes_needed(40)) / (40 * NUM_TASKS)

@@ -16,7 +16,7 @@ from metarl_jax.evaluation.evaluate import make_evaluator, meta_test_tasks
 from metarl_jax.learning.algorithms import ppo
 from metarl_jax.learning.schedules import hyperparameters
 from metarl_jax.learning.train_state import Algorithm, TrainState, UpdateConfig
-from metarl_jax.parallel.sharding import AXIS, REPLICATED, SPLIT, Devices
+from metarl_jax.parallel.sharding import AXIS, REPLICATED, SPLIT, DataParallel
 from metarl_jax.training.chunks import compile_chunk
 from metarl_jax.types import ConfigurationError
 from support.instruments import (
@@ -48,7 +48,7 @@ def compiled(name: str, num_devices: int) -> Any:
 
 def update(name: str, num_devices: int, state: TrainState) -> tuple[TrainState, Any]:
     with jax.default_matmul_precision("highest"):
-        return compiled(name, num_devices)(Devices(num_devices).place(state))
+        return compiled(name, num_devices)(DataParallel(num_devices).replicate(state))
 
 
 @functools.cache
@@ -97,10 +97,10 @@ def test_a_run_goes_on_with_another_number_of_devices(tmp_path: Path) -> None:
 
 def test_each_device_has_tasks_of_its_own() -> None:
     """The halves of a batch differ, or two devices would be one twice."""
-    devices = Devices(2)
-    firsts = devices.run(lambda: jnp.asarray(devices.first(8))[None], (), SPLIT)
+    devices = DataParallel(2)
+    firsts = devices.shard_map(lambda: jnp.asarray(devices.first_task(8))[None], (), SPLIT)
     np.testing.assert_array_equal(jax.jit(firsts)(), [0, 4])
-    total = devices.run(lambda x: devices.total(x), SPLIT, REPLICATED)
+    total = devices.shard_map(lambda x: devices.psum(x), SPLIT, REPLICATED)
     assert int(jax.jit(total)(jnp.array([1, 10]))[0]) == 11
     assert devices.mesh.axis_names == (AXIS,)
 

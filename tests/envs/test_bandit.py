@@ -56,8 +56,8 @@ def test_optimum_lies_between_forgetting_and_being_told(num_arms: int, num_pulls
     references = bandit(num_arms=num_arms, num_pulls=num_pulls).references()
     assert references.memoryless_total is not None
     assert references.optimal_total is not None
-    assert references.known_task_total is not None
-    assert references.memoryless_total <= references.optimal_total <= references.known_task_total
+    assert references.oracle_total is not None
+    assert references.memoryless_total <= references.optimal_total <= references.oracle_total
 
 
 def test_arms_pay_as_often_as_their_probabilities_say() -> None:
@@ -90,7 +90,7 @@ def test_probabilities_are_independent_uniforms() -> None:
     correlations = np.corrcoef(probabilities.T) - np.eye(5)
     assert np.abs(correlations).max() < 4.5 / np.sqrt(num_tasks)
     best_arm = probabilities.max(axis=1)
-    known_mean = (tasks.references().known_task_total or 0.0) / tasks.num_episodes
+    known_mean = (tasks.references().oracle_total or 0.0) / tasks.num_episodes
     assert abs(best_arm.mean() - known_mean) < 4 * best_arm.std() / np.sqrt(num_tasks)
 
 

@@ -24,7 +24,7 @@ def test_the_first_arm_is_fixed_and_the_others_are_normal():
     assert np.abs(means[:, 1:].std(axis=0) - 1).max() < 4.5 / np.sqrt(2 * 20_000)
     assert np.abs(np.corrcoef(means[:, 1:].T) - np.eye(9)).max() < 4.5 / np.sqrt(20_000)
     best = means.max(axis=1)
-    known = TASKS.references().known_task_total / 100
+    known = TASKS.references().oracle_total / 100
     assert abs(best.mean() - known) < 4 * best.std() / np.sqrt(20_000)
 
 
@@ -32,7 +32,7 @@ def test_the_best_of_two_arms_in_closed_form():
     # E max(c, X) = c Φ(c) + φ(c), of a standard normal X.
     expected = 0.5 * norm.cdf(0.5) + norm.pdf(0.5)
     references = deceptive_bandit(num_arms=2, num_pulls=1).references()
-    assert references.known_task_total == pytest.approx(expected)
+    assert references.oracle_total == pytest.approx(expected)
     assert references.memoryless_total == 0.5
 
 
@@ -82,7 +82,7 @@ def test_greedy_stays_with_the_first_arm_and_those_who_look_earn_more():
     tasks = deceptive_bandit(num_pulls=30)
     assert not played(tasks, "greedy", 16).action.any()  # an arm that is known never disappoints
     mean, error = earned(tasks, "thompson", 1_000)
-    assert 20.0 + 4 * error < mean < tasks.references().known_task_total
+    assert 20.0 + 4 * error < mean < tasks.references().oracle_total
 
 
 def test_a_sample_is_as_often_the_best_as_the_posterior_says():

@@ -61,7 +61,7 @@ def test_the_best_player_earns_the_optimum(kind):
     mean, error = earned(tasks, "bayes-optimal", 4_000)
     references = tasks.references()
     assert abs(mean - (references.optimal_total or 0.0)) < 4 * error
-    assert (references.memoryless_total or 0.0) < mean < (references.known_task_total or 0.0)
+    assert (references.memoryless_total or 0.0) < mean < (references.oracle_total or 0.0)
 
 
 def test_the_best_player_goes_with_the_majority():
@@ -90,7 +90,7 @@ def test_every_kind_can_be_evaluated_on_the_others(kind):
         if name != "uniform":
             better = {"easy": 0.9, "medium": 0.75, "hard": 0.6}[name]
             np.testing.assert_allclose(np.maximum(first, second), better, rtol=1e-6)
-        known = dependent_bandit(kind=name).references().known_task_total or 0.0
+        known = dependent_bandit(kind=name).references().oracle_total or 0.0
         assert abs(np.maximum(first, second).mean() - known / 100) < 0.01
 
 

@@ -78,7 +78,7 @@ def test_exact_values():
     assert references.optimal_total == pytest.approx(0.2 * 6 + 5)
     assert references.optimal_episodes == pytest.approx((0.2, 1.2, 1.2, 1.2, 1.2, 1.2))
     assert references.memoryless_total == pytest.approx(0.2 * 6)
-    assert references.known_task_total == pytest.approx(1.2 * 6)
+    assert references.oracle_total == pytest.approx(1.2 * 6)
 
 
 def test_the_best_player_guesses_once_and_then_knows():

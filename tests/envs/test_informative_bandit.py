@@ -53,7 +53,7 @@ def test_the_optimum_is_that_of_every_policy(num_pulls):
     assert references.optimal_total == pytest.approx(best_return(tuple(range(10)), num_pulls))
     assert sum(references.optimal_episodes) == pytest.approx(references.optimal_total)
     assert references.memoryless_total == pytest.approx(num_pulls * 1.4)
-    assert references.known_task_total == 5 * num_pulls
+    assert references.oracle_total == 5 * num_pulls
 
 
 # One arm after the other: with the target in place i = 1 … 5, i - 1 ones and 6 - i fives; else 5.

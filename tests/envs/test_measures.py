@@ -17,7 +17,7 @@ from metarl_experiments import runs
 from metarl_experiments.commands.pictures import find_baselines
 from metarl_experiments.measures import MEASURES, measure
 from metarl_experiments.runs import RunConfig, create_run
-from metarl_jax.experiment.build import make_program
+from metarl_jax.experiment.build import build_setup
 from metarl_jax.experiment.settings import Settings
 from metarl_jax.memory import unroll_by_steps
 from metarl_jax.policy.distributions import Categorical
@@ -109,7 +109,7 @@ def test_the_cheetahs_error_of_speed() -> None:
 @pytest.mark.parametrize("wanted", [1, 7, 99, 101, 469])
 def test_training_overshoots_by_less_than_a_chunk(wanted: int) -> None:
     tasks = mouse(size=3, walls="none", cheese="near", episode_length=2, num_episodes=6)
-    plan = make_program(tasks, Settings(num_tasks=4, total_steps=48 * wanted)).plan
+    plan = build_setup(tasks, Settings(num_tasks=4, total_steps=48 * wanted)).plan
     assert 0 <= plan.num_updates - wanted < plan.updates_per_chunk
     assert plan.num_updates % plan.updates_per_chunk == 0
 
@@ -151,12 +151,12 @@ STRANGE: dict[str, dict[str, Any]] = {
 
 
 def test_baselines_are_the_newest_runs_on_the_same_tasks_beside_it(tmp_path: Path) -> None:
-    config = a_run(tmp_path / "own", 3.0, "recurrent")
+    config = a_run(tmp_path / "own", 3.0, "adaptive")
     assert find_baselines(tmp_path / "own", config, "same") == []
     a_run(tmp_path / "memoryless", 1.0, "memoryless")
     a_run(tmp_path / "contextual", 5.0, "contextual")
     a_run(tmp_path / "other_family", 9.0, "contextual", "goal_grid_5")
-    a_run(tmp_path / "another_recurrent", 9.0, "recurrent")
+    a_run(tmp_path / "another_recurrent", 9.0, "adaptive")
     a_run(tmp_path / "on_other_tasks", 9.0, "contextual", task_set_hash="other")
     for name, value in STRANGE.items():
         a_run(tmp_path / name, 9.0, "contextual")

@@ -186,7 +186,7 @@ def test_the_lectures_references_are_exact() -> None:
     assert references.optimal_episodes == pytest.approx((1 / 3, 2 / 3, 1, 1, 1, 1))
     assert references.optimal_total == pytest.approx(5.0)
     assert references.memoryless_total == pytest.approx(2.0)
-    assert references.known_task_total == pytest.approx(6.0)
+    assert references.oracle_total == pytest.approx(6.0)
 
 
 def test_hidden_walls_have_no_exact_values() -> None:
@@ -198,9 +198,9 @@ def test_the_blocks_are_searched_in_one_episode_and_one_shortest_way() -> None:
     tasks = mouse(walls="blocks", episode_length=28, num_episodes=3, step_cost=0.01)
     references = tasks.references()
     first = (sum(1 - 0.01 * step for step in range(1, 29)) - 4 * 0.28) / 32
-    assert references.optimal_episodes is not None and references.known_task_total is not None
+    assert references.optimal_episodes is not None and references.oracle_total is not None
     assert references.optimal_episodes[0] == pytest.approx(first)
-    assert references.optimal_episodes[1:] == pytest.approx([references.known_task_total / 3] * 2)
+    assert references.optimal_episodes[1:] == pytest.approx([references.oracle_total / 3] * 2)
 
 
 @pytest.mark.parametrize("episode_length", [5, 28])
@@ -222,7 +222,7 @@ def test_known_cheese_is_worth_what_a_shortest_way_pays(episode_length: int) -> 
     _, rewards, terminated = play(tasks, task, actions)
     over = np.cumsum(terminated, axis=1) - terminated > 0
     earned = np.where(over, 0.0, rewards).sum(axis=1).mean()
-    assert tasks.references().known_task_total == pytest.approx(3 * earned, abs=1e-5)
+    assert tasks.references().oracle_total == pytest.approx(3 * earned, abs=1e-5)
 
 
 def test_a_random_walk_succeeds_as_often_as_counting_says() -> None:

@@ -200,7 +200,7 @@ def test_an_episode_may_be_solved_where_the_whole_search_is_not(monkeypatch):
     references = hidden_goal.search_references(star(), lambda task: task)
     assert references.optimal_total is None
     assert references.memoryless_total == pytest.approx(3 * FIRST_ARM)
-    assert references.optimal_bound == pytest.approx(FIRST_ARM + 2 * ALL_ARMS_KNOWN)
+    assert references.return_upper_bound == pytest.approx(FIRST_ARM + 2 * ALL_ARMS_KNOWN)
 
 
 def test_goals_beyond_reach_are_never_found():
@@ -236,7 +236,7 @@ def test_actions_at_random_come_to_the_mean_over_all_sequences(ends):
 
 def test_a_known_goal_is_worth_its_own_distance():
     problem = line(5, num_episodes=2)
-    known = hidden_goal.search_references(problem, lambda task: task).known_task_return
+    known = hidden_goal.search_references(problem, lambda task: task).oracle_return
     # Two of three steps on a neighbour; one of three on a cell two steps away.
     returns = [2 * (3 * -0.1 + 1.1 * steps) for steps in (2, 3, 3, 2)]
     assert known is not None

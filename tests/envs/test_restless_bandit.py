@@ -39,9 +39,7 @@ def test_the_optimum_is_that_of_every_policy(num_pulls):
 def test_the_task_told_is_how_it_begins(num_pulls):
     moves, pays = hidden()
     tried = np.mean([best_return(row, arms(pays), moves, num_pulls) for row in np.eye(4)])
-    assert restless_bandit(num_pulls=num_pulls).references().known_task_total == pytest.approx(
-        tried
-    )
+    assert restless_bandit(num_pulls=num_pulls).references().oracle_total == pytest.approx(tried)
 
 
 def test_finer_cells_raise_the_worth_and_by_less_each_time():
@@ -58,7 +56,7 @@ def test_the_best_player_earns_the_optimum():
     mean, error = earned(tasks, "bayes-optimal", 8_000)
     references = tasks.references()
     assert abs(mean - references.optimal_total) < 4 * error
-    assert mean < references.known_task_total
+    assert mean < references.oracle_total
     # Who takes the arms to stay as they are earns less, and more than by chance.
     stubborn, error = earned(tasks, "greedy", 8_000)
     assert 12.5 + 4 * error < stubborn < mean - 4 * error

@@ -54,7 +54,7 @@ def test_exact_values_are_those_of_every_policy(reversing, num_trials):
     tried = best_return(prior, trials(), transition, num_trials)
     assert references.optimal_total == pytest.approx(tried, abs=1e-7)
     told = best_return(np.eye(4)[0], trials(), transition, num_trials)
-    assert references.known_task_total == pytest.approx(told, abs=1e-7)
+    assert references.oracle_total == pytest.approx(told, abs=1e-7)
 
 
 def stepped(stage: int, paying: int, swapped: int, action: int, **arguments):
@@ -104,7 +104,7 @@ def test_the_best_player_earns_the_optimum_and_others_less(reversing):
     references = tasks.references()
     mean, error = earned(tasks, "bayes-optimal", 4_000)
     assert abs(mean - references.optimal_total) < 4 * error
-    assert 20 < mean < references.known_task_total
+    assert 20 < mean < references.oracle_total
 
 
 def test_who_knows_the_transitions_earns_more_than_who_learns_by_reward_alone():

@@ -115,7 +115,7 @@ def test_outputs_depend_on_no_later_input_exactly(memory: Memory) -> None:
     params, xs, carry = params_of(memory), inputs(NUM_STEPS), carry_of(memory)
     jacobian = jax.jit(jax.jacrev(lambda xs: memory.unroll(params, carry, xs)[1]))(xs)
     ago = np.subtract.outer(np.arange(NUM_STEPS), np.arange(NUM_STEPS))
-    seen = (ago >= 0) & (ago < (memory.window or NUM_STEPS))
+    seen = (ago >= 0) & (ago < (memory.context_length or NUM_STEPS))
     for i, part in enumerate(jacobian):  # [T, M, T', D]
         size = np.abs(np.asarray(part)).sum(axis=(1, 3))
         np.testing.assert_array_equal(np.triu(size, 1), 0.0)

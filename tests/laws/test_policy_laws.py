@@ -15,9 +15,9 @@ from metarl_jax.policy.policy import (
     Policy,
     PolicyOutput,
     PolicyParams,
+    adaptive_policy,
     contextual_policy,
     memoryless_policy,
-    recurrent_policy,
 )
 from metarl_jax.tasks.distribution import TaskDistribution
 from metarl_jax.types import Array, Experience, PyTree
@@ -34,10 +34,10 @@ NUM_STEPS, NUM_TASKS = 5, 3
 ARCHITECTURE = Architecture(embedding_size=6, head_sizes=(5,))
 FAMILIES = {"discrete": counter(), "continuous": revealed_target()}
 POLICIES: dict[str, Callable[[TaskDistribution], Policy]] = {
-    "recurrent": lambda tasks: recurrent_policy(tasks, gru(7), ARCHITECTURE),
+    "adaptive": lambda tasks: adaptive_policy(tasks, gru(7), ARCHITECTURE),
     "contextual": lambda tasks: contextual_policy(tasks, gru(7), ARCHITECTURE),
     "memoryless": lambda tasks: memoryless_policy(tasks, ARCHITECTURE),
-    "hypernetwork": lambda tasks: recurrent_policy(
+    "hypernetwork": lambda tasks: adaptive_policy(
         tasks, gru(7), dataclasses.replace(ARCHITECTURE, head="hypernetwork")
     ),
 }
@@ -177,7 +177,7 @@ def test_a_memoryless_policy_sees_the_current_observation_alone(family: str) -> 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_policy_with_memory_reads_every_part_of_the_transition(family: str) -> None:
-    case = make_case("recurrent", family)
+    case = make_case("adaptive", family)
     run, x = outputs_of(case), case.experience
     before = run(x).value
     for name in ("observation", "action", "reward", "final_observation", "terminated", "truncated"):
@@ -190,7 +190,7 @@ def test_a_policy_with_memory_reads_every_part_of_the_transition(family: str) ->
 def test_nothing_of_the_transition_is_lost_on_the_way_to_the_memory() -> None:
     """The embedding is locally one-to-one: ∂τ/∂(transition) has full column rank."""
     tasks = FAMILIES["continuous"]
-    policy = recurrent_policy(tasks, gru(7), Architecture(embedding_size=16))
+    policy = adaptive_policy(tasks, gru(7), Architecture(embedding_size=16))
     params = random_params(policy)
     blank = random_experience(tasks, False)
     parts, unravel = jax.flatten_util.ravel_pytree(

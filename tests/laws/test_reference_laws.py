@@ -51,14 +51,14 @@ def test_actions_at_random_earn_the_random_total(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", FAMILIES)
-def test_known_tasks_are_worth_the_known_total_on_average(name: str) -> None:
+def test_oracle_returns_average_to_the_oracle_total(name: str) -> None:
     tasks = FAMILIES[name]()
     references = tasks.references()
-    if references.known_task_return is None:
+    if references.oracle_return is None:
         assert name in {"informative_bandit", "restless_bandit", "two_step", "tabular_mdp"}
         return
     drawn = jax.vmap(tasks.sample)(jax.random.split(jax.random.key(4), NUM_TASKS))
-    worth = np.asarray(jax.vmap(references.known_task_return)(drawn), np.float64)
+    worth = np.asarray(jax.vmap(references.oracle_return)(drawn), np.float64)
     error = worth.std(ddof=1) / NUM_TASKS**0.5
-    assert references.known_task_total is not None
-    assert abs(worth.mean() - references.known_task_total) <= 4 * error + 1e-5
+    assert references.oracle_total is not None
+    assert abs(worth.mean() - references.oracle_total) <= 4 * error + 1e-5

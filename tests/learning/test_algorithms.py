@@ -69,14 +69,14 @@ def first_update(algorithm: Algorithm) -> Any:
 
 
 POLICIES: dict[str, Callable[[TaskDistribution], Policy]] = {
-    "recurrent": small_policy,
+    "adaptive": small_policy,
     "contextual": lambda tasks: contextual_policy(tasks, gru(8), Architecture(8)),
     "memoryless": lambda tasks: memoryless_policy(tasks, Architecture(8)),
 }
 
 
 @functools.cache
-def usual_update(algorithm: str, family: str, policy: str = "recurrent") -> Any:
+def usual_update(algorithm: str, family: str, policy: str = "adaptive") -> Any:
     """The first update with everything as usual; compiled once, whoever asks."""
     tasks = FAMILIES[family]()
     return first_update(ALGORITHMS[algorithm](tasks, POLICIES[policy](tasks), UNCLIPPED, CONFIG))
@@ -85,13 +85,13 @@ def usual_update(algorithm: str, family: str, policy: str = "recurrent") -> Any:
 @pytest.mark.parametrize(
     ("algorithm", "family", "policy"),
     [
-        ("a2c, unrolled", "in step", "recurrent"),
-        ("a2c, unrolled", "early ends, flat", "recurrent"),
+        ("a2c, unrolled", "in step", "adaptive"),
+        ("a2c, unrolled", "early ends, flat", "adaptive"),
         ("a2c, unrolled", "early ends, flat", "memoryless"),
         ("a2c, unrolled", "continuous", "contextual"),
-        ("ppo", "in step", "recurrent"),
-        ("ppo", "early ends, flat", "recurrent"),
-        ("ppo", "continuous", "recurrent"),
+        ("ppo", "in step", "adaptive"),
+        ("ppo", "early ends, flat", "adaptive"),
+        ("ppo", "continuous", "adaptive"),
     ],
 )
 def test_the_gradient_of_the_single_pass_is_that_of_an_unroll(
@@ -125,20 +125,29 @@ PARALLEL = {
 
 
 @pytest.mark.parametrize(
-    ("name", "windows"), [*((name, 1) for name in PARALLEL), ("transformer", 2)]
+    ("name", "bptt_segments"), [*((name, 1) for name in PARALLEL), ("transformer", 2)]
 )
-def test_the_gradient_of_a_parallel_memory_is_that_of_its_steps(name: str, windows: int) -> None:
+def test_the_gradient_of_a_parallel_memory_is_that_of_its_steps(
+    name: str, bptt_segments: int
+) -> None:
     """Unrolled in each window from where it stands; PPO's too, with the whole batch."""
     tasks = counter(ends_early=True, episode_length=2, num_episodes=2)
     policy = small_policy(tasks, PARALLEL[name])
     stepped, unrolled = (
         first_update(
-            a2c(tasks, policy, UNCLIPPED, CONFIG, windows=windows, single_pass=single_pass)
+            a2c(
+                tasks,
+                policy,
+                UNCLIPPED,
+                CONFIG,
+                bptt_segments=bptt_segments,
+                single_pass=single_pass,
+            )
         )
         for single_pass in (True, False)
     )
     assert relative_error(unrolled, stepped) < 1e-5
-    if windows == 1:
+    if bptt_segments == 1:
         clipped = first_update(ppo(tasks, policy, UNCLIPPED, CONFIG, epochs=1, minibatches=1))
         assert relative_error(clipped[0], stepped[0]) < 1e-5
 
@@ -159,8 +168,8 @@ def test_a_cpu_unrolls_what_keeps_a_window(
 ) -> None:
     forwards = {}
     monkeypatch.setattr(
-        "metarl_jax.learning.algorithms.OneStep",
-        lambda problem, windows, single_pass: forwards.update({problem.policy: single_pass}),
+        "metarl_jax.learning.algorithms.single_gradient_step",
+        lambda problem, bptt_segments, single_pass: forwards.update({problem.policy: single_pass}),
     )
     monkeypatch.setattr("metarl_jax.learning.algorithms.make_algorithm", lambda *_: None)
     tasks = counter(num_episodes=2)
@@ -233,7 +242,7 @@ def fingerprint(outputs: PolicyOutput, rollout: Rollout, targets: Targets) -> Ar
     )
 
 
-def test_windows_are_the_whole_rollout_cut_up() -> None:
+def test_segments_are_the_whole_rollout_cut_up() -> None:
     """With a learning rate of 0 and fixed statistics: the same steps, carries and TD targets.
 
     With λ = 0 the target of a step is its reward and the next value, at a window's end too.
@@ -243,12 +252,12 @@ def test_windows_are_the_whole_rollout_cut_up() -> None:
     h = hyperparameters(learning_rate=0.0, gae_lambda=0.0)
     objective = lambda h: a2c_objective(h) + 1e-3 * as_loss(fingerprint)
     found = {}
-    for windows in (1, 3):
-        algorithm = a2c(tasks, policy, h, CONFIG, objective=objective, windows=windows)
+    for bptt_segments in (1, 3):
+        algorithm = a2c(tasks, policy, h, CONFIG, objective=objective, bptt_segments=bptt_segments)
         state = random_state(algorithm, h)
-        after, found[windows] = jax.jit(algorithm.update)(state)
+        after, found[bptt_segments] = jax.jit(algorithm.update)(state)
         assert_same(after.learner.params.weights, state.learner.params.weights)
-        assert int(_adam_steps(after)) == windows
+        assert int(_adam_steps(after)) == bptt_segments
     for name in ("fingerprint", "return", "return_first_episode", "return_last_episode", "entropy"):
         np.testing.assert_allclose(found[3][name], found[1][name], rtol=1e-5, err_msg=name)
 
@@ -302,8 +311,11 @@ def test_a_step_budget_and_the_steps_of_an_update() -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda t, p, h: a2c(t, p, h, CONFIG, windows=4), "divide the 6 steps .* got 4; 3 would"),
-        (lambda t, p, h: a2c(t, p, h, CONFIG, windows=0), "windows must divide the 6"),
+        (
+            lambda t, p, h: a2c(t, p, h, CONFIG, bptt_segments=4),
+            "divide the 6 steps .* got 4; 3 would",
+        ),
+        (lambda t, p, h: a2c(t, p, h, CONFIG, bptt_segments=0), "bptt_segments must divide the 6"),
         (lambda t, p, h: ppo(t, p, h, CONFIG, minibatches=3), "into 3 .* 8 tasks; 9 tasks would"),
         (lambda t, p, h: ppo(t, p, h, CONFIG, minibatches=0), "minibatches .* at least 1, got 0"),
         (lambda t, p, h: ppo(t, p, h, CONFIG, epochs=-1), "epochs .* at least 1, got -1"),

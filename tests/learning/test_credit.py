@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from metarl_jax.learning.gradient import make_targets, observe, seen, total_loss
+from metarl_jax.learning.gradient import batch_moments, make_targets, total_loss, update_statistics
 from metarl_jax.learning.losses import (
     clipped_policy_gradient,
     entropy_bonus,
@@ -55,8 +55,8 @@ def gradient_and_statistics(rollout: Rollout, outputs: PolicyOutput) -> Any:
 
 def observed(learner: Any, rollout: Rollout, targets: Any, advantage: Any) -> Any:
     """The learner after a batch of one part."""
-    part = seen(problem(), rollout, targets, advantage)
-    return observe(problem(), learner, jax.tree.map(lambda x: x[None], part))
+    part = batch_moments(problem(), rollout, targets, advantage)
+    return update_statistics(problem(), learner, jax.tree.map(lambda x: x[None], part))
 
 
 def test_masked_steps_count_for_nothing_exactly(rollout: Rollout, outputs: PolicyOutput) -> None:

@@ -8,15 +8,15 @@ import pytest
 
 from metarl_envs.bandit import bandit
 from metarl_jax.evaluation.evaluate import evaluate, make_evaluator, make_meta_test, meta_test_tasks
-from metarl_jax.evaluation.scores import with_known_tasks
+from metarl_jax.evaluation.scores import with_control_variate
 from metarl_jax.memory import gru
-from metarl_jax.policy.policy import contextual_policy, recurrent_policy
+from metarl_jax.policy.policy import adaptive_policy, contextual_policy
 from metarl_jax.tasks.distribution import References
 from metarl_jax.types import ConfigurationError
 
 TASKS = bandit(num_arms=3, num_pulls=6)
 THOMPSON = TASKS.references().agents["thompson"]()
-UNTRAINED = recurrent_policy(TASKS, gru(4))
+UNTRAINED = adaptive_policy(TASKS, gru(4))
 
 
 def key(seed: int = 0) -> jax.Array:
@@ -28,7 +28,7 @@ def test_known_tasks_are_a_control_of_what_is_evaluated_once() -> None:
     tasks_key, actors_key = jax.random.split(key())
     meta_test = meta_test_tasks(TASKS, tasks_key, 200)
     plain = make_evaluator(TASKS, THOMPSON)((), meta_test, actors_key)
-    expected = with_known_tasks(plain, TASKS.references(), meta_test)
+    expected = with_control_variate(plain, TASKS.references(), meta_test)
     np.testing.assert_array_equal(result.episode_returns, plain.episode_returns)
     assert result.total_return_mean == expected.total_return_mean != plain.total_return_mean
     assert result.task_set_hash == plain.task_set_hash
@@ -54,7 +54,7 @@ def test_every_policy_meets_the_same_tasks_and_its_own_luck() -> None:
 
 
 def test_a_mean_above_what_is_possible_is_refused_where_that_is_known() -> None:
-    little = References(optimal_total=2.0, known_task_total=100.0, memoryless_total=1.0)
+    little = References(optimal_total=2.0, oracle_total=100.0, memoryless_total=1.0)
     tasks = dataclasses.replace(TASKS, references=lambda: little)
     params = UNTRAINED.init(key())
     with pytest.raises(ConfigurationError, match=r"leaks.* at most 2\.0000"):

@@ -16,7 +16,7 @@ from metarl_jax.learning.gradient import make_targets, total_loss
 from metarl_jax.learning.losses import Loss, clipped_policy_gradient, policy_gradient
 from metarl_jax.learning.returns import DiscountMode
 from metarl_jax.learning.schedules import at_progress, hyperparameters
-from metarl_jax.learning.train_state import Learner, Problem, UpdateConfig
+from metarl_jax.learning.train_state import AlgorithmSpec, LearnerState, UpdateConfig
 from metarl_jax.memory import gru
 from metarl_jax.policy.normalization import identity_statistics
 from metarl_jax.rollout import Rollout
@@ -95,7 +95,7 @@ def myopic_return(weights: PyTree) -> Array:
 
 def estimate(loss: Loss, baseline: bool, mode: DiscountMode = "meta") -> Any:
     """The expectation of the loss over the sequences, as a function of the weights."""
-    problem = Problem(
+    problem = AlgorithmSpec(
         POLICY, MetaEpisode(TASKS), UpdateConfig(discount_mode=mode), lambda h: loss, baseline
     )
     h = at_progress(hyperparameters(discount=1.0, gae_lambda=1.0), jnp.float32(0))
@@ -112,7 +112,7 @@ def estimate(loss: Loss, baseline: bool, mode: DiscountMode = "meta") -> Any:
             outcome=outcome(),
         )
         params = random_params(POLICY)
-        learner = Learner(params, (), (), identity_statistics())
+        learner = LearnerState(params, (), (), identity_statistics())
         targets, _ = make_targets(problem, learner, h, rollout)
         chance = fixed(jnp.exp(jnp.sum(log_prob, axis=0))) * CHANCE
 

@@ -15,9 +15,9 @@ from metarl_jax.learning.population import population
 from metarl_jax.learning.schedules import Hyperparameters, hyperparameters
 from metarl_jax.learning.train_state import Algorithm, TrainState, UpdateConfig
 from metarl_jax.memory import transformer
-from metarl_jax.parallel.sharding import Devices
+from metarl_jax.parallel.sharding import DataParallel
 from metarl_jax.training.chunks import compile_chunk, fetch
-from metarl_jax.trees import member
+from metarl_jax.trees import take_agent
 from support.instruments import applied_gradient, relative_error
 from support.probes import counter, small_policy
 
@@ -42,7 +42,7 @@ def alone(seed: int, rate: float = 1e-3) -> tuple[TrainState, Any]:
         return jax.jit(algorithm.update)(algorithm.init(jax.random.key(seed)))
 
 
-def together(algorithm: Algorithm, seeds: tuple[int, ...]) -> tuple[TrainState, Any]:
+def train_together(algorithm: Algorithm, seeds: tuple[int, ...]) -> tuple[TrainState, Any]:
     state = algorithm.init(jax.vmap(jax.random.key)(jnp.array(seeds)))
     with jax.default_matmul_precision("highest"):
         states, metrics = jax.jit(algorithm.update)(state)
@@ -52,15 +52,21 @@ def together(algorithm: Algorithm, seeds: tuple[int, ...]) -> tuple[TrainState, 
 @pytest.mark.parametrize(("agents_on", "tasks_on"), PLACES)
 def test_each_seed_takes_the_step_it_takes_alone(agents_on: int, tasks_on: int) -> None:
     """The raw gradient (Adam's first moment), all else that was learned, and every metric."""
-    states, metrics = together(population(one(1e-3, tasks_on), Devices(agents_on)), SEEDS)
+    states, metrics = train_together(
+        population(one(1e-3, tasks_on), DataParallel(agents_on)), SEEDS
+    )
     for i, seed in enumerate(SEEDS):
         state, expected = alone(seed)
-        assert relative_error(applied_gradient(member(states, i)), applied_gradient(state)) < 1e-5
-        assert relative_error(member(states, i).learner, state.learner) < 1e-5
+        assert (
+            relative_error(applied_gradient(take_agent(states, i)), applied_gradient(state)) < 1e-5
+        )
+        assert relative_error(take_agent(states, i).learner, state.learner) < 1e-5
         assert metrics.keys() == expected.keys()
         for name, value in expected.items():
             np.testing.assert_allclose(metrics[name][i], value, rtol=1e-5, atol=1e-6, err_msg=name)
-    assert relative_error(applied_gradient(member(states, 0)), applied_gradient(alone(4)[0])) > 0.1
+    assert (
+        relative_error(applied_gradient(take_agent(states, 0)), applied_gradient(alone(4)[0])) > 0.1
+    )
 
 
 @pytest.mark.parametrize("agents_on", [1, pytest.param(2, marks=two_devices)])
@@ -69,15 +75,15 @@ def test_each_learning_rate_is_its_own(agents_on: int) -> None:
     base = one().init(jax.random.key(3)).hyperparameters
     swept: Hyperparameters = jax.tree.map(lambda x: jnp.stack([x] * len(RATES)), base)
     swept = swept.replace(learning_rate=jnp.array(RATES, jnp.float32)[:, None])
-    states, _ = together(population(one(), Devices(agents_on), swept), (3,) * len(RATES))
+    states, _ = train_together(population(one(), DataParallel(agents_on), swept), (3,) * len(RATES))
     for i, rate in enumerate(RATES):
-        assert relative_error(member(states, i).learner, alone(3, rate)[0].learner) < 1e-5
+        assert relative_error(take_agent(states, i).learner, alone(3, rate)[0].learner) < 1e-5
 
 
 @pytest.mark.parametrize("agents_on", [1, pytest.param(2, marks=two_devices)])
 def test_a_population_is_one_program(agents_on: int) -> None:
     """Its outputs lie as its inputs did; a row has each agent's numbers and their mean."""
-    algorithm = population(one(), Devices(agents_on))
+    algorithm = population(one(), DataParallel(agents_on))
     state = algorithm.init(jax.vmap(jax.random.key)(jnp.array(SEEDS)))
     chunk = compile_chunk(algorithm, 2, state)
     for _ in range(2):
@@ -92,7 +98,7 @@ def test_a_population_is_one_program(agents_on: int) -> None:
 def test_a_saved_population_goes_on_where_it_lay(
     agents_on: int, tasks_on: int, tmp_path: Path
 ) -> None:
-    algorithm = population(one(1e-3, tasks_on), Devices(agents_on))
+    algorithm = population(one(1e-3, tasks_on), DataParallel(agents_on))
     keys = jax.vmap(jax.random.key)(jnp.array(SEEDS[:2]))
     state = algorithm.init(keys)
     save(tmp_path, 1, state, {}, keep=1)
@@ -106,10 +112,10 @@ def test_agents_with_a_window_are_those_alone() -> None:
     policy = small_policy(TASKS, transformer(3, 8, num_layers=1, num_heads=2))
     config = UpdateConfig(num_tasks=8, num_updates=3)
     algorithm = a2c(TASKS, policy, hyperparameters(max_gradient_norm=1e9), config)
-    states, _ = together(population(algorithm), SEEDS[:2])
+    states, _ = train_together(population(algorithm), SEEDS[:2])
     with jax.default_matmul_precision("highest"):
         state, _ = jax.jit(algorithm.update)(algorithm.init(jax.random.key(SEEDS[1])))
-    assert relative_error(applied_gradient(member(states, 1)), applied_gradient(state)) < 1e-5
+    assert relative_error(applied_gradient(take_agent(states, 1)), applied_gradient(state)) < 1e-5
 
 
 def test_a_row_of_a_population() -> None:

@@ -19,7 +19,7 @@ from metarl_jax.learning.returns import DiscountMode
 from metarl_jax.learning.schedules import hyperparameters
 from metarl_jax.learning.train_state import Algorithm, TrainState, UpdateConfig
 from metarl_jax.memory import gru
-from metarl_jax.policy.policy import Architecture, Policy, memoryless_policy, recurrent_policy
+from metarl_jax.policy.policy import Architecture, Policy, adaptive_policy, memoryless_policy
 from metarl_jax.tasks.distribution import TaskDistribution
 from support.probes import SAFE_DOOR, doors, revealed_target
 
@@ -32,8 +32,8 @@ ALGORITHMS: dict[str, Callable[..., Algorithm]] = {
 }
 
 
-def recurrent(tasks: TaskDistribution) -> Policy:
-    return recurrent_policy(tasks, gru(16), ARCHITECTURE)
+def adaptive(tasks: TaskDistribution) -> Policy:
+    return adaptive_policy(tasks, gru(16), ARCHITECTURE)
 
 
 def train(
@@ -65,7 +65,7 @@ def train(
 def test_the_optimum_of_doors_is_learned(name: str) -> None:
     """0 + 1 + 1 + 1; with the memory ablated, every episode opens a door by chance."""
     tasks = doors()
-    evaluated = train(ALGORITHMS[name], tasks, recurrent(tasks))
+    evaluated = train(ALGORITHMS[name], tasks, adaptive(tasks))
     result = evaluated()
     assert tasks.references().optimal_total == 3.0
     assert result.total_return_mean > 0.95 * 3.0
@@ -79,7 +79,7 @@ def test_the_optimum_of_doors_is_learned(name: str) -> None:
 def test_an_episodic_objective_never_opens_a_door() -> None:
     """The same learner, but credit ends with the episode: 0.2 for sure beats a door's 0."""
     tasks = doors()
-    result = train(a2c, tasks, recurrent(tasks), "episodic")()
+    result = train(a2c, tasks, adaptive(tasks), "episodic")()
     assert result.total_return_mean < 1.6
     assert np.mean(result.episode_returns[:, 0] == np.float32(SAFE_DOOR)) > 0.75
 
@@ -94,7 +94,7 @@ def test_continuous_actions_are_learned_from_the_final_observation() -> None:
     """-0.25, then 0: only the final observation of the first episode tells the target."""
     tasks = revealed_target()
     evaluated = train(
-        ALGORITHMS["ppo"], tasks, recurrent(tasks), entropy_coefficient=0.0, learning_rate=1e-2
+        ALGORITHMS["ppo"], tasks, adaptive(tasks), entropy_coefficient=0.0, learning_rate=1e-2
     )
     result = evaluated(greedy=True)
     np.testing.assert_allclose(result.episode_return_mean, [-0.25, 0.0, 0.0], atol=0.05)

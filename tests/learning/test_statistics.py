@@ -14,7 +14,7 @@ from metarl_jax.evaluation.scores import (
     highest_total,
     require_possible,
     standing,
-    with_known_tasks,
+    with_control_variate,
 )
 from metarl_jax.evaluation.statistics import (
     bootstrap_interval,
@@ -27,7 +27,7 @@ from metarl_jax.tasks.distribution import References
 from metarl_jax.types import ConfigurationError
 from support.probes import tiny_bandit
 
-REFERENCES = References(optimal_total=5.0, memoryless_total=2.0, known_task_total=6.0)
+REFERENCES = References(optimal_total=5.0, memoryless_total=2.0, oracle_total=6.0)
 
 
 def evaluation_of(*episodes: list[float]) -> Evaluation:
@@ -91,17 +91,17 @@ def test_known_tasks_are_a_control_where_their_mean_is_known() -> None:
     known = lambda task: 2.0 * task
     tasks = np.linspace(-0.8, 1.0, 100)
     plain = evaluation_of(list(tasks), list(tasks))
-    references = References(known_task_total=0.0, known_task_return=known)
-    controlled = with_known_tasks(plain, references, tasks)
+    references = References(oracle_total=0.0, oracle_return=known)
+    controlled = with_control_variate(plain, references, tasks)
     assert plain.total_return_mean == pytest.approx(0.2)
     assert controlled.total_return_mean == pytest.approx(0.0, abs=1e-6)
     assert controlled.total_return_ci95 == pytest.approx(0.0, abs=1e-6)
     np.testing.assert_allclose(controlled.episode_return_mean, 0.0, atol=1e-6)
     assert controlled.total_return_iqm == plain.total_return_iqm
-    unknown_mean = References(known_task_return=known)
-    assert with_known_tasks(plain, unknown_mean, tasks) is plain
+    unknown_mean = References(oracle_return=known)
+    assert with_control_variate(plain, unknown_mean, tasks) is plain
     few = evaluation_of(list(tasks[:99]), list(tasks[:99]))
-    assert with_known_tasks(few, references, tasks[:99]) is few
+    assert with_control_variate(few, references, tasks[:99]) is few
 
 
 def test_the_oracle_cuts_the_interval_of_a_bandit() -> None:
@@ -111,7 +111,7 @@ def test_the_oracle_cuts_the_interval_of_a_bandit() -> None:
     thompson = references.agents["thompson"]()
     meta_test = meta_test_tasks(tasks, jax.random.key(0), 2000)
     plain = make_evaluator(tasks, thompson)((), meta_test, jax.random.key(1))
-    result = with_known_tasks(plain, references, meta_test)
+    result = with_control_variate(plain, references, meta_test)
     at_20_000 = result.total_return_ci95 / 1.96 / 10**0.5
     assert at_20_000 <= 0.05 < 0.1 < plain.total_return_ci95 / 1.96 / 10**0.5
     assert abs(result.total_return_mean - 75.04) < 4 * result.total_return_ci95 / 1.96 + 0.05
@@ -125,7 +125,7 @@ def test_a_score_is_0_at_random_and_1_at_best() -> None:
     assert stands.normalized_score_ci95 == pytest.approx(1.96 * 0.5**1.5 / 2**0.5 / 4)
     assert at(2.75, contextual=True).best == 6.0
     assert standing(evaluation_of([1.0]), References()) is None
-    only_best = standing(evaluation_of([1.0]), References(known_task_total=3.0))
+    only_best = standing(evaluation_of([1.0]), References(oracle_total=3.0))
     assert only_best == Standing(3.0, 2.0, None, None)
 
 
@@ -133,8 +133,8 @@ def test_what_is_possible_depends_on_what_the_policy_knows() -> None:
     assert highest_total(REFERENCES) == 5.0
     assert highest_total(REFERENCES, contextual=True) == 6.0
     assert highest_total(REFERENCES, memory_ablated=True) == 2.0
-    assert highest_total(References(optimal_bound=5.5), memory_ablated=True) == 5.5
-    assert highest_total(References(known_task_total=6.0)) == 6.0
+    assert highest_total(References(return_upper_bound=5.5), memory_ablated=True) == 5.5
+    assert highest_total(References(oracle_total=6.0)) == 6.0
     assert highest_total(References()) is None
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from metarl_jax.learning.schedules import hyperparameters
 from metarl_jax.learning.train_state import Algorithm, TrainState, UpdateConfig
-from metarl_jax.parallel.sharding import Devices
+from metarl_jax.parallel.sharding import DataParallel
 from metarl_jax.types import ConfigurationError
 from support.command_line import assert_well_put
 from support.instruments import (
@@ -40,7 +40,7 @@ def algorithm(name: str, task_chunk: int | None, num_devices: int = 1) -> Algori
 @cache
 def updated(name: str, task_chunk: int | None, num_devices: int = 1) -> tuple[TrainState, Any]:
     made = algorithm(name, task_chunk, num_devices)
-    state = Devices(num_devices).place(random_state(made, UNCLIPPED))
+    state = DataParallel(num_devices).replicate(random_state(made, UNCLIPPED))
     with jax.default_matmul_precision("highest"):
         return jax.jit(made.update, compiler_options=AS_USERS_DO)(state)
 

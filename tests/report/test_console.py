@@ -131,7 +131,7 @@ def test_evaluation_line_has_first_last_and_total():
 
 def test_a_file_gets_plain_lines_and_no_more_than_one_in_two_percent():
     console, file = plain(width=40)  # narrower than a line: lines are not broken all the same
-    console.start({"task family": "cheetah_vel [17]", "policy": "recurrent"})
+    console.start({"task family": "cheetah_vel [17]", "policy": "adaptive"})
     console.compiling("10 updates")
     console.compiled(12.34)
     for update in range(1, 1001):
@@ -141,7 +141,7 @@ def test_a_file_gets_plain_lines_and_no_more_than_one_in_two_percent():
     lines = printed(file).splitlines()
     assert lines[:4] == [
         "task family  cheetah_vel [17]",
-        "policy       recurrent",
+        "policy       adaptive",
         "compiling 10 updates ...",
         "compiled in 12.3 s",
     ]
@@ -242,7 +242,7 @@ def test_live_view_before_the_first_evaluation_and_before_the_first_row():
 
 def test_a_terminal_gets_the_live_view_and_its_cursor_back():
     console, buffer = terminal()
-    console.start({"policy": "recurrent"})
+    console.start({"policy": "adaptive"})
     console.compiling("10 updates")
     console.compiled(12.34)
     assert console._live is not None

@@ -51,10 +51,10 @@ def test_many_agents_are_trained_together() -> None:
 
 @pytest.mark.parametrize("name", ["leaky_average", "nnx_gru"])
 def test_custom_memories_learn_from_what_they_read(name: str) -> None:
-    from metarl_jax import UpdateConfig, a2c, hyperparameters, recurrent_policy
+    from metarl_jax import UpdateConfig, a2c, adaptive_policy, hyperparameters
 
     names = run_block("Memories", count=2)
-    policy = recurrent_policy(names["tasks"], names[name]())
+    policy = adaptive_policy(names["tasks"], names[name]())
     algorithm = a2c(names["tasks"], policy, hyperparameters(), UpdateConfig(num_tasks=8))
     before = algorithm.init(jax.random.key(0))
     after, metrics = jax.jit(algorithm.update)(before)
@@ -72,11 +72,11 @@ def test_custom_loss_is_trained_and_logged() -> None:
 
 
 def test_custom_family_conforms_and_is_played() -> None:
-    from metarl_jax import check_task_distribution, evaluate, gru, recurrent_policy
+    from metarl_jax import adaptive_policy, check_task_distribution, evaluate, gru
 
     tasks = run_block("A task family of your own")["corridor"]()
     check_task_distribution(tasks)
-    policy = recurrent_policy(tasks, gru(4))
+    policy = adaptive_policy(tasks, gru(4))
     result = evaluate(tasks, policy, policy.init(jax.random.key(0)), jax.random.key(1), 1000)
     np.testing.assert_allclose(result.episode_return_mean, first_passage(3, 9), atol=0.06)
 

@@ -93,10 +93,10 @@ def test_learning_figure_of_what_little_there_is(tmp_path):
 
 
 def test_adaptation_figure_of_few_episodes_has_bars(tmp_path):
-    means = {"recurrent": [1.9, 3.2, 3.4], "memoryless": [2, 2, 2], "contextual": [3.5, 3.4, 3.5]}
+    means = {"adaptive": [1.9, 3.2, 3.4], "memoryless": [2, 2, 2], "contextual": [3.5, 3.4, 3.5]}
     records = {name: evaluation(name, mean, [0.1, 0.2, 0.3]) for name, mean in means.items()}
     figure = adaptation_figure(
-        records["recurrent"],
+        records["adaptive"],
         baselines=[records["memoryless"], records["contextual"]],
         references=REFERENCES,
     )
@@ -107,15 +107,15 @@ def test_adaptation_figure_of_few_episodes_has_bars(tmp_path):
     bars = [np.array(line) for c in axes.collections for line in c.get_segments()]
     assert any(np.allclose(bar, [[2, 3.0], [2, 3.4]]) for bar in bars)
     assert levels(axes) == set()  # both are trained: their exact lines would say it twice
-    assert "recurrent: 3.40" in texts(axes)
+    assert "adaptive: 3.40" in texts(axes)
     assert any("256 tasks, sampled actions; total 8.50 ± 0.250" in text for text in texts(figure))
     save_figure(figure, tmp_path / "adaptation.png")
     assert_png(tmp_path / "adaptation.png", 7.2, 4.4)
 
 
 def test_a_bound_is_drawn_and_named_as_such():
-    bound = References(optimal_bound=12.0)
-    record = evaluation("recurrent", [2, 2, 2], [0.1, 0.1, 0.1])
+    bound = References(return_upper_bound=12.0)
+    record = evaluation("adaptive", [2, 2, 2], [0.1, 0.1, 0.1])
     (axes,) = adaptation_figure(record, references=bound).axes
     assert levels(axes) == {4.0}
     assert "upper bound, mean: 4.00" in texts(axes)
@@ -126,8 +126,8 @@ def test_a_bound_is_drawn_and_named_as_such():
 def test_adaptation_figure_of_many_episodes_has_a_band(tmp_path):
     episodes = np.arange(1, 501)
     mean, half_width = 1 - 0.5 / episodes, 0.1 / episodes
-    known = References(optimal_total=450.0, memoryless_total=250.0, known_task_total=480.0)
-    figure = adaptation_figure(evaluation("recurrent", mean, half_width), references=known)
+    known = References(optimal_total=450.0, memoryless_total=250.0, oracle_total=480.0)
+    figure = adaptation_figure(evaluation("adaptive", mean, half_width), references=known)
     (axes,) = figure.axes
     assert_drawn(axes, episodes, mean)
     assert levels(axes) == {0.9, 0.5, 0.96}
@@ -142,7 +142,7 @@ def test_adaptation_figure_of_many_episodes_has_a_band(tmp_path):
 
 def test_adaptation_figure_of_one_task_has_no_interval(tmp_path):
     nan = float("nan")
-    record = evaluation("recurrent", [1.0, 2.0], [nan, nan], total_return_ci95=nan, num_tasks=1)
+    record = evaluation("adaptive", [1.0, 2.0], [nan, nan], total_return_ci95=nan, num_tasks=1)
     save_figure(adaptation_figure(record), tmp_path / "adaptation.png")
     assert_png(tmp_path / "adaptation.png", 7.2, 4.4)
 

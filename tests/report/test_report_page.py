@@ -26,7 +26,7 @@ from support.records import (
     write_run,
 )
 
-RECURRENT = evaluation("recurrent", [1.9, 3.2, 3.4], [0.1, 0.2, 0.3], adaptation_gain=1.5)
+RECURRENT = evaluation("adaptive", [1.9, 3.2, 3.4], [0.1, 0.2, 0.3], adaptation_gain=1.5)
 MEMORYLESS = evaluation("memoryless", [2.0, 2.0, 2.0], [0.1, 0.1, 0.1])
 ABLATIONS = {
     "rewards withheld": {
@@ -96,7 +96,7 @@ def test_what_a_name_holds_stays_a_name():
 
 def test_what_json_lacks_is_null(tmp_path):
     nan = float("nan")
-    record = evaluation("recurrent", [1.0, 2.0], [nan, nan], total_return_ci95=nan, num_tasks=1)
+    record = evaluation("adaptive", [1.0, 2.0], [nan, nan], total_return_ci95=nan, num_tasks=1)
     data = data_of(page_of(tmp_path, record))
     (line, *_) = data["charts"]["adaptation"]["lines"]
     assert line["ys"] == line["low"] == line["high"] == [1.0, 2.0]
@@ -107,8 +107,8 @@ def test_curves_are_those_of_the_rows(tmp_path):
     drawn = data_of(page_of(tmp_path, baselines=[MEMORYLESS]))["charts"]
     assert {"adaptation", "learning", "episodes", "entropy", "value_error"} <= set(drawn)
     adaptation = {line["name"]: line for line in drawn["adaptation"]["lines"]}
-    assert adaptation["recurrent"]["ys"] == [1.9, 3.2, 3.4]
-    assert adaptation["recurrent"]["high"] == pytest.approx([2.0, 3.4, 3.7])
+    assert adaptation["adaptive"]["ys"] == [1.9, 3.2, 3.4]
+    assert adaptation["adaptive"]["high"] == pytest.approx([2.0, 3.4, 3.7])
     assert adaptation["memoryless"]["ys"] == [2.0] * 3
     assert adaptation["Bayes-optimal"]["ys"] == [2.0, 3.5, 3.5]
     levels = {level["name"]: level["y"] for level in drawn["adaptation"]["levels"]}
@@ -124,7 +124,7 @@ def test_curves_are_those_of_the_rows(tmp_path):
 def test_a_curve_is_said_in_words():
     words = charts.adaptation_chart(RECURRENT, [], REFERENCES)["words"]
     assert "return of each episode against episode" in words
-    assert "recurrent: from 1.90 at 1.00 to 3.40 at 3.00" in words
+    assert "adaptive: from 1.90 at 1.00 to 3.40 at 3.00" in words
     assert "no memory: 2.00." in words
     learning, *_ = charts.learning_charts(rows(), REFERENCES)
     assert "meta-test tasks: from 3.12 at 4 k to 4.20 at 40 k" in learning["words"]
@@ -200,7 +200,7 @@ def test_what_is_held_against_it_is_shown_where_it_is_known(tmp_path):
     found = cells(page)
     assert ["Bayes-optimal", "9.00", "\N{MINUS SIGN}0.50 ± 0.25"] in found
     assert ["middle half of the tasks", "8.70, 8.60 to 8.80", ""] in found
-    assert ["recurrent", "8.50", ""] in found
+    assert ["adaptive", "8.50", ""] in found
     assert ["random actions", "\N{MINUS SIGN}1.50", "10.00 ± 0.25"] in found
     assert ["rewards withheld", "5.50 ± 0.50", "\N{MINUS SIGN}3.00"] in found
     assert ["success rate", "0.250", "0.500", "0.750"] in found
@@ -220,7 +220,7 @@ def test_what_was_trained_is_told(tmp_path):
     page = page_of(tmp_path)
     facts = dict(re.findall(r"<dt>([^<]*)</dt><dd>([^<]*)</dd>", page))
     assert facts["task family"] == "probe: arms 3, step cost 0.5"
-    assert facts["policy"] == "recurrent, GRU of 8 units"
+    assert facts["policy"] == "adaptive, GRU of 8 units"
     assert facts["trained for"] == "40.0 k environment steps, 40 updates"
     assert facts["in"] == "40 s on 1 × cpu"
     assert facts["versions"] == "jax 1.2.3"

@@ -27,14 +27,14 @@ def keyed(*rows: dict) -> dict:
 
 TRAINING = {"first_episode": 0.5, "last_episode": 0.8, "env_steps": "2000000", "seconds": "61"}
 ROWS = keyed(
-    row("mouse_lecture", "recurrent", "a2c", 4.9994, ablated_return=2.0007, ablated_ci95=0.055),
+    row("mouse_lecture", "adaptive", "a2c", 4.9994, ablated_return=2.0007, ablated_ci95=0.055),
     row("mouse_lecture", "memoryless", "a2c", 0.0),
-    row("bandit_10_5", "recurrent", "reinforce", 6.614),
-    row("bandit_10_5", "recurrent", "a2c", 6.638, **TRAINING),
-    row("bandit_10_5", "recurrent", "a2c", 6.65, memory="lstm", **TRAINING),
+    row("bandit_10_5", "adaptive", "reinforce", 6.614),
+    row("bandit_10_5", "adaptive", "a2c", 6.638, **TRAINING),
+    row("bandit_10_5", "adaptive", "a2c", 6.65, memory="lstm", **TRAINING),
     row("bandit_10_5", "memoryless", "a2c", 5.0, **TRAINING),
     row("bandit_10_5", "contextual", "a2c", 8.3, **TRAINING),
-    row("bandit_10_5", "recurrent", "a2c", 6.0, flags="--seed 1", **TRAINING),
+    row("bandit_10_5", "adaptive", "a2c", 6.0, flags="--seed 1", **TRAINING),
 )
 
 
@@ -63,9 +63,9 @@ def test_a_line_for_every_memory_of_what_was_learned_with_several() -> None:
 def test_a_line_for_every_measure_of_a_recurrent_policy() -> None:
     measures = '{"mean_steps_to_cheese": [17.04, 9.5], "fruitless_repeat_rate": 0.0}'
     rows = keyed(
-        row("mouse_cheese", "recurrent", "a2c", 2.4, measures=measures),
+        row("mouse_cheese", "adaptive", "a2c", 2.4, measures=measures),
         row("mouse_cheese", "memoryless", "a2c", 0.4, measures=measures),
-        row("bandit_10_5", "recurrent", "a2c", 6.6, measures="{}"),
+        row("bandit_10_5", "adaptive", "a2c", 6.6, measures="{}"),
     )
     assert measures_table(rows).splitlines()[2:] == [
         "| `mouse_cheese` | A2C | mean steps to cheese | 17, 9.5 |",
@@ -89,9 +89,9 @@ def test_results_are_read_as_they_were_written(tmp_path) -> None:
 def test_more_episodes_have_a_figure_of_their_own() -> None:
     more = {"more_episodes": "[1.0, 2.0, 2.5]", "more_episodes_ci95": "[0.1, 0.1, 0.2]"}
     rows = keyed(
-        row("goal_grid_5", "recurrent", "a2c", 3.0, **more),
-        row("goal_grid_5", "recurrent", "a2c", 3.0, memory="snail", **more),
-        row("goal_grid_5", "recurrent", "ppo", 3.0, more_episodes=""),
+        row("goal_grid_5", "adaptive", "a2c", 3.0, **more),
+        row("goal_grid_5", "adaptive", "a2c", 3.0, memory="snail", **more),
+        row("goal_grid_5", "adaptive", "ppo", 3.0, more_episodes=""),
     )
     drawn = with_more_episodes(rows)
     assert {key.memory for key in drawn} == {"gru", "snail"}

@@ -13,7 +13,7 @@ from jax.extend import core
 from metarl_jax.evaluation.evaluate import evaluate
 from metarl_jax.learning.algorithms import a2c, ppo
 from metarl_jax.learning.schedules import Hyperparameters
-from metarl_jax.learning.train_state import Algorithm, Learner, TrainState
+from metarl_jax.learning.train_state import Algorithm, LearnerState, TrainState
 from metarl_jax.memory import unroll_by_steps
 from metarl_jax.policy.policy import Policy, PolicyParams, blank_experience
 from metarl_jax.rollout import Rollout, collect, start, task_keys
@@ -30,7 +30,7 @@ AS_USERS_DO = {"xla_backend_optimization_level": 3}
 
 ALGORITHMS = {
     "a2c": a2c,
-    "a2c, windows": partial(a2c, windows=2),
+    "a2c, segments": partial(a2c, bptt_segments=2),
     "ppo": partial(ppo, epochs=2, minibatches=2),
 }
 """Every way of taking gradient steps."""
@@ -85,7 +85,7 @@ def random_state(
         noise_like(learner.params.weights, seed), jax.tree.map(half, learner.params.statistics)
     )
     return TrainState(
-        learner=Learner(
+        learner=LearnerState(
             params=params,
             loss_params=noise_like(learner.loss_params, seed + 1),
             optimizer_state=jax.tree.map(zero, learner.optimizer_state),

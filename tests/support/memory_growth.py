@@ -10,7 +10,7 @@ from pathlib import Path
 
 import jax
 
-from metarl_jax import Architecture, gru, recurrent_policy, transformer
+from metarl_jax import Architecture, adaptive_policy, gru, transformer
 from metarl_jax.learning.algorithms import a2c, ppo
 from metarl_jax.learning.schedules import hyperparameters
 from metarl_jax.learning.train_state import UpdateConfig
@@ -36,7 +36,7 @@ def resident(name: str) -> int:
 def main(case: str, num_tasks: int) -> None:
     jax.config.update("jax_num_cpu_devices", 2)
     make, memory, devices = CASES[case]
-    policy = recurrent_policy(TASKS, memory, Architecture(embedding_size=16))
+    policy = adaptive_policy(TASKS, memory, Architecture(embedding_size=16))
     config = UpdateConfig(num_tasks=num_tasks, num_devices=devices)
     algorithm = make(TASKS, policy, hyperparameters(), config)
     state = algorithm.init(jax.random.key(0))

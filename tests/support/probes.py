@@ -16,7 +16,7 @@ from flax import struct
 
 from metarl_jax.memory import Memory, gru
 from metarl_jax.policy.distributions import Categorical
-from metarl_jax.policy.policy import Architecture, Policy, PolicyOutput, recurrent_policy
+from metarl_jax.policy.policy import Architecture, Policy, PolicyOutput, adaptive_policy
 from metarl_jax.tasks.distribution import References, TaskDistribution
 from metarl_jax.types import Array, Experience, Key
 
@@ -190,7 +190,7 @@ def doors(*, num_episodes: int = 4) -> TaskDistribution:
             optimal_total=num_episodes - 1.0,
             optimal_episodes=(0.0,) + (1.0,) * (num_episodes - 1),
             memoryless_total=SAFE_DOOR * num_episodes,
-            known_task_total=float(num_episodes),
+            oracle_total=float(num_episodes),
         ),
     )
 
@@ -249,8 +249,8 @@ def revealed_target(*, episode_length: int = 1, num_episodes: int = 3) -> TaskDi
 
 
 def small_policy(tasks: TaskDistribution, memory: Memory | None = None) -> Policy:
-    """A recurrent policy that compiles quickly."""
-    return recurrent_policy(tasks, memory or gru(8), Architecture(embedding_size=8))
+    """An adaptive policy that compiles quickly."""
+    return adaptive_policy(tasks, memory or gru(8), Architecture(embedding_size=8))
 
 
 def scripted_policy(script: Any) -> Policy:

@@ -9,7 +9,7 @@ import numpy as np
 
 from metarl_jax.checkpoint.checkpoint import restore
 from metarl_jax.evaluation.evaluation import Evaluation
-from metarl_jax.learning.train_state import Algorithm, Learner, TrainState
+from metarl_jax.learning.train_state import Algorithm, LearnerState, TrainState
 from metarl_jax.policy.normalization import identity_statistics
 from metarl_jax.policy.policy import PolicyParams
 from metarl_jax.training.train import ExitCode, TrainingPlan, train
@@ -28,7 +28,7 @@ def walk(bad_updates=()):
     def init(key):
         zero, one = jnp.zeros((), jnp.int32), jnp.ones((), jnp.float32)
         params = PolicyParams(weights={"w": jnp.zeros((), jnp.float32)}, statistics=())
-        learner = Learner(params, (), (), identity_statistics())
+        learner = LearnerState(params, (), (), identity_statistics())
         return TrainState(learner, (), one, zero, zero, zero, key)
 
     def update(state):

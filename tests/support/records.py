@@ -14,7 +14,7 @@ REFERENCES = References(
     optimal_total=9.0,
     optimal_episodes=(2.0, 3.5, 3.5),
     memoryless_total=6.0,
-    known_task_total=10.5,
+    oracle_total=10.5,
 )
 
 
@@ -130,7 +130,7 @@ def family(scene):
 
 def write_run(folder):
     """What `write_report` reads of a run's folder."""
-    settings = {"policy": "recurrent", "memory": "gru", "hidden_size": 8}
+    settings = {"policy": "adaptive", "memory": "gru", "hidden_size": 8}
     config = {"experiment": "files.py:probe", "family": {"num_arms": 3, "step_cost": 0.5}}
     config["settings"] = settings | {"algorithm": "a2c", "num_tasks": 16}
     run = {"devices": ["cpu"], "versions": {"jax": "1.2.3"}}

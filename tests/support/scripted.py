@@ -7,7 +7,7 @@ import numpy as np
 from metarl_jax.learning.losses import policy_gradient
 from metarl_jax.learning.returns import DiscountMode
 from metarl_jax.learning.schedules import Hyperparameters, at_progress, hyperparameters
-from metarl_jax.learning.train_state import Learner, Problem, UpdateConfig
+from metarl_jax.learning.train_state import AlgorithmSpec, LearnerState, UpdateConfig
 from metarl_jax.policy.distributions import Categorical
 from metarl_jax.policy.normalization import RunningStatistics, identity_statistics
 from metarl_jax.policy.policy import PolicyOutput, PolicyParams, Statistics
@@ -32,7 +32,7 @@ def level(mean: float, variance: float) -> RunningStatistics:
     return RunningStatistics(jnp.float32(mean), jnp.float32(variance), jnp.float32(10))
 
 
-LEARNER = Learner(
+LEARNER = LearnerState(
     params=PolicyParams((), Statistics(identity_statistics((3,)), level(0, 1), level(0.5, 4.0))),
     loss_params=(),
     optimizer_state=(),
@@ -40,9 +40,9 @@ LEARNER = Learner(
 )
 
 
-def problem(mode: DiscountMode = "meta", baseline: bool = True) -> Problem:
+def problem(mode: DiscountMode = "meta", baseline: bool = True) -> AlgorithmSpec:
     config = UpdateConfig(num_tasks=NUM_TASKS, discount_mode=mode, normalize_observations=True)
-    return Problem(
+    return AlgorithmSpec(
         scripted_policy(SCRIPT), MetaEpisode(TASKS), config, lambda h: policy_gradient(), baseline
     )
 

@@ -53,7 +53,7 @@ def reports(tmp_path_factory):
         "fresh memory every episode": change | {"episode_return_mean": [1.9, 1.8, 1.8]},
         "rewards withheld": change | {"episode_return_mean": [1.9, 2.2, 2.4]},
     }
-    record = evaluation("recurrent", [1.9, 3.2, 3.4], [0.1, 0.2, 0.3], ablations=ablations)
+    record = evaluation("adaptive", [1.9, 3.2, 3.4], [0.1, 0.2, 0.3], ablations=ablations)
     record |= {"references": {"random": -1.5, "optimal": 9.0}, "normalized_score": 0.95}
     baselines = [evaluation("memoryless", [2.0, 2.0, 2.0], [0.1, 0.1, 0.1])]
     for name, scene in (SCENES | PLAIN_SCENES).items():

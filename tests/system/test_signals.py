@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from metarl_jax.parallel.signals import (
-    PASSED_ON,
+    SUPERVISOR_STOP,
     Stopped,
-    heed_supervisor,
+    obey_supervisor,
     stop_requests,
     stops_raise,
 )
@@ -22,9 +22,9 @@ from metarl_jax.training import loop as run_loop
 @pytest.fixture(autouse=True)
 def unsupervised():
     """What a test lets its process heed, the next one does not."""
-    before = signal.getsignal(PASSED_ON)
+    before = signal.getsignal(SUPERVISOR_STOP)
     yield
-    signal.signal(PASSED_ON, before)
+    signal.signal(SUPERVISOR_STOP, before)
 
 
 def test_signal_handlers_are_put_back():
@@ -40,19 +40,19 @@ def test_signal_handlers_are_put_back():
 
 def test_without_a_supervisor_its_signal_is_let_be():
     """It may be the embedding program's own."""
-    before = signal.signal(PASSED_ON, signal.SIG_IGN)
+    before = signal.signal(SUPERVISOR_STOP, signal.SIG_IGN)
     try:
         with stop_requests() as stop:
-            assert signal.getsignal(PASSED_ON) == signal.SIG_IGN
+            assert signal.getsignal(SUPERVISOR_STOP) == signal.SIG_IGN
             assert stop.signal is None
     finally:
-        signal.signal(PASSED_ON, before)
+        signal.signal(SUPERVISOR_STOP, before)
 
 
 def test_what_is_passed_on_is_sigterm_before_there_is_a_handler():
     source = Path(run_loop.__file__).with_name("signals.py")
     program = f"import os, runpy; made = runpy.run_path({str(source)!r})\n"
-    program += "made['heed_supervisor'](); os.kill(os.getpid(), made['PASSED_ON'])\n"
+    program += "made['obey_supervisor'](); os.kill(os.getpid(), made['SUPERVISOR_STOP'])\n"
     done = subprocess.run([sys.executable, "-c", program])
     assert done.returncode == -signal.SIGTERM
 
@@ -92,16 +92,18 @@ def test_what_is_broken_off_may_say_something_else(number, raised):
         program()
 
 
-@pytest.mark.parametrize("order", [(PASSED_ON, signal.SIGTERM), (signal.SIGTERM, PASSED_ON)])
+@pytest.mark.parametrize(
+    "order", [(SUPERVISOR_STOP, signal.SIGTERM), (signal.SIGTERM, SUPERVISOR_STOP)]
+)
 def test_what_is_passed_on_is_no_second_signal(order):
     """A group's processes are asked at once: this one by the sender, and by its supervisor."""
-    heed_supervisor()
+    obey_supervisor()
     with stop_requests() as stop:
         for number in order:
             os.kill(os.getpid(), number)
         assert stop.signal == signal.SIGTERM
     with pytest.raises(Stopped), stops_raise():
-        os.kill(os.getpid(), PASSED_ON)
+        os.kill(os.getpid(), SUPERVISOR_STOP)
 
 
 @pytest.mark.usefixtures("hangup")
@@ -116,10 +118,10 @@ def test_a_closed_terminal_may_say_so_twice():
 
 
 def test_what_is_passed_on_stops_alone():
-    heed_supervisor()
+    obey_supervisor()
     with stop_requests() as stop:
-        os.kill(os.getpid(), PASSED_ON)
-        os.kill(os.getpid(), PASSED_ON)
+        os.kill(os.getpid(), SUPERVISOR_STOP)
+        os.kill(os.getpid(), SUPERVISOR_STOP)
         assert stop.signal == signal.SIGTERM
 
 

@@ -19,9 +19,9 @@ from support.command_line import ENVIRONMENT, SMALL
 FULL = Path("/dev/full")
 SPEAKING = """
 import sys
-from metarl_experiments.process.streams import go_on_unheard
+from metarl_experiments.process.streams import ignore_broken_output
 if "unheard" in sys.argv:
-    go_on_unheard()
+    ignore_broken_output()
 for i in range(20_000):
     print("a line", i)
     print("a line", i, file=sys.stderr)

@@ -114,7 +114,7 @@ def test_what_it_cannot_follow_is_refused(arguments: list[str], told: str, tmp_p
 CHILD = (
     "import runpy, time\n"
     f"signals = runpy.run_path({signals.__file__!r})\n"
-    "signals['heed_supervisor']()\n"
+    "signals['obey_supervisor']()\n"
     "with signals['stop_requests']() as stop:\n"
     "    open('READY', 'w').close()\n"
     "    until = time.monotonic() + 30\n"

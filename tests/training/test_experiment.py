@@ -14,9 +14,9 @@ import pytest
 from metarl_experiments.commands.options import parse_train_options
 from metarl_jax.experiment.build import (
     LOGGED_PER_EVALUATION,
-    Program,
+    Setup,
+    build_setup,
     make_policy,
-    make_program,
     shorter_window,
 )
 from metarl_jax.experiment.experiment import Experiment
@@ -63,7 +63,7 @@ def test_the_memory_is_the_one_asked_for(name: Any) -> None:
     settings = dataclasses.replace(SMALL, memory=name, hidden_size=16)
     policy = make_policy(tasks, settings)
     windowed = name in ("snail", "transformer")
-    assert policy.window == (tasks.max_steps if windowed else None)
+    assert policy.context_length == (tasks.max_steps if windowed else None)
     assert policy.parallel == (name not in ("gru", "lstm"))
     params, x = random_params(policy), random_experience(tasks, False, 4)
     carry = policy.initial_carry(jax.random.key(0))
@@ -75,21 +75,34 @@ def test_the_memory_is_the_one_asked_for(name: Any) -> None:
     _, changed = jax.jit(policy.unroll)(params, carry, x.replace(transition=past))
     assert output.value[-1] != changed.value[-1]
     if windowed:
-        assert make_policy(tasks, dataclasses.replace(settings, window=3)).window == 3
+        assert (
+            make_policy(tasks, dataclasses.replace(settings, context_length=3)).context_length == 3
+        )
         longer = dataclasses.replace(settings, meta_episode_steps=50)
-        assert make_policy(tasks, longer).window == 50
+        assert make_policy(tasks, longer).context_length == 50
         shorter = dataclasses.replace(settings, meta_episode_steps=2)
-        assert make_policy(tasks, shorter).window == tasks.max_steps
+        assert make_policy(tasks, shorter).context_length == tasks.max_steps
 
 
 @pytest.mark.parametrize(
     ("memory", "idle"),
     [
-        ("gru", {"window": 8, "num_heads": 2, "gated_residuals": True, "aggregation": "attention"}),
+        (
+            "gru",
+            {
+                "context_length": 8,
+                "num_heads": 2,
+                "gated_residuals": True,
+                "aggregation": "attention",
+            },
+        ),
         ("snail", {"episode_positions": True}),
         ("snail", {"num_heads": 2, "gated_residuals": True, "aggregation": "attention"}),
         ("transformer", {"aggregation": "attention"}),
-        ("context-set", {"num_layers": 2, "window": 8, "num_heads": 2, "gated_residuals": True}),
+        (
+            "context-set",
+            {"num_layers": 2, "context_length": 8, "num_heads": 2, "gated_residuals": True},
+        ),
     ],
 )
 def test_options_of_another_memory_are_idle(memory: Any, idle: dict[str, Any]) -> None:
@@ -100,7 +113,7 @@ def test_options_of_another_memory_are_idle(memory: Any, idle: dict[str, Any]) -
 
 @pytest.mark.parametrize(
     ("name", "reads_the_past", "is_told"),
-    [("recurrent", True, False), ("contextual", True, True), ("memoryless", False, False)],
+    [("adaptive", True, False), ("contextual", True, True), ("memoryless", False, False)],
 )
 def test_the_policy_is_the_one_asked_for(name: Any, reads_the_past: bool, is_told: bool) -> None:
     tasks = counter()
@@ -139,7 +152,7 @@ def test_the_policy_has_the_sizes_asked_for() -> None:
 @functools.cache
 def updated(settings: Settings) -> tuple[TrainState, dict[str, Any]]:
     """The state and the metrics after a program's first update on a probe family."""
-    program = make_program(tiny_bandit(num_pulls=4), settings, num_devices=1)
+    program = build_setup(tiny_bandit(num_pulls=4), settings, num_devices=1)
     state = random_state(program.algorithm, settings.hyperparameters())
     return jax.jit(program.algorithm.update)(state)
 
@@ -148,14 +161,18 @@ def updated(settings: Settings) -> tuple[TrainState, dict[str, Any]]:
     ("structure", "gradient_steps", "terms"),
     [
         ({"algorithm": "a2c"}, 1, {"policy_gradient", "value_error", "entropy"}),
-        ({"algorithm": "a2c", "windows": 4}, 4, {"policy_gradient", "value_error", "entropy"}),
+        (
+            {"algorithm": "a2c", "bptt_segments": 4},
+            4,
+            {"policy_gradient", "value_error", "entropy"},
+        ),
         # 3 minibatches would not divide the tasks: the two numbers cannot change places.
         (
             {"algorithm": "ppo", "epochs": 3, "minibatches": 2},
             6,
             {"clipped_policy_gradient", "value_error", "entropy"},
         ),
-        ({"algorithm": "reinforce", "windows": 4}, 1, {"policy_gradient", "entropy"}),
+        ({"algorithm": "reinforce", "bptt_segments": 4}, 1, {"policy_gradient", "entropy"}),
     ],
 )
 def test_the_algorithm_takes_the_gradient_steps_asked_for(
@@ -187,7 +204,7 @@ def test_a_run_begins_with_the_schedules_asked_for(algorithm: Any) -> None:
     settings = dataclasses.replace(
         SMALL, algorithm=algorithm, learning_rate=(0.01, 0.02, 0.03), total_steps=5_000
     )
-    program = make_program(counter(), settings)
+    program = build_setup(counter(), settings)
 
     @jax.jit  # so that no weight is made
     def schedules(key: jax.Array) -> Any:
@@ -215,7 +232,7 @@ def test_a_plan_takes_the_steps_asked_for_rounded_up_to_a_chunk(
         meta_episode_steps=budget,
     )
     tasks = counter(episode_length=3, num_episodes=2)
-    program = make_program(tasks, settings)
+    program = build_setup(tasks, settings)
     plan, steps_per_update = program.plan, program.algorithm.steps_per_update
     assert steps_per_update == 4 * (budget or 6)
     assert plan.num_updates * steps_per_update >= total_steps
@@ -229,7 +246,7 @@ def test_a_plan_takes_the_steps_asked_for_rounded_up_to_a_chunk(
         assert len(rows(program)) >= num_evaluations * LOGGED_PER_EVALUATION
 
 
-def rows(program: Program) -> range:
+def rows(program: Setup) -> range:
     """The updates after which there is a row."""
     plan = program.plan
     return range(plan.updates_per_chunk, plan.num_updates + 1, plan.updates_per_chunk)
@@ -279,17 +296,17 @@ def test_a_variant_changes_what_it_names_and_nothing_else(
 def test_a_preset_makes_a_program_with_every_algorithm(
     name: str, presets: dict[str, Experiment]
 ) -> None:
-    """Its windows divide its meta-episode, and its minibatches its tasks."""
+    """Its segments divide its meta-episode, and its minibatches its tasks."""
     preset = presets[name]
     tasks = preset.family(**preset.arguments)
     for algorithm in ALGORITHMS:
         settings = preset.settings_for(algorithm)
-        program = make_program(tasks, settings)
+        program = build_setup(tasks, settings)
         assert program.plan.num_updates * program.algorithm.steps_per_update >= settings.total_steps
     for memory in get_args(MemoryName):
         settings = preset.settings_for(memory=memory)
         assert not settings.idle(preset.variants.get(memory, {}))
-        assert make_policy(tasks, settings).name == "recurrent"
+        assert make_policy(tasks, settings).name == "adaptive"
 
 
 def test_a_variant_of_a_preset_reaches_its_settings() -> None:
@@ -315,7 +332,7 @@ def test_a_variant_of_a_preset_reaches_its_settings() -> None:
 
 def test_a_window_that_does_not_see_all_is_told() -> None:
     tasks = counter()
-    settings = dataclasses.replace(SMALL, memory="snail", window=3)
+    settings = dataclasses.replace(SMALL, memory="snail", context_length=3)
     policy = make_policy(tasks, settings)
     assert shorter_window(policy, 4) == "each layer looks back 3 of a meta-episode's 4 steps"
     assert shorter_window(policy, 3) is None

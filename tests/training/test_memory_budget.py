@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from metarl_jax import Architecture, Memory, gru, recurrent_policy, snail, transformer
+from metarl_jax import Architecture, Memory, adaptive_policy, gru, snail, transformer
 from metarl_jax.learning.algorithms import a2c, ppo, reinforce
 from metarl_jax.learning.population import population
 from metarl_jax.learning.schedules import hyperparameters
@@ -33,10 +33,10 @@ from support.command_line import SMALL, assert_refused, assert_well_put, metarl
 from support.probes import counter
 
 TASKS = counter(ends_early=True, num_episodes=12)
-POLICY = recurrent_policy(TASKS, gru(32), Architecture(embedding_size=16))
+POLICY = adaptive_policy(TASKS, gru(32), Architecture(embedding_size=16))
 ALGORITHMS = {
     "a2c": a2c,
-    "a2c, windows": partial(a2c, windows=3),
+    "a2c, segments": partial(a2c, bptt_segments=3),
     "a2c, unrolled again": partial(a2c, single_pass=False),
     "reinforce": reinforce,
     "ppo": partial(ppo, epochs=2, minibatches=2),
@@ -71,7 +71,7 @@ def test_the_estimate_is_near_what_it_comes_to(name: str, num_devices: int) -> N
     "memory", [transformer(12, 32), snail(12, 16)], ids=["transformer", "snail"]
 )
 def test_the_estimate_of_attention(memory: Memory) -> None:
-    policy = recurrent_policy(TASKS, memory, Architecture(embedding_size=16))
+    policy = adaptive_policy(TASKS, memory, Architecture(embedding_size=16))
     algorithm = a2c(TASKS, policy, hyperparameters(), UpdateConfig(num_tasks=64))
     ratio = update_bytes(algorithm, jax.random.key(0)) / compiled_bytes(
         algorithm, jax.random.key(0), 1

@@ -17,7 +17,7 @@ from metarl_jax.evaluation.statistics import seeds_half_width
 from metarl_jax.experiment.build import split_devices
 from metarl_jax.experiment.settings import Settings
 from metarl_jax.experiment.sweep import agents_of
-from metarl_jax.parallel.sharding import Devices
+from metarl_jax.parallel.sharding import DataParallel
 from metarl_jax.report.population import adaptation_figure, learning_figure, sweep_figure
 from metarl_jax.tasks.distribution import References
 from metarl_jax.training.metrics_file import read_rows
@@ -121,7 +121,7 @@ def test_agents_are_split_unless_their_tasks_occupy_more_devices(
 ) -> None:
     monkeypatch.setattr(jax, "local_device_count", lambda: num_devices)
     places = split_devices(Settings(num_tasks=num_tasks), num_agents, asked)
-    assert places == (Devices(agents_on), Devices(tasks_on))
+    assert places == (DataParallel(agents_on), DataParallel(tasks_on))
 
 
 # What is made of the agents.

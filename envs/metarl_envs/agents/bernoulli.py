@@ -60,8 +60,8 @@ def bandit_references(num_arms: int, num_pulls: int) -> References:
         optimal_total=bernoulli.optimal_total(num_arms, num_pulls) if known else None,
         memoryless_total=num_pulls / 2,
         random_total=num_pulls / 2,
-        known_task_total=num_pulls * num_arms / (num_arms + 1),
-        known_task_return=lambda task: num_pulls * jnp.max(task.probabilities),
+        oracle_total=num_pulls * num_arms / (num_arms + 1),
+        oracle_return=lambda task: num_pulls * jnp.max(task.probabilities),
         agents=agents,
     )
 

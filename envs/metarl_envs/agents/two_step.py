@@ -159,7 +159,7 @@ def two_step_references(chances: Chances, num_trials: int, *, hidden_swap: bool)
 
     return References(
         optimal_total=total(0.0, 0.0 if hidden_swap else 1.0),
-        known_task_total=total(1.0, 1.0),
+        oracle_total=total(1.0, 1.0),
         random_total=num_trials / 2,
         agents={
             "random": random_choice,

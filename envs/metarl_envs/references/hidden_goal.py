@@ -139,20 +139,20 @@ def search_references(problem: HiddenGoal, goal_of: Callable[[Task], Array]) -> 
         goal_of: a task's goal, the number of its cell.
     """
     num_episodes, known = problem.num_episodes, problem.known_episode
-    known_totals = np.zeros(len(problem.moves), np.float32)
-    known_totals[problem.candidates] = num_episodes * problem.known_returns
+    reference_totals = np.zeros(len(problem.moves), np.float32)
+    reference_totals[problem.candidates] = num_episodes * problem.known_returns
     values = References(
-        known_task_total=num_episodes * known,
-        known_task_return=lambda task: jnp.asarray(known_totals)[goal_of(task)],
+        oracle_total=num_episodes * known,
+        oracle_return=lambda task: jnp.asarray(reference_totals)[goal_of(task)],
         random_total=num_episodes * problem.random_episode,
-        optimal_bound=total_bound(problem),
+        return_upper_bound=total_bound(problem),
     )
     try:
         first = float(optimal_returns(dataclasses.replace(problem, num_episodes=1))[0])
         values = dataclasses.replace(
             values,
             memoryless_total=num_episodes * first,
-            optimal_bound=first + (num_episodes - 1) * known,
+            return_upper_bound=first + (num_episodes - 1) * known,
         )
         optimal = optimal_returns(problem)
     except ConfigurationError:
@@ -161,7 +161,7 @@ def search_references(problem: HiddenGoal, goal_of: Callable[[Task], Array]) -> 
         values,
         optimal_total=float(optimal.sum()),
         optimal_episodes=tuple(optimal.tolist()),
-        optimal_bound=None,
+        return_upper_bound=None,
     )
 
 

@@ -142,13 +142,13 @@ def _contender(name: str, tasks: TaskDistribution, config: RunConfig | None) -> 
         ConfigurationError: the name is neither's, or a run has several agents.
     """
     if config is not None:
-        program, state = restore_run(Path(name), config, tasks)
-        if program.is_population:
+        setup, state = restore_run(Path(name), config, tasks)
+        if setup.is_population:
             raise ConfigurationError(
-                f"expected runs of one agent, got {name}, which holds {len(program.agents)}; "
+                f"expected runs of one agent, got {name}, which holds {len(setup.agents)}; "
                 "`metarl evaluate` tells them apart."
             )
-        return Contender(name, program.policy, state.learner.params)
+        return Contender(name, setup.policy, state.learner.params)
     agents = tasks.references().agents
     if name not in agents:
         offered = ", ".join(agents) or "none"

@@ -20,9 +20,9 @@ from metarl_experiments.commands.evaluation_record import (
 from metarl_experiments.commands.pictures import draw_run
 from metarl_experiments.runs import RunConfig, load_config, load_tasks
 from metarl_jax.checkpoint.checkpoint import restore
-from metarl_jax.experiment.build import Program, make_program, shorter_window
+from metarl_jax.experiment.build import Setup, build_setup, shorter_window
 from metarl_jax.learning.train_state import TrainState
-from metarl_jax.parallel.processes import is_first, together
+from metarl_jax.parallel.processes import is_first, on_all_processes
 from metarl_jax.tasks.distribution import TaskDistribution
 from metarl_jax.training.metrics_file import jsonable
 
@@ -32,18 +32,18 @@ def evaluate_command(arguments: Sequence[str]) -> int:
     options = tyro.cli(EvaluateOptions, prog="metarl evaluate", args=list(arguments))
     config = load_config(options.run)
     _, tasks = load_tasks(config)
-    program, state = restore_run(options.run, config, tasks, options.step)
+    setup, state = restore_run(options.run, config, tasks, options.step)
     steps = (options.episodes or tasks.num_episodes) * tasks.episode_length
-    if looks_back := shorter_window(program.policy, steps):
+    if looks_back := shorter_window(setup.policy, steps):
         print(f"metarl: {looks_back}", file=sys.stderr)
-    conclude(options, config, program, state)
+    evaluate_and_draw(options, config, setup, state)
     return 0
 
 
 def restore_run(
     folder: Path, config: RunConfig, tasks: TaskDistribution, step: int | None = None
-) -> tuple[Program, TrainState]:
-    """A run's program, and the train state of a checkpoint; what is passed over is said.
+) -> tuple[Setup, TrainState]:
+    """A run's setup, and the train state of a checkpoint; what is passed over is said.
 
     Args:
         folder: the run's.
@@ -58,16 +58,16 @@ def restore_run(
     if settings.precision != "f32" and jax.default_backend() == "cpu":
         print("metarl: evaluated in f32, a CPU having no product of bfloat16.", file=sys.stderr)
         settings = dataclasses.replace(settings, precision="f32")
-    program = make_program(tasks, settings, sweep=config.sweep)
-    template = jax.eval_shape(program.algorithm.init, program.key)
+    setup = build_setup(tasks, settings, sweep=config.sweep)
+    template = jax.eval_shape(setup.algorithm.init, setup.key)
     restored = restore(folder / "checkpoints", template, step)
     for reason in restored.passed_over:
         print(f"metarl: passed over: {reason}", file=sys.stderr)
-    return program, restored.state
+    return setup, restored.state
 
 
-def conclude(
-    options: EvaluateOptions, config: RunConfig, program: Program, state: TrainState
+def evaluate_and_draw(
+    options: EvaluateOptions, config: RunConfig, setup: Setup, state: TrainState
 ) -> list[Path]:
     """Evaluates a run or a population, prints the result and draws it.
 
@@ -76,21 +76,21 @@ def conclude(
     Args:
         options: which question is asked of it; pictures are drawn of the plain one alone.
         config: the run's.
-        program: the run's.
+        setup: the run's.
         state: the train state of the checkpoint.
 
     Returns:
         The pictures' paths.
     """
     plain = options.label == "evaluation"
-    if program.is_population:
+    if setup.is_population:
         from metarl_experiments.commands import populations
 
-        record = populations.evaluate_population(options, config, program, state)
+        record = populations.evaluate_population(options, config, setup, state)
         in_words, draw = populations.print_population, populations.draw_population
         drawn: Any = record
     else:
-        record = evaluate_run(options, config, program, state)
+        record = evaluate_run(options, config, setup, state)
         in_words, draw = print_evaluation, draw_run
         drawn = state.learner.params
 
@@ -101,32 +101,32 @@ def conclude(
             print(json.dumps(jsonable(record), indent=2))
         else:
             in_words(record)
-        return draw(options.run, config, program, drawn) if plain else []
+        return draw(options.run, config, setup, drawn) if plain else []
 
-    return together(tell)
+    return on_all_processes(tell)
 
 
 def evaluate_run(
-    options: EvaluateOptions, config: RunConfig, program: Program, state: TrainState
+    options: EvaluateOptions, config: RunConfig, setup: Setup, state: TrainState
 ) -> dict[str, Any]:
     """Evaluates a policy and writes LABEL.npz and LABEL.json into the run's folder.
 
     Args:
         options: which question is asked of it.
         config: the run's.
-        program: the run's.
+        setup: the run's.
         state: the train state of the checkpoint.
 
     Returns:
         What LABEL.json holds.
     """
     params = state.learner.params
-    evaluation = evaluator_of(options, config, program)(params)
-    record = evaluation_record(evaluation, options, config, program, int(state.update))
+    evaluation = evaluator_of(options, config, setup)(params)
+    record = evaluation_record(evaluation, options, config, setup, int(state.update))
     if options.label == "evaluation":
         from metarl_experiments.measures import measure
 
-        record["measures"] = measure(program, params, jax.random.key(MEASURE_SEED))
+        record["measures"] = measure(setup, params, jax.random.key(MEASURE_SEED))
     write_evaluation(options, record, evaluation.episode_returns)
     return record
 

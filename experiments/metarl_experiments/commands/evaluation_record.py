@@ -18,9 +18,9 @@ from metarl_jax.evaluation.ablations import Ablation
 from metarl_jax.evaluation.evaluate import make_meta_test, references_of
 from metarl_jax.evaluation.evaluation import Evaluation
 from metarl_jax.evaluation.scores import standing
-from metarl_jax.experiment.build import Program
+from metarl_jax.experiment.build import Setup
 from metarl_jax.files import write_whole
-from metarl_jax.parallel.processes import is_first, together
+from metarl_jax.parallel.processes import is_first, on_all_processes
 from metarl_jax.policy.policy import PolicyParams
 from metarl_jax.training.metrics_file import jsonable
 from metarl_jax.types import UnwritableError
@@ -82,20 +82,20 @@ class EvaluateOptions:
 
 
 def evaluator_of(
-    options: EvaluateOptions, config: RunConfig, program: Program
+    options: EvaluateOptions, config: RunConfig, setup: Setup
 ) -> Callable[[PolicyParams], Evaluation]:
     """The evaluation that is asked for, as a function of a policy's parameters."""
     tasks_key, actors_key = jax.random.split(jax.random.key(META_TEST_SEED))
     meta_test = make_meta_test(
-        program.tasks,
-        program.policy,
+        setup.tasks,
+        setup.policy,
         tasks_key,
         options.tasks or config.settings.final_evaluation_tasks,
         num_episodes=options.episodes,
         greedy=options.greedy,
         ablation=options.ablate,
         split=options.split,
-        num_devices=program.num_devices,
+        num_devices=setup.num_devices,
     )
     key = jax.random.fold_in(actors_key, options.seed)
     return lambda params: meta_test(params, key)
@@ -111,7 +111,7 @@ def write_evaluation(
     Raises:
         UnwritableError: the run's folder cannot be written.
     """
-    together(lambda: _write(options, record, episode_returns) if is_first() else None)
+    on_all_processes(lambda: _write(options, record, episode_returns) if is_first() else None)
 
 
 def _write(
@@ -135,15 +135,15 @@ def evaluation_record(
     evaluation: Evaluation,
     options: EvaluateOptions,
     config: RunConfig,
-    program: Program,
+    setup: Setup,
     update: int,
 ) -> dict[str, Any]:
     """An evaluation as JSON: means with the half-widths of their 95% intervals."""
-    contextual = program.policy.contextual
-    references = references_of(program.tasks, options.episodes, options.split)
+    contextual = setup.policy.contextual
+    references = references_of(setup.tasks, options.episodes, options.split)
     stands = standing(evaluation, references, contextual=contextual)
     return {
-        "task_family": program.tasks.name,
+        "task_family": setup.tasks.name,
         "experiment": config.experiment,
         "policy": config.settings.policy,
         "memory": config.settings.memory,
@@ -172,7 +172,7 @@ def evaluation_record(
             "random": references.random_total,
             "memoryless": references.memoryless_total,
             "optimal": references.optimal_total,
-            "bound": references.optimal_bound,
-            "known_task": references.known_task_total,
+            "bound": references.return_upper_bound,
+            "known_task": references.oracle_total,
         },
     }

@@ -10,9 +10,9 @@ import jax
 from metarl_experiments.runs import RunConfig, load_config
 from metarl_jax.evaluation.ablations import Ablation
 from metarl_jax.evaluation.evaluate import meta_test_tasks
-from metarl_jax.experiment.build import Program
+from metarl_jax.experiment.build import Setup
 from metarl_jax.files import read_object
-from metarl_jax.report.behaviour import Behaviour, apart, behaviour_of, record
+from metarl_jax.report.behaviour import Behaviour, behaviour_of, record, spread_out
 from metarl_jax.report.figures import adaptation_figure, learning_figure
 from metarl_jax.report.panels import behaviour_figure
 from metarl_jax.report.replay import replay_data
@@ -39,19 +39,19 @@ RECORDED, PICTURED = 32, 6
 """Tasks that meta-episodes are recorded in, and those of them that behaviour.png shows."""
 
 
-def draw_run(folder: Path, config: RunConfig, program: Program, params: Any) -> list[Path]:
+def draw_run(folder: Path, config: RunConfig, setup: Setup, params: Any) -> list[Path]:
     """Draws what a run's folder and its policy have to show.
 
     Args:
         folder: the run's, with metrics.jsonl and evaluation.json.
         config: of the run.
-        program: of the run.
+        setup: of the run.
         params: of the policy evaluated.
 
     Returns:
         The paths of the pictures and of the report.
     """
-    references = program.tasks.references()
+    references = setup.tasks.references()
     title = f"{config.experiment.rpartition(':')[2]}, {config.settings.policy} policy"
     rows = read_rows(folder / "metrics.jsonl")
     evaluation = read_object(folder / "evaluation.json")
@@ -61,7 +61,7 @@ def draw_run(folder: Path, config: RunConfig, program: Program, params: Any) -> 
         "learning.png": learning_figure(rows, title=title, references=references),
         "adaptation.png": adaptation_figure(evaluation, baselines=baselines, references=references),
     }
-    behaviour, replay = _record(program, params)
+    behaviour, replay = _record(setup, params)
     if behaviour is not None and behaviour.scenes[0][0].is_still:
         figures["behaviour.png"] = behaviour_figure(behaviour, title=title)
     for name, figure in figures.items():
@@ -70,18 +70,18 @@ def draw_run(folder: Path, config: RunConfig, program: Program, params: Any) -> 
     return [*(folder / name for name in figures), report]
 
 
-def _record(program: Program, params: Any) -> tuple[Behaviour | None, dict[str, Any] | None]:
+def _record(setup: Setup, params: Any) -> tuple[Behaviour | None, dict[str, Any] | None]:
     """The policy in a few meta-test tasks, to be drawn and to be replayed; where they have scenes.
 
     The picture's tasks are chosen by what they are, the replay's by how well it went.
     """
-    tasks = program.tasks
+    tasks = setup.tasks
     if tasks.scene is None:
         return None, None
     tasks_key, actors_key = jax.random.split(jax.random.key(BEHAVIOUR_SEED))
     candidates = meta_test_tasks(tasks, tasks_key, RECORDED)
-    recording = record(tasks, program.policy, params, candidates, actors_key)
-    shown = apart(tasks, candidates, PICTURED)
+    recording = record(tasks, setup.policy, params, candidates, actors_key)
+    shown = spread_out(tasks, candidates, PICTURED)
     return behaviour_of(tasks, recording, shown), replay_data(tasks, recording)
 
 
@@ -129,7 +129,7 @@ def find_baselines(folder: Path, config: RunConfig, task_set_hash: str) -> list[
             config.experiment,
             config.family,
         ) and evaluation.get("task_set_hash") == task_set_hash
-        if not same_tasks or policy in ("recurrent", config.settings.policy):
+        if not same_tasks or policy in ("adaptive", config.settings.policy):
             continue
         if not _is_curve(evaluation):  # of a population, for one
             continue

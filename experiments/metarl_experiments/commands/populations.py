@@ -16,7 +16,7 @@ from metarl_experiments.commands.evaluation_record import (
 from metarl_experiments.runs import RunConfig
 from metarl_jax.evaluation.evaluation import Evaluation
 from metarl_jax.evaluation.statistics import seeds_half_width
-from metarl_jax.experiment.build import Program
+from metarl_jax.experiment.build import Setup
 from metarl_jax.experiment.sweep import sweep_points
 from metarl_jax.learning.train_state import TrainState
 from metarl_jax.report.population import adaptation_figure, learning_figure, sweep_figure
@@ -24,18 +24,18 @@ from metarl_jax.report.run_report import write_points_report
 from metarl_jax.report.style import save_figure
 from metarl_jax.training.metrics_file import read_rows
 from metarl_jax.training.plan import SKIPPED_IN_A_ROW
-from metarl_jax.trees import member
+from metarl_jax.trees import take_agent
 
 
 def evaluate_population(
-    options: EvaluateOptions, config: RunConfig, program: Program, state: TrainState
+    options: EvaluateOptions, config: RunConfig, setup: Setup, state: TrainState
 ) -> dict[str, Any]:
     """Evaluates every agent on the same meta-test tasks; writes LABEL.npz and LABEL.json.
 
     Args:
         options: which question is asked of each.
         config: the run's.
-        program: the run's.
+        setup: the run's.
         state: of all agents, leading axis [S].
 
     Returns:
@@ -43,10 +43,10 @@ def evaluate_population(
         swept values, with means over its agents and, where these are several, 95% intervals;
         and `diverged_agents`, whose last updates were skipped.
     """
-    evaluator = evaluator_of(options, config, program)
+    evaluator = evaluator_of(options, config, setup)
     params = state.learner.params
-    each = [evaluator(member(params, i)) for i in range(len(program.agents))]
-    asked = evaluation_record(each[0], options, config, program, int(state.update[0]))
+    each = [evaluator(take_agent(params, i)) for i in range(len(setup.agents))]
+    asked = evaluation_record(each[0], options, config, setup, int(state.update[0]))
     record = {
         name: value
         for name, value in asked.items()
@@ -117,14 +117,14 @@ def print_population(record: dict[str, Any]) -> None:
 
 
 def draw_population(
-    folder: Path, config: RunConfig, program: Program, record: dict[str, Any]
+    folder: Path, config: RunConfig, setup: Setup, record: dict[str, Any]
 ) -> list[Path]:
     """Draws learning and adaptation of every point, and a sweep's outcome.
 
     Args:
         folder: the run's, with metrics.jsonl.
         config: the run's.
-        program: the run's.
+        setup: the run's.
         record: of `evaluate_population`.
 
     Returns:
@@ -132,7 +132,7 @@ def draw_population(
     """
     title = f"{config.experiment.rpartition(':')[2]}, {config.settings.policy} policy"
     rows, points = read_rows(folder / "metrics.jsonl"), record["points"]
-    named = {"title": title, "references": program.tasks.references()}
+    named = {"title": title, "references": setup.tasks.references()}
     figures = {
         "learning.png": learning_figure(rows, points, **named),
         "adaptation.png": adaptation_figure(points, **named),

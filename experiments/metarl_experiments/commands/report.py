@@ -7,7 +7,7 @@ from typing import get_args
 
 import tyro
 
-from metarl_experiments.commands.evaluate import conclude, evaluate_run, restore_run
+from metarl_experiments.commands.evaluate import evaluate_and_draw, evaluate_run, restore_run
 from metarl_experiments.commands.evaluation_record import EvaluateOptions
 from metarl_experiments.commands.pictures import ABLATION_WORDS
 from metarl_experiments.runs import load_config, load_tasks
@@ -31,17 +31,17 @@ def report_command(arguments: Sequence[str]) -> int:
     options = tyro.cli(ReportOptions, prog="metarl report", args=list(arguments))
     config = load_config(options.run)
     _, tasks = load_tasks(config)
-    program, state = restore_run(options.run, config, tasks)
-    if program.is_population:
+    setup, state = restore_run(options.run, config, tasks)
+    if setup.is_population:
         raise ConfigurationError(
-            f"expected a run of one agent, got {options.run}, which holds {len(program.agents)}; "
+            f"expected a run of one agent, got {options.run}, which holds {len(setup.agents)}; "
             "`metarl evaluate` evaluates and draws them all."
         )
     # Of one episode there is none before, whose memory or history could be taken.
     ablations: tuple[Ablation, ...] = get_args(Ablation) if tasks.num_episodes > 1 else ("rewards",)
     for ablation in ablations:
         print(f"metarl: evaluating: {ABLATION_WORDS[ablation]} ...")
-        evaluate_run(EvaluateOptions(run=options.run, ablate=ablation), config, program, state)
-    for path in conclude(EvaluateOptions(run=options.run), config, program, state):
+        evaluate_run(EvaluateOptions(run=options.run, ablate=ablation), config, setup, state)
+    for path in evaluate_and_draw(EvaluateOptions(run=options.run), config, setup, state):
         print(f"  {path}")
     return 0

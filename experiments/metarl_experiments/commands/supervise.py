@@ -21,7 +21,7 @@ import tyro
 
 from metarl_experiments.process.runtime import COMMAND, SUPERVISOR, flag_value
 from metarl_jax.checkpoint.folder import steps
-from metarl_jax.parallel.signals import HANGUP, PASSED_ON, STOPPING
+from metarl_jax.parallel.signals import HANGUP, STOPPING, SUPERVISOR_STOP
 from metarl_jax.training.plan import ExitCode
 from metarl_jax.types import ConfigurationError
 
@@ -97,7 +97,7 @@ class _Forwarding:
         environment = os.environ | {SUPERVISOR: str(os.getpid())}
         self._child = subprocess.Popen(command, process_group=0, env=environment)
         if self.asked is not None:  # just before
-            self._child.send_signal(PASSED_ON)
+            self._child.send_signal(SUPERVISOR_STOP)
         code = self._child.wait()
         self._child = None
         return code if code >= 0 else 128 - code
@@ -115,7 +115,7 @@ class _Forwarding:
         if number == HANGUP and self.asked is not None:
             return
         if self._child is not None:
-            self._child.send_signal(signal.SIGKILL if self.asked in STOPPING else PASSED_ON)
+            self._child.send_signal(signal.SIGKILL if self.asked in STOPPING else SUPERVISOR_STOP)
         self.asked = number
 
 

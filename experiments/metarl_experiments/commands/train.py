@@ -11,7 +11,7 @@ import jax
 import numpy as np
 import tyro
 
-from metarl_experiments.commands.evaluate import conclude
+from metarl_experiments.commands.evaluate import evaluate_and_draw
 from metarl_experiments.commands.evaluation_record import EvaluateOptions
 from metarl_experiments.commands.first_row import FirstRow
 from metarl_experiments.commands.options import (
@@ -34,14 +34,14 @@ from metarl_experiments.runs import (
 )
 from metarl_jax.evaluation.evaluate import make_evaluator, meta_test_tasks
 from metarl_jax.evaluation.evaluation import PopulationEvaluation
-from metarl_jax.experiment.build import Program, longest_meta_episode, make_program, shorter_window
+from metarl_jax.experiment.build import Setup, build_setup, longest_meta_episode, shorter_window
 from metarl_jax.experiment.experiment import Experiment
 from metarl_jax.experiment.registry import load_experiment
 from metarl_jax.experiment.sweep import agents_of
 from metarl_jax.learning.train_state import TrainState
 from metarl_jax.parallel.host import process_seconds
-from metarl_jax.parallel.processes import by_first, is_first, together
-from metarl_jax.parallel.sharding import here
+from metarl_jax.parallel.processes import broadcast_from_first, is_first, on_all_processes
+from metarl_jax.parallel.sharding import local_replica
 from metarl_jax.parallel.signals import Stopped, stops_raise
 from metarl_jax.policy.policy import PolicyParams
 from metarl_jax.report.console import Console
@@ -49,7 +49,7 @@ from metarl_jax.tasks.conformance import check_task_distribution
 from metarl_jax.training.memory_budget import available_bytes, check_fits, gigabytes, update_bytes
 from metarl_jax.training.plan import Evaluate
 from metarl_jax.training.train import ExitCode, train
-from metarl_jax.trees import member
+from metarl_jax.trees import take_agent
 from metarl_jax.types import ConfigurationError
 
 USAGE = """\
@@ -140,21 +140,21 @@ def _begin(experiment: Experiment, options: TrainOptions, command_line: Sequence
     tasks = make_tasks(experiment, family)
     imported = process_seconds()
     check_task_distribution(tasks)  # first: a sampler that changes must be seen to do so
-    program = make_program(tasks, options.settings, options.devices, options.sweep)
+    setup = build_setup(tasks, options.settings, options.devices, options.sweep)
     place, _, attribute = name.rpartition(":")
     if place.endswith(".py"):  # so that the run can be evaluated from any folder
         name = f"{Path(place).absolute()}:{attribute}"
     config = RunConfig(name, family, options.settings, options.sweep)
-    folder = Path(by_first(lambda: str(options.out or default_folder(name))))
-    resume = options.or_resume and bool(by_first(lambda: holds_run(folder, config)))
-    memory = together(lambda: check_memory(config, program, options.devices, resume=resume))
+    folder = Path(broadcast_from_first(lambda: str(options.out or default_folder(name))))
+    resume = options.or_resume and bool(broadcast_from_first(lambda: holds_run(folder, config)))
+    memory = on_all_processes(lambda: check_memory(config, setup, options.devices, resume=resume))
     require_code_elsewhere(name, folder)
     # Loggers first: a missing extra leaves no run behind.
-    loggers = together(lambda: _loggers(folder, config, options) if is_first() else [])
+    loggers = on_all_processes(lambda: _loggers(folder, config, options) if is_first() else [])
     if not resume:
-        together(lambda: create_run(folder, config, command_line) if is_first() else None)
-    together(lambda: require_shared(folder))
-    return _run(_Prepared(folder, config, program, loggers, memory, imported), resume=resume)
+        on_all_processes(lambda: create_run(folder, config, command_line) if is_first() else None)
+    on_all_processes(lambda: require_shared(folder))
+    return _run(_Prepared(folder, config, setup, loggers, memory, imported), resume=resume)
 
 
 def _resume(options: ResumeOptions) -> int:
@@ -164,26 +164,28 @@ def _resume(options: ResumeOptions) -> int:
     if options.task_chunk is not None:  # the same gradient: for a machine with less memory
         settings = dataclasses.replace(config.settings, task_chunk=options.task_chunk)
         config = dataclasses.replace(config, settings=settings)
-    program = make_program(tasks, config.settings, options.devices, config.sweep)
-    memory = together(lambda: check_memory(config, program, options.devices, resume=True))
-    loggers = together(lambda: _loggers(options.resume, config, options) if is_first() else [])
-    prepared = _Prepared(options.resume, config, program, loggers, memory, imported)
+    setup = build_setup(tasks, config.settings, options.devices, config.sweep)
+    memory = on_all_processes(lambda: check_memory(config, setup, options.devices, resume=True))
+    loggers = on_all_processes(
+        lambda: _loggers(options.resume, config, options) if is_first() else []
+    )
+    prepared = _Prepared(options.resume, config, setup, loggers, memory, imported)
     return _run(prepared, resume=True)
 
 
-def check_memory(config: RunConfig, program: Program, devices: int | None, *, resume: bool) -> str:
+def check_memory(config: RunConfig, setup: Setup, devices: int | None, *, resume: bool) -> str:
     """The memory an update will need, of what there is, for a person.
 
     Raises:
         ConfigurationError: it needs more than there is; of a run that goes on, than there can be.
     """
-    settings, available = config.settings, available_bytes(program.num_devices, alone=resume)
+    settings, available = config.settings, available_bytes(setup.num_devices, alone=resume)
 
     def needed_with(task_chunk: int | None) -> int:
         if task_chunk is None:
-            return update_bytes(program.algorithm, program.key)
+            return update_bytes(setup.algorithm, setup.key)
         changed = dataclasses.replace(settings, task_chunk=task_chunk)
-        smaller = make_program(program.tasks, changed, devices, config.sweep)
+        smaller = build_setup(setup.tasks, changed, devices, config.sweep)
         return update_bytes(smaller.algorithm, smaller.key)
 
     if available is None:
@@ -199,27 +201,27 @@ class _Prepared:
 
     folder: Path
     config: RunConfig
-    program: Program
+    setup: Setup
     loggers: list[Any]
     memory: str  # that an update needs, for a person
     imported: float  # seconds of the process until all was imported
 
 
 def _run(run: _Prepared, *, resume: bool) -> int:
-    folder, config, program = run.folder, run.config, run.program
-    console, plan = Console(silent=not is_first()), program.plan
-    steps = program.algorithm.steps_per_update
+    folder, config, setup = run.folder, run.config, run.setup
+    console, plan = Console(silent=not is_first()), setup.plan
+    steps = setup.algorithm.steps_per_update
     loggers = [FirstRow(folder, run.imported, plan, steps, console.note), *run.loggers]
-    console.start(_header(config, program) | {"memory": run.memory, "folder": str(folder)})
+    console.start(_header(config, setup) | {"memory": run.memory, "folder": str(folder)})
     if not is_first():
         print(f"process {_processes()['process']}", flush=True)
     try:
         outcome = train(
-            program.algorithm,
-            _validation(program, config.settings.evaluation_tasks),
+            setup.algorithm,
+            _validation(setup, config.settings.evaluation_tasks),
             plan,
             folder=folder,
-            key=program.key,
+            key=setup.key,
             reporter=console,
             loggers=loggers,
             resume_from="latest" if resume else None,
@@ -231,17 +233,19 @@ def _run(run: _Prepared, *, resume: bool) -> int:
             logger.close()
     code = outcome.exit_code
     if code == ExitCode.FINISHED:
-        code = _conclude(folder, config, program, outcome.state)
+        code = _conclude(folder, config, setup, outcome.state)
     if is_first() and code not in (ExitCode.FINISHED, ExitCode.DIVERGED):
         print(f"go on with:  metarl train --resume {folder}")
     return int(code)
 
 
-def _conclude(folder: Path, config: RunConfig, program: Program, state: TrainState) -> ExitCode:
+def _conclude(folder: Path, config: RunConfig, setup: Setup, state: TrainState) -> ExitCode:
     """Evaluates and draws a run that has been trained."""
     try:
         with stops_raise():
-            for picture in conclude(EvaluateOptions(run=folder), config, program, here(state)):
+            for picture in evaluate_and_draw(
+                EvaluateOptions(run=folder), config, setup, local_replica(state)
+            ):
                 print(f"  {picture}")
     except Stopped as stopped:
         print(f"stopped by {stopped} before all of the evaluation was done.")
@@ -252,32 +256,32 @@ def _conclude(folder: Path, config: RunConfig, program: Program, state: TrainSta
     return ExitCode.FINISHED
 
 
-def _validation(program: Program, num_tasks: int) -> Evaluate:
+def _validation(setup: Setup, num_tasks: int) -> Evaluate:
     """The evaluation that is shown during training: fixed tasks, fixed keys."""
     tasks_key, actors_key = jax.random.split(jax.random.key(VALIDATION_SEED))
-    meta_test = meta_test_tasks(program.tasks, tasks_key, num_tasks)
-    evaluator = make_evaluator(program.tasks, program.policy, num_devices=program.num_devices)
+    meta_test = meta_test_tasks(setup.tasks, tasks_key, num_tasks)
+    evaluator = make_evaluator(setup.tasks, setup.policy, num_devices=setup.num_devices)
 
     def each(params: PolicyParams) -> PopulationEvaluation:
-        agents = [member(params, i) for i in range(len(program.agents))]
+        agents = [take_agent(params, i) for i in range(len(setup.agents))]
         return PopulationEvaluation(tuple(evaluator(x, meta_test, actors_key) for x in agents))
 
-    if program.is_population:
+    if setup.is_population:
         return each
     return lambda params: evaluator(params, meta_test, actors_key)
 
 
-def _header(config: RunConfig, program: Program) -> dict[str, str]:
-    settings, tasks = config.settings, program.tasks
-    shapes: Any = jax.eval_shape(program.policy.init, jax.random.key(0))
+def _header(config: RunConfig, setup: Setup) -> dict[str, str]:
+    settings, tasks = config.settings, setup.tasks
+    shapes: Any = jax.eval_shape(setup.policy.init, jax.random.key(0))
     weights = sum(int(np.prod(x.shape)) for x in jax.tree.leaves(shapes.weights))
     memory = (
         "" if settings.policy == "memoryless" else f", {settings.memory} {settings.hidden_size}"
     )
     episodes = settings.meta_episode_steps or f"{tasks.num_episodes} × {tasks.episode_length}"
     device = jax.devices()[0]
-    agents = {"agents": _agents(config, program)} if program.is_population else {}
-    looks_back = shorter_window(program.policy, longest_meta_episode(tasks, settings))
+    agents = {"agents": _agents(config, setup)} if setup.is_population else {}
+    looks_back = shorter_window(setup.policy, longest_meta_episode(tasks, settings))
     return {
         "task family": config.experiment,
         **agents,
@@ -285,10 +289,10 @@ def _header(config: RunConfig, program: Program) -> dict[str, str]:
         **({"window": looks_back} if looks_back else {}),
         "algorithm": settings.algorithm,
         "an update": f"{settings.num_tasks} tasks × {episodes} steps "
-        f"= {program.algorithm.steps_per_update:,} steps",
-        "updates": f"{program.plan.num_updates:,}",
+        f"= {setup.algorithm.steps_per_update:,} steps",
+        "updates": f"{setup.plan.num_updates:,}",
         **_processes(),
-        "device": f"{program.num_devices} × {device.device_kind} ({device.platform}), "
+        "device": f"{setup.num_devices} × {device.device_kind} ({device.platform}), "
         f"{settings.precision}",
     }
 
@@ -302,10 +306,10 @@ def _processes() -> dict[str, str]:
     return {"process": f"{counted}, {own} devices here and {every} in all"}
 
 
-def _agents(config: RunConfig, program: Program) -> str:
+def _agents(config: RunConfig, setup: Setup) -> str:
     seeds = f"{config.settings.num_seeds} seeds" * (config.settings.num_seeds > 1)
     swept = [f"{len(values)} values of {name}" for name, values in config.sweep.items()]
-    return f"{len(program.agents)} in one program: {' × '.join([*swept, *filter(None, [seeds])])}"
+    return f"{len(setup.agents)} in one program: {' × '.join([*swept, *filter(None, [seeds])])}"
 
 
 def _loggers(folder: Path, config: RunConfig, options: RunOptions | ResumeOptions) -> list[Any]:

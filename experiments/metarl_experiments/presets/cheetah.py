@@ -7,8 +7,8 @@ from metarl_envs.cheetah import cheetah_vel as cheetah_vel_family
 from metarl_jax.experiment.experiment import Experiment
 from metarl_jax.experiment.settings import Settings
 
-# Many steps of Adam from small batches: PPO takes 16 from 64 tasks, A2C one a window, of 32 tasks.
-_A2C = {"num_tasks": 32, "windows": 4, "total_steps": 16_000_000, "initial_log_std": -0.5}
+# Many steps of Adam from small batches: PPO takes 16 from 64 tasks, A2C one a segment, of 32 tasks.
+_A2C = {"num_tasks": 32, "bptt_segments": 4, "total_steps": 16_000_000, "initial_log_std": -0.5}
 
 _SETTINGS = Settings(
     algorithm="ppo",

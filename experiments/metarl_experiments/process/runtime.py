@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from metarl_jax.parallel.host import usable_cores
-from metarl_jax.parallel.signals import heed_supervisor
+from metarl_jax.parallel.signals import obey_supervisor
 
 HOST_DEVICES_FLAG = "xla_force_host_platform_device_count"
 MOST_HOST_DEVICES = 1024
@@ -45,7 +45,7 @@ def end_with_supervisor() -> None:
     supervisor = os.environ.pop(SUPERVISOR, None)
     if supervisor is None:
         return
-    heed_supervisor()
+    obey_supervisor()
     if sys.platform != "linux":
         return
     ctypes.CDLL(None).prctl(_SET_PARENT_DEATH_SIGNAL, signal.SIGTERM)

@@ -5,7 +5,7 @@ import sys
 from typing import TextIO
 
 
-class Unheard:
+class BestEffortStream:
     """A text stream that goes on where nothing can be written any more.
 
     Args:
@@ -30,9 +30,9 @@ class Unheard:
         return getattr(self._stream, name)
 
 
-def go_on_unheard() -> None:
+def ignore_broken_output() -> None:
     """From here on this process says what it can, and never fails for what it cannot say."""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is not None:  # as it is where the process was given none
-            setattr(sys, name, Unheard(stream))
+            setattr(sys, name, BestEffortStream(stream))

@@ -31,7 +31,7 @@ from metarl_jax.report.style import save_figure
 from metarl_jax.types import ConfigurationError
 
 BOUNDED = ("bandit_10_5", "goal_grid_3", "mouse_lecture", "cheetah_vel")
-"""One of each family, with its lower and upper line; of the others the recurrent policy alone."""
+"""One of each family, with its lower and upper line; of the others the adaptive policy alone."""
 
 MEMORIES: tuple[MemoryName, ...] = get_args(MemoryName)
 
@@ -48,7 +48,7 @@ def _with_every_memory(experiment: str, *flags: str, more_episodes: int | None =
 SHORT = ("--total-steps", "2000000")
 TWO_EPISODES = ("--family.num-episodes", "2")
 JOBS = (
-    *(Job(e, policy) for e in BOUNDED for policy in ("memoryless", "contextual", "recurrent")),
+    *(Job(e, policy) for e in BOUNDED for policy in ("memoryless", "contextual", "adaptive")),
     *map(Job, ("goal_grid_5", "mouse_cheese", "mouse_both")),
     Job("bandit_10_5", algorithm="reinforce"),
     Job("goal_grid_3", algorithm="ppo"),
@@ -68,7 +68,7 @@ class ReproduceOptions:
 
     Attributes:
         what: presets, or parts of the names of their runs; all where none is given. The run of
-            bandit_100_10 with a transformer is bandit_100_10-recurrent-transformer. `classical`
+            bandit_100_10 with a transformer is bandit_100_10-adaptive-transformer. `classical`
             alone: the classical agents of bandits and tabular MDPs, which nobody trains. `rl2`
             alone: agents trained on the same tasks, beside those of RL² and SNAIL.
         runs: where the runs' folders go.

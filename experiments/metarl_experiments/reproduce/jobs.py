@@ -23,7 +23,7 @@ class Job:
 
     Attributes:
         experiment: the preset.
-        policy: recurrent, memoryless or contextual.
+        policy: adaptive, memoryless or contextual.
         algorithm: None for the preset's own.
         memory: likewise.
         flags: more of the command line.
@@ -31,7 +31,7 @@ class Job:
     """
 
     experiment: str
-    policy: str = "recurrent"
+    policy: str = "adaptive"
     algorithm: str | None = None
     memory: str | None = None
     flags: tuple[str, ...] = ()
@@ -56,7 +56,7 @@ class Job:
 def run(job: Job, folder: Path) -> int:
     """Trains, or goes on, or does nothing where the run has ended; then evaluates as asked.
 
-    A recurrent policy is evaluated without its memory too, and over more episodes.
+    An adaptive policy is evaluated without its memory too, and over more episodes.
 
     Raises:
         ConfigurationError: the folder holds a run with other settings than the preset's.
@@ -65,7 +65,7 @@ def run(job: Job, folder: Path) -> int:
     if (folder / "config.json").exists():
         _require_preset(job, folder)
         steps["evaluation.json"] = ["train", "--resume", str(folder)]
-    if job.policy == "recurrent":
+    if job.policy == "adaptive":
         steps["evaluation_without_memory.json"] = ["evaluate", str(folder), "--ablate", "memory"]
     if job.more_episodes:
         longer = ["evaluate", str(folder), "--episodes", str(job.more_episodes)]

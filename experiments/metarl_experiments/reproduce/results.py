@@ -19,7 +19,7 @@ class ResultKey(NamedTuple):
 
     Attributes:
         experiment: the preset.
-        policy: recurrent, memoryless or contextual.
+        policy: adaptive, memoryless or contextual.
         algorithm: it was trained by.
         memory: of the policy; empty where it has none.
         flags: further flags of the command line.
@@ -48,8 +48,8 @@ COLUMNS: tuple[str, ...] = (
     "seed",
     "measures",
 )
-POLICIES = ("recurrent", "memoryless", "contextual")
-HEADINGS = ("task family", "algorithm", "optimum", *POLICIES, "recurrent, memory ablated")
+POLICIES = ("adaptive", "memoryless", "contextual")
+HEADINGS = ("task family", "algorithm", "optimum", *POLICIES, "adaptive, memory ablated")
 MEMORY_HEADINGS = (
     "task family",
     "memory",
@@ -107,25 +107,25 @@ def markdown_table(rows: Rows) -> str:
             for key, row in rows.items()
             if (key.experiment, key.algorithm) == (experiment, algorithm)
         }
-        recurrent = of_policy.get("recurrent", {})
+        adaptive = of_policy.get("adaptive", {})
         lines.append(
             [
                 f"`{experiment}`",
                 algorithm.upper(),
                 _optimum(experiment),
                 *(_total(of_policy.get(p, {})) for p in POLICIES),
-                _total(recurrent, "ablated"),
+                _total(adaptive, "ablated"),
             ]
         )
     return markdown(HEADINGS, lines)
 
 
 def measures_table(rows: Rows) -> str:
-    """A line for every measure of a preset's recurrent policy that its family has, by episode."""
+    """A line for every measure of a preset's adaptive policy that its family has, by episode."""
     lines = []
     for key, row in sorted(of_presets(rows).items()):
         measures = json.loads(row.get("measures") or "{}")
-        for name, value in measures.items() if key.policy == "recurrent" else ():
+        for name, value in measures.items() if key.policy == "adaptive" else ():
             values = value if isinstance(value, list) else [value]
             figures = ", ".join(f"{x:.3g}" for x in values)
             words = name.replace("_", " ")

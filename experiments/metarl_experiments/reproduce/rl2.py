@@ -2,7 +2,7 @@
 
 Published are the totals of Duan et al. (2016), "RL²: Fast Reinforcement Learning via Slow
 Reinforcement Learning", Tables 1 and 2, and of Mishra et al. (2018), "A Simple Neural Attentive
-Meta-Learner", on the same tasks.
+Meta-LearnerState", on the same tasks.
 """
 
 import csv
