@@ -23,7 +23,6 @@ from metarl_jax.training.loop import Run
 from metarl_jax.training.memory_budget import require_room
 from metarl_jax.training.metrics_file import MetricsFile, keep_rows_until, read_rows
 from metarl_jax.training.plan import (
-    WALL_CLOCK_FIELDS,
     Evaluate,
     ExitCode,
     Logger,
@@ -33,16 +32,6 @@ from metarl_jax.training.plan import (
 )
 from metarl_jax.training.run_lock import held
 from metarl_jax.types import ConfigurationError, Key
-
-__all__ = [
-    "WALL_CLOCK_FIELDS",
-    "ExitCode",
-    "Logger",
-    "Outcome",
-    "Reporter",
-    "TrainingPlan",
-    "train",
-]
 
 
 def train(

@@ -16,7 +16,7 @@ from packaging.utils import canonicalize_name
 
 from metarl_jax.experiment.experiment import Experiment
 from metarl_jax.experiment.registry import GROUP
-from support.house_rules import PACKAGES, ROOT
+from support.house_rules import ROOT, SHIPPED
 
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 LOCKS = ("requirements.lock", "requirements-dev.lock")
@@ -37,13 +37,13 @@ def wheel(tmp_path_factory) -> zipfile.ZipFile:
 def test_wheel_holds_the_three_packages_whole_and_nothing_else(wheel):
     expected = {
         f"{name}/{path.relative_to(folder).as_posix()}"
-        for name, folder in PACKAGES.items()
+        for name, folder in SHIPPED.items()
         for path in folder.rglob("*")
         if path.is_file() and "__pycache__" not in path.parts
     }
     shipped = {name for name in wheel.namelist() if ".dist-info/" not in name}
     assert shipped == expected
-    assert {f"{name}/py.typed" for name in PACKAGES} <= shipped
+    assert {f"{name}/py.typed" for name in SHIPPED} <= shipped
 
 
 def test_wheel_declares_the_command_and_the_license(wheel):

@@ -30,7 +30,7 @@ def test_devices_are_read_before_the_rest(arguments: list[str], asked: int | Non
 
 PAGE_FAULTS = """
 import resource, statistics, sys
-from metarl_experiments.runtime import use_huge_pages
+from metarl_experiments.process.runtime import use_huge_pages
 if sys.argv[1] == "huge":
     use_huge_pages()
 import jax, jax.numpy as jnp

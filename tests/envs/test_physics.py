@@ -1,6 +1,7 @@
 """The two physics engines: equal to MuJoCo's own HalfCheetah-v5, and to each other."""
 
 import functools
+import importlib
 import os
 import subprocess
 import sys
@@ -15,9 +16,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from metarl_envs.physics import PhysicsEngine, PhysicsState, engine, make_engine, model
+from metarl_envs.physics import PhysicsEngine, PhysicsState, make_engine, model
 from metarl_envs.physics import mujoco_engine as c_engine
 from metarl_jax.types import ConfigurationError
+
+engines = importlib.import_module("metarl_envs.physics.make_engine")  # not the function
 
 STEPS = 200
 
@@ -124,7 +127,7 @@ ON_TWO_DEVICES = """
 import sys
 import jax, numpy as np
 from jax.sharding import AxisType, PartitionSpec as P
-from tests.test_physics import load_row, make_engine, rows, scan
+from envs.test_physics import load_row, make_engine, rows, scan
 folder, physics = sys.argv[1], make_engine("mujoco")
 given = np.load(folder + "/given.npz")
 assert jax.local_device_count() == 2
@@ -153,7 +156,7 @@ def test_c_engine_is_bit_for_bit_itself_on_two_devices(tmp_path: Path) -> None:
     environment = os.environ | {
         "XLA_FLAGS": "--xla_force_host_platform_device_count=2",
         "JAX_PLATFORMS": "cpu",
-        "PYTHONPATH": os.pathsep.join([str(root), str(root / "envs")]),
+        "PYTHONPATH": os.pathsep.join([str(root / "tests"), str(root / "envs")]),
     }
     command = [sys.executable, "-c", ON_TWO_DEVICES, str(tmp_path)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
@@ -306,8 +309,8 @@ def test_auto_takes_c_on_a_cpu_and_mjx_elsewhere(
     backend: str, chosen: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(jax, "default_backend", lambda: backend)
-    monkeypatch.setattr(engine, "_c_engine", lambda: "c")
-    monkeypatch.setattr(engine, "_mjx_engine", lambda impl: "mjx")
+    monkeypatch.setattr(engines, "_c_engine", lambda: "c")
+    monkeypatch.setattr(engines, "_mjx_engine", lambda impl: "mjx")
     assert make_engine("auto") == chosen
 
 

@@ -1,6 +1,7 @@
 """Evaluation: returns per episode, the same however they are cut into chunks."""
 
 import dataclasses
+import importlib
 from typing import Any
 
 import jax
@@ -8,7 +9,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from metarl_jax.evaluation import evaluation
 from metarl_jax.evaluation.evaluate import evaluate, make_evaluator, meta_test_tasks
 from metarl_jax.evaluation.evaluation import Evaluation, task_set_hash
 from metarl_jax.evaluation.statistics import confidence_half_width
@@ -16,6 +16,8 @@ from metarl_jax.policy.policy import Policy
 from metarl_jax.types import ConfigurationError
 from support.instruments import assert_same, random_params
 from support.probes import CounterTask, counter, doors, scripted_policy, small_policy, tiny_bandit
+
+evaluate_module = importlib.import_module("metarl_jax.evaluation.evaluate")  # not the function
 
 KEY_SEED = 7
 
@@ -56,7 +58,7 @@ def test_chunks_change_neither_results_nor_programs(monkeypatch: pytest.MonkeyPa
     params = random_params(counting.policy)
     meta_test = meta_test_tasks(tasks, jax.random.key(0), 8)
     whole = make_evaluator(tasks, counting.policy)(params, meta_test, key())
-    monkeypatch.setattr(evaluation, "CHUNK", 3)
+    monkeypatch.setattr(evaluate_module, "CHUNK", 3)
     evaluator = make_evaluator(tasks, counting.policy)
     cut = evaluator(params, meta_test, key())
     np.testing.assert_array_equal(cut.episode_returns, whole.episode_returns)

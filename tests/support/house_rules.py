@@ -14,10 +14,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-PACKAGES = {
+SHIPPED = {
     "metarl_jax": ROOT / "metarl_jax",
     "metarl_envs": ROOT / "envs" / "metarl_envs",
     "metarl_experiments": ROOT / "experiments" / "metarl_experiments",
+}
+PACKAGES = SHIPPED | {
     "benchmarks": ROOT / "experiments" / "benchmarks",
     "system_checks": ROOT / "experiments" / "system_checks",
 }

@@ -8,8 +8,8 @@ from typing import Any
 from metarl_experiments.commands.options import parse_train_options
 from metarl_experiments.runs import RunConfig, create_run
 from metarl_jax.experiment.registry import load_experiment
-from metarl_jax.training import train as training
 from metarl_jax.training.metrics_file import read_rows
+from metarl_jax.training.plan import WALL_CLOCK_FIELDS
 
 
 def preset_run(folder: Path, experiment: str, options: Sequence[str], **changes: Any) -> None:
@@ -22,4 +22,4 @@ def preset_run(folder: Path, experiment: str, options: Sequence[str], **changes:
 def rows_of(folder: Path) -> list[dict[str, Any]]:
     """The rows of a run, without what the wall clock makes of them."""
     rows = read_rows(folder / "metrics.jsonl")
-    return [{k: v for k, v in row.items() if k not in training.WALL_CLOCK_FIELDS} for row in rows]
+    return [{k: v for k, v in row.items() if k not in WALL_CLOCK_FIELDS} for row in rows]

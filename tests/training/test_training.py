@@ -1,5 +1,6 @@
 """The training loop: what it runs, what it writes, what it tells."""
 
+import importlib
 import signal
 import threading
 import time
@@ -11,8 +12,8 @@ import numpy as np
 import pytest
 
 from metarl_jax.checkpoint.folder import steps
+from metarl_jax.training import chunks
 from metarl_jax.training import loop as run_loop
-from metarl_jax.training import train as training
 from metarl_jax.training.chunks import ChunkRunner, fetch
 from metarl_jax.training.metrics_file import MetricsFile, read_rows
 from metarl_jax.training.train import ExitCode, TrainingPlan
@@ -30,6 +31,8 @@ from support.random_walk import (
     walk,
 )
 from support.runs import rows_of
+
+training = importlib.import_module("metarl_jax.training.train")  # not the function of that name
 
 
 def test_rows_are_those_of_a_plain_loop(undisturbed):
@@ -135,7 +138,7 @@ def _evaluated(folder):
 
 def test_a_chunk_consumes_its_state():
     state = walk().init(jax.random.key(0))
-    chunk = training.compile_chunk(walk(), 2, state)
+    chunk = chunks.compile_chunk(walk(), 2, state)
     chunk(state)
     assert state.learner.params.weights["w"].is_deleted()
 

@@ -11,7 +11,7 @@ from metarl_experiments.runs import make_tasks
 from metarl_jax.experiment.registry import load_experiment
 from metarl_jax.files import write_whole
 
-RESULTS = Path(__file__).parents[1] / "results" / "families.csv"
+RESULTS = Path(__file__).parents[2] / "results" / "families.csv"
 
 
 class ResultKey(NamedTuple):
