@@ -1,9 +1,80 @@
 """Checks of arguments, made before anything is compiled."""
 
+import dataclasses
 import math
+import numbers
 import reprlib
+from collections.abc import Mapping
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from metarl_jax.types import ConfigurationError
+
+LARGEST_REAL = 3e38  # of float32
+LONGEST = 1_000
+_KINDS: Mapping[type, tuple[type, str, str]] = {
+    int: (numbers.Integral, "a whole number", "whole numbers"),
+    float: (numbers.Real, "a number", "numbers"),
+    bool: (bool, "true or false", "true or false"),
+}
+"""What a field of this type holds, one of it and several, for a person."""
+
+
+def check_fields(config: Any) -> None:
+    """Refuses a frozen dataclass of settings that holds what no flag lets through.
+
+    A configuration that is read from a file may hold anything. Whole numbers are at least 1 and at
+    most a field's `most` in its metadata, or what int32 holds; a field whose metadata has
+    `checked=False` is left to its owner.
+
+    Args:
+        config: of fields of type bool, int, float, str Literals, tuples of these, or None.
+
+    Raises:
+        ConfigurationError: names the field, what it may be and what it is.
+    """
+    types = get_type_hints(type(config))
+    for field in dataclasses.fields(config):
+        value, expected = getattr(config, field.name), types[field.name]
+        options = [t for t in get_args(expected) if t is not type(None)]
+        if type(None) in get_args(expected):
+            if value is None:
+                continue
+            expected = options[0]
+        most = field.metadata.get("most", 2**31 - 1)
+        if get_origin(expected) is Literal:
+            if value not in get_args(expected):
+                choices = ", ".join(get_args(expected))
+                raise ConfigurationError(
+                    f"{field.name} must be one of {choices}, got {reprlib.repr(value)}."
+                )
+        elif get_origin(expected) is tuple:
+            _check_elements(field.name, get_args(expected)[0], value, most)
+        else:
+            _check_element(field.name, _KINDS[expected][:2], value, value, most)
+
+
+def _check_elements(name: str, kind: type, value: Any, most: float) -> None:
+    accepted, _, several = _KINDS[kind]
+    if not isinstance(value, tuple | list):
+        raise ConfigurationError(f"{name} must be {several}, got {reprlib.repr(value)}.")
+    if len(value) > LONGEST:
+        raise ConfigurationError(
+            f"{name} must be at most {LONGEST:,} {several}, got {len(value):,}; leave some out."
+        )
+    for element in value:
+        _check_element(name, (accepted, several), element, value, most)
+
+
+def _check_element(
+    name: str, kind: tuple[type, str], element: Any, value: Any, most: float
+) -> None:
+    accepted, described = kind
+    if not isinstance(element, accepted) or isinstance(element, bool) != (accepted is bool):
+        raise ConfigurationError(f"{name} must be {described}, got {reprlib.repr(value)}.")
+    if accepted is numbers.Real and not abs(element) <= LARGEST_REAL:
+        raise ConfigurationError(f"{name} must be finite, got {reprlib.repr(element)}.")
+    if accepted is numbers.Integral and name != "seed":
+        require_positive(name, element, most=most)
 
 
 def require_positive(name: str, value: int, most: float = math.inf) -> None:

@@ -13,9 +13,8 @@ def main() -> int:
     """Runs what was asked for; 0, or 2 where this machine cannot."""
     try:
         options = tyro.cli(BenchOptions, prog="make bench")
-        configure_jax(
-            sys.argv[1:], keep_compiled=False
-        )  # before anything is imported that might start jax
+        # Before anything is imported that might start jax.
+        configure_jax(options.devices, keep_compiled=False)
         from benchmarks.suite import run_suite
 
         run_suite(options)

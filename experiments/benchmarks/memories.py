@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import NamedTuple, get_args
+from typing import NamedTuple
 
 import jax
 from rich.table import Table
@@ -12,8 +12,8 @@ from benchmarks.timing import Variant, compare, make_variants
 from benchmarks.workloads import NUM_ARMS, collection_variant, update_variant
 from metarl_envs.bandit import bandit
 from metarl_jax import Policy, UpdateConfig, a2c, hyperparameters
-from metarl_jax.experiment.build import make_policy
-from metarl_jax.experiment.settings import MemoryName, Settings
+from metarl_jax.experiment.build import build_policy
+from metarl_jax.experiment.settings import MEMORIES, Settings
 from metarl_jax.parallel.host import usable_cores
 from metarl_jax.parallel.sharding import DataParallel
 from metarl_jax.tasks.distribution import TaskDistribution
@@ -56,7 +56,7 @@ def measure_memories(
     devices: DataParallel,
     repetitions: int,
     length: int,
-    memories: Sequence[MemoryName] = get_args(MemoryName),
+    memories: Sequence[str] = tuple(MEMORIES),
 ) -> list[MemoryRow]:
     """Times every memory on the bandit, in turn.
 
@@ -93,8 +93,8 @@ def _cost(variant: Variant, seconds: float) -> _Cost:
     return _Cost(round(variant.flops / variant.env_steps), 1e6 * seconds / variant.env_steps)
 
 
-def _row(name: MemoryName, length: int, num_tasks: int, act: _Cost, train: _Cost) -> MemoryRow:
-    _, policy = _problem(name, length)
+def _row(name: str, length: int, num_tasks: int, act: _Cost, train: _Cost) -> MemoryRow:
+    _, policy = _tasks_and_policy(name, length)
     key = jax.random.key(0)
     weights = jax.eval_shape(policy.init, key).weights["memory"]
     carried = jax.tree.leaves(jax.eval_shape(policy.initial_carry, key))
@@ -116,18 +116,18 @@ def num_tasks_on(devices: DataParallel) -> int:
     return devices.count * (16 if jax.default_backend() == "cpu" else 256)
 
 
-def _problem(name: MemoryName, length: int) -> tuple[TaskDistribution, Policy]:
+def _tasks_and_policy(name: str, length: int) -> tuple[TaskDistribution, Policy]:
     tasks = bandit(num_arms=NUM_ARMS, num_pulls=length)
-    return tasks, make_policy(tasks, Settings(memory=name))
+    return tasks, build_policy(tasks, Settings(memory=MEMORIES[name]()))
 
 
-def _acting(name: MemoryName, length: int, num_tasks: int, devices: DataParallel) -> Variant:
-    tasks, policy = _problem(name, length)
+def _acting(name: str, length: int, num_tasks: int, devices: DataParallel) -> Variant:
+    tasks, policy = _tasks_and_policy(name, length)
     return collection_variant(tasks, policy, num_tasks, devices)
 
 
-def _training(name: MemoryName, length: int, num_tasks: int, devices: DataParallel) -> Variant:
-    tasks, policy = _problem(name, length)
+def _training(name: str, length: int, num_tasks: int, devices: DataParallel) -> Variant:
+    tasks, policy = _tasks_and_policy(name, length)
     config = UpdateConfig(num_tasks=num_tasks, num_devices=devices.count)
     return update_variant(a2c(tasks, policy, hyperparameters(), config), tasks, policy, devices)
 

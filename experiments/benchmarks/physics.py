@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 from benchmarks.timing import Variant
-from benchmarks.workloads import Size, Workload, collection_variant, fast_update, make_policy
+from benchmarks.workloads import Size, Workload, build_policy, collection_variant, fast_update
 from metarl_envs.physics.model import SUBSTEPS, half_cheetah
 from metarl_jax.parallel.host import usable_cores
 
@@ -42,7 +42,7 @@ def collection(workload: Workload, size: Size, **family: Any) -> Variant:
         family: further arguments of the task family.
     """
     tasks = workload.family(**family)
-    return collection_variant(tasks, make_policy(workload, tasks), size.num_tasks, size.devices)
+    return collection_variant(tasks, build_policy(workload, tasks), size.num_tasks, size.devices)
 
 
 def bare_rollout(num_tasks: int, num_steps: int) -> Variant:

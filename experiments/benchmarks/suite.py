@@ -21,9 +21,9 @@ from benchmarks.workloads import (
     Size,
     Workload,
     batch_size,
+    build_policy,
     chunk_size,
     fast_update,
-    make_policy,
     usual_update,
 )
 from metarl_experiments.runs import describe_machine
@@ -115,7 +115,7 @@ def _torch_update(workload: Workload, size: Size) -> Variant:
     from benchmarks.peer import torch_update
 
     tasks = workload.family()
-    flops = count_flops(make_policy(workload, tasks), tasks)
+    flops = count_flops(build_policy(workload, tasks), tasks)
     return torch_update(workload.hidden_size, size.num_tasks, flops)
 
 

@@ -111,7 +111,7 @@ def chunk_size() -> int:
     return CPU_CHUNK if jax.default_backend() == "cpu" else ACCELERATOR_CHUNK
 
 
-def make_policy(
+def build_policy(
     workload: Workload, tasks: TaskDistribution, precision: Precision = "f32"
 ) -> Policy:
     """The network of a workload.
@@ -143,7 +143,7 @@ def fast_update(
         family: further arguments of the task family.
     """
     tasks = workload.family(**family)
-    policy = make_policy(workload, tasks, precision)
+    policy = build_policy(workload, tasks, precision)
     config = dataclasses.replace(_config(workload, size), task_chunk=task_chunk)
     algorithm = a2c(tasks, policy, hyperparameters(), config, single_pass=True)
     return update_variant(algorithm, tasks, policy, size.devices)
@@ -152,7 +152,7 @@ def fast_update(
 def usual_update(workload: Workload, size: Size) -> Variant:
     """The usual way: the same network, rolled out, unrolled again, autodiff. As `fast_update`."""
     tasks = workload.family()
-    policy = make_policy(workload, tasks)
+    policy = build_policy(workload, tasks)
     config = _config(workload, size)
     algorithm = a2c(tasks, policy, hyperparameters(), config, single_pass=False)
     return update_variant(algorithm, tasks, policy, size.devices)

@@ -65,13 +65,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(USAGE)
         return 0 if arguments else EXIT_BAD_INPUT
     from metarl_experiments.process.distributed import join
+    from metarl_experiments.process.early_flags import read_early_flags
     from metarl_jax.types import ConfigurationError, PeerError, UnwritableError
 
     try:
         # Both before the command is imported: something there might start jax.
-        configure_jax(arguments)
+        flags = read_early_flags(arguments)
+        configure_jax(flags.devices)
         if arguments[0] in TRAINING:
-            join(arguments)
+            join(flags.distributed)
         command = _command(arguments[0])
         return command(arguments[1:])
     except (ConfigurationError, UnwritableError) as error:

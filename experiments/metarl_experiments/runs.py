@@ -9,7 +9,6 @@ evaluation.json   meta-test returns, with evaluation.npz: every task's return pe
 report.html       all of it on one page, with a replay
 """
 
-import dataclasses
 import datetime
 import importlib.metadata
 import inspect
@@ -25,9 +24,8 @@ from typing import Any
 
 from metarl_jax.experiment.experiment import Experiment
 from metarl_jax.experiment.registry import load_experiment
-from metarl_jax.experiment.settings import Settings
-from metarl_jax.experiment.sweep import NO_SWEEP, Sweep
-from metarl_jax.files import read_object, write_whole
+from metarl_jax.experiment.run_config import RunConfig, config_text, load_config
+from metarl_jax.files import write_whole
 from metarl_jax.parallel.host import usable_cores
 from metarl_jax.tasks.distribution import TaskDistribution
 from metarl_jax.types import ConfigurationError
@@ -38,27 +36,6 @@ PACKAGES = (
 )
 
 SHARED_WITHIN_SECONDS = 10
-
-
-@dataclasses.dataclass(frozen=True)
-class RunConfig:
-    """What defines a run.
-
-    Attributes:
-        experiment: the name it was found by.
-        family: arguments of the task family.
-        settings: how it is learned.
-        sweep: the hyper-parameters, and the values of each, that its agents differ in.
-    """
-
-    experiment: str
-    family: Mapping[str, Any]
-    settings: Settings
-    sweep: Sweep = dataclasses.field(default_factory=lambda: NO_SWEEP)
-
-    def defines(self, other: "RunConfig") -> bool:
-        """Whether both define one run, read back or not: JSON makes lists of tuples."""
-        return json.dumps(dataclasses.asdict(self)) == json.dumps(dataclasses.asdict(other))
 
 
 def default_folder(name: str) -> Path:
@@ -84,7 +61,7 @@ def create_run(folder: Path, config: RunConfig, arguments: Sequence[str]) -> Non
         folder.mkdir(parents=True, exist_ok=True)
         # Exclusive: of two runs that begin in one folder at once, one is refused.
         with (folder / "config.json").open("x") as file:
-            file.write(_json_text(dataclasses.asdict(config)))
+            file.write(config_text(config))
         command_line = {"executable": sys.executable, "arguments": list(arguments)}
         write_whole(folder / "run.json", _json_text(describe_machine() | command_line))
     except (OSError, ValueError) as error:  # the second: a name that no file can have
@@ -133,47 +110,6 @@ def require_shared(folder: Path) -> None:
                 "where another does not see it; give an --out that every machine mounts."
             )
         time.sleep(0.1)
-
-
-def load_config(folder: Path) -> RunConfig:
-    """Reads config.json.
-
-    Raises:
-        ConfigurationError: the folder is no run, or its configuration is not one of ours.
-    """
-    where = folder / "config.json"
-    config = _record(RunConfig, read_object(where), where)
-    settings: Any = _record(Settings, config["settings"], where)
-    settings = {k: tuple(v) if isinstance(v, list) else v for k, v in settings.items()}
-    require_code_elsewhere(str(config["experiment"]), folder)
-    try:
-        return RunConfig(
-            str(config["experiment"]),
-            dict(config["family"]),
-            Settings(**settings),
-            {name: tuple(values) for name, values in config["sweep"].items()},
-        )
-    except (AttributeError, TypeError, ValueError, RecursionError) as error:
-        raise ConfigurationError(
-            f"{where}: expected values as `metarl train` writes them, got: {error}"
-        ) from error
-
-
-def require_code_elsewhere(experiment: str, folder: Path) -> None:
-    """A run's folder is data: somebody else's can be looked at without running what lies in it.
-
-    Raises:
-        ConfigurationError: the experiment is in a file there, or in one that is told by a path
-            relative to who knows where.
-    """
-    place = Path(experiment.rpartition(":")[0])
-    if not str(place).endswith(".py"):
-        return
-    if not place.is_absolute() or place.resolve().is_relative_to(folder.resolve()):
-        raise ConfigurationError(
-            f"expected the experiment of {folder} in a file of yours outside of that folder, got "
-            f"{experiment!r}, and no code is taken from a run; move one of the two."
-        )
 
 
 def load_tasks(config: RunConfig) -> tuple[Experiment, TaskDistribution]:
@@ -233,19 +169,6 @@ def _has(name: str) -> bool:
         return bool(importlib.metadata.version(name))
     except importlib.metadata.PackageNotFoundError:
         return False
-
-
-def _record(kind: type, raw: Any, where: Path) -> dict[str, Any]:
-    """The raw mapping, if it has just the fields of `kind`."""
-    expected = {field.name for field in dataclasses.fields(kind)}
-    given = set(raw) if isinstance(raw, dict) else set()
-    if given != expected:
-        raise ConfigurationError(
-            f"{where}: expected the fields of a {kind.__name__}, got some missing "
-            f"{sorted(expected - given)}, some unknown {sorted(given - expected)}; it was written "
-            "by another version, or edited."
-        )
-    return raw
 
 
 def _json_text(value: Any) -> str:

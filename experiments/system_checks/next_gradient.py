@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from metarl_experiments.process.distributed import join
-from metarl_experiments.process.runtime import asked_devices, configure_jax
+from metarl_experiments.process.early_flags import read_early_flags
+from metarl_experiments.process.runtime import configure_jax
 
 if TYPE_CHECKING:
     from metarl_jax.experiment.build import Setup
@@ -26,10 +27,11 @@ NO_CLIPPING = 1e9
 
 def main(arguments: Sequence[str]) -> int:
     """Writes the digest and the gradient, by the path of each weight, relative to RUN's own."""
-    configure_jax(arguments)
-    join(arguments)
+    flags = read_early_flags(arguments)
+    configure_jax(flags.devices)
+    join(flags.distributed)
     run, step, out = Path(arguments[0]), int(arguments[1]), Path(arguments[2])
-    digest, gradient = next_gradient(run, step, asked_devices(arguments))
+    digest, gradient = next_gradient(run, step, flags.devices)
     seen: dict[str, Any] = {STATE: np.array(digest), **gradient}
     np.savez(out, **seen)
     return 0
@@ -83,9 +85,10 @@ def saved_state(run: Path, step: int, devices: int | None = None) -> "tuple[Setu
     """
     import jax
 
-    from metarl_experiments.runs import load_config, load_tasks
+    from metarl_experiments.runs import load_tasks
     from metarl_jax.checkpoint.checkpoint import restore
     from metarl_jax.experiment.build import build_setup
+    from metarl_jax.experiment.run_config import load_config
 
     config = load_config(run)
     setup = build_setup(load_tasks(config)[1], config.settings, devices)

@@ -31,7 +31,7 @@ from metarl_jax.types import ConfigurationError
 from system_checks.next_gradient import saved_state
 from system_checks.trials import METARL, child_of, exit_on_signal, expect
 
-PRESET = ("bandit_10_5", "--num-tasks", "64", "--hidden-size", "32")
+PRESET = ("bandit_10_5", "--num-tasks", "64", "--memory.hidden-size", "32")
 STEPS_PER_MINUTE = 24_000_000
 """Of two cores; a slower machine takes longer."""
 SAVES_PER_MINUTE, FEWEST_SAVES = 1.5, 12

@@ -8,27 +8,12 @@ import numpy as np
 
 from metarl_jax.experiment.settings import Settings
 from metarl_jax.experiment.sweep import NO_SWEEP, Sweep, agents_of
-from metarl_jax.learning.algorithms import a2c, ppo, reinforce
 from metarl_jax.learning.population import population
+from metarl_jax.learning.settings import PPO
 from metarl_jax.learning.train_state import Algorithm, UpdateConfig
-from metarl_jax.memory import (
-    Memory,
-    context_set,
-    gru,
-    linear_recurrence,
-    lstm,
-    snail,
-    stacked,
-    transformer,
-)
 from metarl_jax.parallel.sharding import DataParallel
-from metarl_jax.policy.policy import (
-    Architecture,
-    Policy,
-    adaptive_policy,
-    contextual_policy,
-    memoryless_policy,
-)
+from metarl_jax.policy.policy import Policy
+from metarl_jax.policy.settings import Memoryless
 from metarl_jax.tasks.distribution import TaskDistribution
 from metarl_jax.training.plan import TrainingPlan
 from metarl_jax.types import Key
@@ -53,8 +38,8 @@ class Setup(NamedTuple):
     def key(self) -> Key:
         """Of the first train state: [], or [S] for S agents."""
         if not self.is_population:
-            return jax.random.key(self.agents[0].seed)
-        return jax.vmap(jax.random.key)(np.array([a.seed for a in self.agents], np.uint32))
+            return jax.random.key(self.agents[0].budget.seed)
+        return jax.vmap(jax.random.key)(np.array([a.budget.seed for a in self.agents], np.uint32))
 
 
 LOGGED_PER_EVALUATION = 5
@@ -87,16 +72,17 @@ def build_setup(
     agents_on, tasks_on = split_devices(settings, len(agents), num_devices)
     plan = _plan(tasks, settings)
     config = UpdateConfig(
-        num_tasks=settings.num_tasks,
+        num_tasks=settings.budget.num_tasks,
         num_updates=plan.num_updates,
-        discount_mode=settings.discount_mode,
-        meta_episode_steps=settings.meta_episode_steps,
-        normalize_observations=settings.normalize_observations,
+        discount_mode=settings.discounting.discount_mode,
+        meta_episode_steps=settings.budget.meta_episode_steps,
+        normalize_observations=settings.policy.normalize_observations,
         num_devices=tasks_on.count,
-        task_chunk=settings.task_chunk,
+        task_chunk=settings.budget.task_chunk,
     )
-    policy = make_policy(tasks, settings)
-    algorithm = make_algorithm(tasks, policy, agents[0], config)
+    policy = build_policy(tasks, settings)
+    h = agents[0].hyperparameters()
+    algorithm = settings.algorithm.build(tasks, policy, h, config)
     if len(agents) > 1:
         knots = [agent.hyperparameters() for agent in agents]
         algorithm = population(algorithm, agents_on, jax.tree.map(lambda *k: jnp.stack(k), *knots))
@@ -104,10 +90,11 @@ def build_setup(
 
 
 def _plan(tasks: TaskDistribution, settings: Settings) -> TrainingPlan:
-    length = settings.meta_episode_steps or tasks.max_steps
-    wanted = -(-settings.total_steps // (settings.num_tasks * length))
-    chunks_per_evaluation = max(1, min(LOGGED_PER_EVALUATION, wanted // settings.num_evaluations))
-    updates_per_chunk = max(1, wanted // (settings.num_evaluations * chunks_per_evaluation))
+    budget, num_evaluations = settings.budget, settings.evaluation.num_evaluations
+    length = budget.meta_episode_steps or tasks.max_steps
+    wanted = -(-budget.total_steps // (budget.num_tasks * length))
+    chunks_per_evaluation = max(1, min(LOGGED_PER_EVALUATION, wanted // num_evaluations))
+    updates_per_chunk = max(1, wanted // (num_evaluations * chunks_per_evaluation))
     return TrainingPlan(
         num_updates=-(-wanted // updates_per_chunk) * updates_per_chunk,
         updates_per_chunk=updates_per_chunk,
@@ -133,8 +120,8 @@ def split_devices(
     all_devices = DataParallel(of_each * jax.process_count())
     if jax.process_count() > 1:  # what is split by agents would lie on one process alone
         return DataParallel(), all_devices
-    parts = settings.minibatches if settings.algorithm == "ppo" else 1
-    dividing_tasks = all_devices.largest_divisor(max(1, settings.num_tasks // parts))
+    parts = settings.algorithm.minibatches if isinstance(settings.algorithm, PPO) else 1
+    dividing_tasks = all_devices.largest_divisor(max(1, settings.budget.num_tasks // parts))
     tasks_on = dividing_tasks if asked is None else all_devices
     agents_on = all_devices.largest_divisor(num_agents)
     if agents_on.count >= tasks_on.count:
@@ -142,56 +129,27 @@ def split_devices(
     return DataParallel(), tasks_on
 
 
-def make_policy(tasks: TaskDistribution, settings: Settings) -> Policy:
+def build_policy(tasks: TaskDistribution, settings: Settings) -> Policy:
     """The policy of these settings.
 
     Args:
         tasks: read for shapes alone.
-        settings: of which policy, memory and its options, head, sizes, initial_log_std and
-            precision are read.
+        settings: of which the policy, the memory and the length of a meta-episode are read.
 
     Raises:
         ConfigurationError: a size is less than 1, heads of attention do not divide the units, or
             the precision is not this machine's.
     """
-    architecture = Architecture(
-        embedding_size=settings.embedding_size,
-        head=settings.head,
-        head_sizes=settings.head_sizes,
-        initial_log_std=settings.initial_log_std,
-        precision=settings.precision,
-    )
-    if settings.policy == "memoryless":
-        return memoryless_policy(tasks, architecture)
-    make = {"adaptive": adaptive_policy, "contextual": contextual_policy}[settings.policy]
-    return make(tasks, _make_memory(tasks, settings), architecture)
-
-
-def make_algorithm(
-    tasks: TaskDistribution, policy: Policy, settings: Settings, config: UpdateConfig
-) -> Algorithm:
-    """The algorithm of these settings.
-
-    Args:
-        tasks: p(M).
-        policy: what is trained.
-        settings: of which the algorithm, its structure and the schedules are read.
-        config: the static structure of an update.
-
-    Raises:
-        ConfigurationError: minibatches do not divide the tasks, or segments the meta-episode.
-    """
-    h = settings.hyperparameters()
-    if settings.algorithm == "a2c":
-        return a2c(tasks, policy, h, config, bptt_segments=settings.bptt_segments)
-    if settings.algorithm == "reinforce":
-        return reinforce(tasks, policy, h, config)
-    return ppo(tasks, policy, h, config, epochs=settings.epochs, minibatches=settings.minibatches)
+    if isinstance(settings.policy, Memoryless):
+        return settings.policy.build(tasks)
+    assert settings.memory is not None, "refused by Settings"
+    memory = settings.memory.build(longest_meta_episode(tasks, settings))
+    return settings.policy.build(tasks, memory)
 
 
 def longest_meta_episode(tasks: TaskDistribution, settings: Settings) -> int:
     """Steps of the longer one: that of training, or that of evaluation."""
-    return max(settings.meta_episode_steps or 0, tasks.max_steps)
+    return max(settings.budget.meta_episode_steps or 0, tasks.max_steps)
 
 
 def shorter_window(policy: Policy, num_steps: int) -> str | None:
@@ -199,24 +157,3 @@ def shorter_window(policy: Policy, num_steps: int) -> str | None:
     if policy.context_length is None or policy.context_length >= num_steps:
         return None
     return f"each layer looks back {policy.context_length} of a meta-episode's {num_steps} steps"
-
-
-def _make_memory(tasks: TaskDistribution, settings: Settings) -> Memory:
-    size, layers = settings.hidden_size, settings.num_layers
-    context_length = settings.context_length or longest_meta_episode(tasks, settings)
-    if settings.memory == "linear-recurrence":
-        return linear_recurrence(size, layers or 2)
-    if settings.memory == "snail":
-        return snail(context_length, max(1, size // 4), num_layers=layers or 2)
-    if settings.memory == "transformer":
-        return transformer(
-            context_length,
-            size,
-            num_layers=layers or 2,
-            num_heads=settings.num_heads,
-            gated=settings.gated_residuals,
-            episode_positions=settings.episode_positions,
-        )
-    if settings.memory == "context-set":
-        return context_set(size, settings.aggregation)
-    return stacked({"gru": gru, "lstm": lstm}[settings.memory](size), layers or 1)

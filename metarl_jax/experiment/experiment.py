@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from metarl_jax.experiment.settings import AlgorithmName, MemoryName, Settings
+from metarl_jax.experiment.settings import Settings
 from metarl_jax.tasks.distribution import TaskDistribution
 
 
@@ -18,7 +18,8 @@ class Experiment:
         family: makes the task distribution, from keyword arguments that all have defaults.
         arguments: those this preset changes.
         settings: how it is learned by default.
-        variants: settings to change where another algorithm or memory (by its name) is asked for.
+        variants: changes, by their path in the settings, where another algorithm or memory (by
+            its name) is asked for; those that the other one does not have are left out.
     """
 
     name: str
@@ -29,17 +30,23 @@ class Experiment:
     variants: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
 
     def settings_for(
-        self, algorithm: AlgorithmName | None = None, memory: MemoryName | None = None
+        self,
+        *,
+        algorithm: str | None = None,
+        memory: str | None = None,
+        policy: str | None = None,
     ) -> Settings:
-        """The preset's settings where it is learned by an algorithm, with a memory.
+        """The preset's settings with another algorithm, memory or policy.
 
         Args:
-            algorithm: None for the preset's own.
+            algorithm: its name; None for the preset's own.
             memory: likewise. What its variant changes overrides what the algorithm's does.
+            policy: likewise.
         """
         settings = self.settings
-        for field, asked in (("algorithm", algorithm), ("memory", memory)):
-            if asked not in (None, getattr(self.settings, field)):
-                changes = {field: asked} | dict(self.variants.get(str(asked), {}))
-                settings = dataclasses.replace(settings, **changes)
-        return settings
+        for branch, name in (("algorithm", algorithm), ("memory", memory)):
+            if name is not None and settings.choose(branch, name) is not settings:
+                settings = settings.choose(branch, name)
+                changes = self.variants.get(name, {})
+                settings = settings.change({p: x for p, x in changes.items() if settings.has(p)})
+        return settings if policy is None else settings.choose("policy", policy)

@@ -49,6 +49,8 @@ class Hyperparameters(struct.PyTreeNode):
 
 Schedule = float | Sequence[float]
 """A constant, or the values it passes through from the first update to the last."""
+Knots = tuple[float, ...]
+"""The same, as a setting."""
 
 
 def hyperparameters(

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from metarl_jax.experiment.run_config import RunConfig, load_config
 from metarl_jax.files import read_object, write_whole
 from metarl_jax.report import tables
 from metarl_jax.report.charts import (
@@ -47,12 +48,12 @@ def write_report(
     """
     config, run, rows = _read(folder)
     lead = (
-        f"A policy ({tables.policy_words(config['settings'])}) in tasks of "
+        f"A policy ({tables.policy_words(config.settings)}) in tasks of "
         f"{evaluation['task_family']} that it is not told, "
         f"{len(evaluation['episode_return_mean'])} episodes in each."
     )
     report = Report(
-        title=_title(config),
+        title=config.title,
         lead=lead,
         headline=tables.headline(evaluation),
         sections=[
@@ -95,8 +96,8 @@ def write_points_report(folder: Path, record: Mapping[str, Any], references: Ref
     agents = sum(len(point["agents"]) for point in points)
     best = max(points, key=lambda point: point["total_return_mean"])
     report = Report(
-        title=_title(config),
-        lead=f"{agents} agents of one program ({tables.policy_words(config['settings'])}) in tasks "
+        title=config.title,
+        lead=f"{agents} agents of one program ({tables.policy_words(config.settings)}) in tasks "
         f"of {record['task_family']} that they are not told; means over seeds.",
         headline={"highest return of a meta-episode": tables.interval(best, "total_return")},
         sections=[
@@ -139,7 +140,7 @@ def _ablations(evaluation: Mapping[str, Any]) -> Section:
 
 
 def _trained(
-    config: Mapping[str, Any],
+    config: RunConfig,
     run: Mapping[str, Any],
     rows: Sequence[Mapping[str, Any]],
     evaluation: Mapping[str, Any],
@@ -151,13 +152,9 @@ def _trained(
     )
 
 
-def _title(config: Mapping[str, Any]) -> str:
-    return config["experiment"].rpartition(":")[2]
-
-
-def _read(folder: Path) -> tuple[dict[str, Any], dict[str, Any], list[dict[str, Any]]]:
+def _read(folder: Path) -> tuple[RunConfig, dict[str, Any], list[dict[str, Any]]]:
     run = read_object(folder / "run.json") if (folder / "run.json").exists() else {}
-    return read_object(folder / "config.json"), run, read_rows(folder / "metrics.jsonl")
+    return load_config(folder), run, read_rows(folder / "metrics.jsonl")
 
 
 def _write(folder: Path, report: Report) -> Path:

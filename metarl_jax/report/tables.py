@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from metarl_jax.experiment.run_config import RunConfig
+from metarl_jax.experiment.settings import Settings
 from metarl_jax.report.population import name_of
 from metarl_jax.report.units import count, duration, quantity
 
@@ -24,7 +26,7 @@ REFERENCE_NAMES = {
 
 
 def trained(
-    config: Mapping[str, Any],
+    config: RunConfig,
     run: Mapping[str, Any],
     rows: Sequence[Mapping[str, Any]],
     evaluation: Mapping[str, Any],
@@ -37,13 +39,13 @@ def trained(
         rows: of `metrics.jsonl`.
         evaluation: of `evaluation.json`.
     """
-    settings = config["settings"]
-    arguments = ", ".join(f"{_plain(n)} {_value(v)}" for n, v in config["family"].items())
+    settings = config.settings
+    arguments = ", ".join(f"{_plain(n)} {_value(v)}" for n, v in config.family.items())
     last = max((row for row in rows if "env_steps" in row), key=_steps, default={})
     facts = {"task family": f"{evaluation['task_family']}: {arguments}".rstrip(": ")}
     facts["policy"] = policy_words(settings)
     facts["algorithm"] = (
-        f"{settings['algorithm'].upper()}, {settings['num_tasks']:,} tasks an update"
+        f"{settings.algorithm.name.upper()}, {settings.budget.num_tasks:,} tasks an update"
     )
     if last:
         facts["trained for"] = f"{count(last['env_steps'])} environment steps, " + (
@@ -61,13 +63,13 @@ def trained(
     return {name: text for name, text in facts.items() if text}
 
 
-def policy_words(settings: Mapping[str, Any]) -> str:
-    """The policy and its memory, as in "adaptive, gru of 64 units"."""
-    if settings["policy"] == "memoryless":
-        return "memoryless"
-    memory = settings["memory"]
+def policy_words(settings: Settings) -> str:
+    """The policy and its memory, as in "adaptive, GRU of 64 units"."""
+    if settings.memory is None:
+        return settings.policy.name
+    memory = settings.memory_name
     memory = memory.upper() if memory in ACRONYMS else memory.replace("-", " ")
-    return f"{settings['policy']}, {memory} of {settings['hidden_size']} units"
+    return f"{settings.policy.name}, {memory} of {settings.memory.hidden_size} units"
 
 
 def headline(evaluation: Mapping[str, Any]) -> dict[str, str]:

@@ -25,7 +25,7 @@ from benchmarks.rows import Row, measure
 from benchmarks.scaling import Point, Sweep, measure_axis
 from benchmarks.suite import _describe
 from benchmarks.timing import Program, Variant, compare, compile_program, make_variants
-from benchmarks.workloads import WORKLOADS, Size, make_policy
+from benchmarks.workloads import WORKLOADS, Size, build_policy
 from metarl_envs.cheetah import cheetah_vel
 from metarl_jax import Architecture, ConfigurationError, adaptive_policy, gru, transformer
 from metarl_jax.parallel.sharding import DataParallel
@@ -205,7 +205,7 @@ def test_physics_is_measured_in_its_parts():
     made = {name: make() for name, make in makers.items()}
     assert [variant.env_steps for variant in made.values()] == [4 * 4, 4 * 4]
     tasks = workload.family()
-    flops = count_flops(make_policy(workload, tasks), tasks)
+    flops = count_flops(build_policy(workload, tasks), tasks)
     assert [variant.flops for variant in made.values()] == [4 * 4 * flops.forward, 0.0]
 
 

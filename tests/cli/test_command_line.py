@@ -42,7 +42,10 @@ from support.command_line import BROKEN, assert_refused, metarl, metarl_here
             ["train", "bandit_10_5", "--discount", "1.5"],
             ["discount must be", "between 0 and 1", "got (1.5,)"],
         ),
-        (["train", "bandit_10_5", "--gae-lambda", "-0.1"], ["gae_lambda must be", "got (-0.1,)"]),
+        (
+            ["train", "bandit_10_5", "--algorithm.gae-lambda", "-0.1"],
+            ["gae_lambda must be", "got (-0.1,)"],
+        ),
         (
             ["train", "bandit_10_5", "--policy", "reactive"],
             ["'reactive' for argument '--policy'", "'memoryless'"],
@@ -57,11 +60,19 @@ from support.command_line import BROKEN, assert_refused, metarl, metarl_here
         ),
         (["train", "bandit_10_5", "--family.num-arms", "0"], ["num_arms must be", "got 0"]),
         (
-            ["train", "bandit_10_5", "--algorithm=ppo", "--num-tasks", "10", "--minibatches", "4"],
+            [
+                "train",
+                "bandit_10_5",
+                "--algorithm=ppo",
+                "--num-tasks",
+                "10",
+                "--algorithm.minibatches",
+                "4",
+            ],
             ["4 minibatches, got 10 tasks", "8 tasks would"],
         ),
         (
-            ["train", "bandit_10_5", "--bptt-segments", "3"],
+            ["train", "bandit_10_5", "--algorithm.bptt-segments", "3"],
             ["bptt_segments must divide the 10 steps", "got 3"],
         ),
         (
@@ -70,12 +81,15 @@ from support.command_line import BROKEN, assert_refused, metarl, metarl_here
         ),
         (["train", "bandit_10_5", "--devices", "0"], ["devices must be at least 1, got 0"]),
         (
-            ["train", "bandit_10_5", "--epochs", "3"],
-            ["got some that would do nothing: epochs", "with algorithm ppo", "leave them out"],
+            ["train", "bandit_10_5", "--algorithm.epochs", "3"],
+            [
+                "options that algorithm a2c has, got --algorithm.epochs, an option of ppo",
+                "leave it out",
+            ],
         ),
         (
             ["train", "goal_grid_3", "--policy", "memoryless", "--memory=lstm"],
-            ["got some that would do nothing: memory", "adaptive or contextual", "leave them out"],
+            ["--policy memoryless and --memory lstm", "leave one of the two out"],
         ),
         (["train", "bandit_10_5", "--seed", "-1"], ["seed must be", "got -1"]),
         (

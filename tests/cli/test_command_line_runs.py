@@ -12,14 +12,15 @@ import numpy as np
 import pytest
 
 from metarl_experiments.commands import train
-from metarl_experiments.runs import load_config, load_tasks
+from metarl_experiments.runs import load_tasks
 from metarl_jax.checkpoint.checkpoint import restore
 from metarl_jax.experiment.build import build_setup
+from metarl_jax.experiment.run_config import load_config
 from metarl_jax.trees import host_leaves
 from support.command_line import BROKEN, SMALL, assert_refused, metarl, metarl_here, signalled
 from support.runs import rows_of
 
-PPO = ["--algorithm", "ppo", "--epochs", "2", "--minibatches", "2"]
+PPO = ["--algorithm", "ppo", "--algorithm.epochs", "2", "--algorithm.minibatches", "2"]
 BEGIN = ["train", "mouse_lecture", *SMALL, *PPO, "--total-steps", "48000"]
 BEGIN += ["--num-evaluations", "20"]  # 1,000 updates in 100 chunks: some seconds to be stopped in
 
@@ -169,8 +170,8 @@ def test_a_run_goes_on_in_parts_that_fit(
     assert train.train_command(["--resume", str(run), "--task-chunk", "2"]) == 0
     (begun, resumes), before = prepared[0], load_config(run)
     assert resumes
-    assert (begun.config.settings.task_chunk, before.settings.task_chunk) == (2, None)
-    assert begun.setup.agents[0].task_chunk == 2
+    assert (begun.config.settings.budget.task_chunk, before.settings.budget.task_chunk) == (2, None)
+    assert begun.setup.agents[0].budget.task_chunk == 2
 
 
 def test_resume_refuses_what_is_no_run(tmp_path: pathlib.Path) -> None:
@@ -200,7 +201,7 @@ def test_resume_names_the_first_leaf_of_another_architecture(
     other = tmp_path / "other"
     shutil.copytree(run, other)
     config = json.loads((other / "config.json").read_text())
-    config["settings"]["hidden_size"] = 5
+    config["settings"]["memory"]["hidden_size"] = 5
     (other / "config.json").write_text(json.dumps(config))
     resumed = metarl_here("train", "--resume", other, cwd=tmp_path)
     assert_refused(resumed, "heads", "float32[9, 1]", "float32[8, 1]")
@@ -221,7 +222,7 @@ def test_an_edited_configuration_is_refused(run: pathlib.Path, tmp_path: pathlib
     edited = tmp_path / "edited"
     shutil.copytree(run, edited)
     config = json.loads((edited / "config.json").read_text())
-    config["settings"]["hiden_size"] = 5
+    config["settings"]["memory"]["hiden_size"] = 5
     (edited / "config.json").write_text(json.dumps(config))
     assert_refused(metarl_here("evaluate", edited, cwd=tmp_path), "hiden_size", "unknown")
 

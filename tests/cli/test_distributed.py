@@ -6,9 +6,15 @@ from typing import Any
 import jax
 import pytest
 
-from metarl_experiments.process.distributed import DistributedOptions, join, read_options
+from metarl_experiments.process.distributed import DistributedOptions, join
+from metarl_experiments.process.early_flags import read_early_flags
 from metarl_jax.types import ConfigurationError, PeerError
 from support.command_line import assert_refused, metarl, metarl_here
+
+
+def read_options(arguments: list[str], environment: dict[str, str]) -> DistributedOptions:
+    return read_early_flags(arguments, environment).distributed
+
 
 FLAGS = ["--coordinator", "10.0.0.1:8476", "--num-processes", "4", "--process-id=3"]
 VARIABLES = {
@@ -54,18 +60,21 @@ def test_flags_and_variables_name_the_same_things() -> None:
 
 def test_named_processes_join_at_the_address_named_and_no_other(joined: list[dict]) -> None:
     """jax alone would listen on every interface of the machine."""
-    join(["--heartbeat", "30"], VARIABLES)
+    join(read_options(["--heartbeat", "30"], VARIABLES), VARIABLES)
     (call,) = joined
     assert call["named"] == ("10.0.0.2:8476", 2, 0)
     assert call["coordinator_bind_address"] == "10.0.0.2:8476"
     assert call["heartbeat_timeout_seconds"] == call["shutdown_timeout_seconds"] == 30
     assert call["initialization_timeout"] == 300
-    join([], VARIABLES | {"JAX_COORDINATOR_BIND_ADDRESS": "0.0.0.0:8476"})
+    join(
+        read_options([], VARIABLES | {"JAX_COORDINATOR_BIND_ADDRESS": "0.0.0.0:8476"}),
+        VARIABLES | {"JAX_COORDINATOR_BIND_ADDRESS": "0.0.0.0:8476"},
+    )
     assert joined[1]["coordinator_bind_address"] == "0.0.0.0:8476"
 
 
 def test_what_is_not_named_is_left_to_the_cluster(joined: list[dict]) -> None:
-    join([], {})
+    join(read_options([], {}), {})
     assert joined[0]["named"] == (None, None, None)
     assert "coordinator_bind_address" not in joined[0]
 
@@ -88,7 +97,10 @@ def test_gpus_of_several_processes_keep_what_they_compile_where_all_find_it(
 ) -> None:
     """The first process alone writes there, and must not be the only one to find it."""
     monkeypatch.setattr(jax, "process_count", lambda: processes)
-    join([], VARIABLES | ({"JAX_COMPILATION_CACHE_DIR": cache} if shared else {}))
+    join(
+        read_options([], VARIABLES | ({"JAX_COMPILATION_CACHE_DIR": cache} if shared else {})),
+        VARIABLES | ({"JAX_COMPILATION_CACHE_DIR": cache} if shared else {}),
+    )
     assert jax.config.jax_compilation_cache_dir == (cache if kept else None)
 
 
@@ -97,25 +109,25 @@ def test_cpus_of_several_processes_keep_what_they_compile(
     cache: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(jax, "process_count", lambda: 2)
-    join([], VARIABLES)
+    join(read_options([], VARIABLES), VARIABLES)
     assert jax.config.jax_compilation_cache_dir == cache
 
 
 def test_off_joins_nothing(joined: list[dict]) -> None:
-    join(["--distributed", "off"], VARIABLES)
+    join(read_options(["--distributed", "off"], VARIABLES), VARIABLES)
     assert joined == []
 
 
 def test_no_cluster_is_no_error_and_a_broken_one_is(monkeypatch: pytest.MonkeyPatch) -> None:
     alone = ValueError("coordinator_address should be defined.")
     monkeypatch.setattr(jax.distributed, "initialize", fails_with(alone))
-    join([], {})
+    join(read_options([], {}), {})
     with pytest.raises(ConfigurationError, match="the other pods of this job, got no way"):
-        join([], {"JOB_COMPLETION_INDEX": "0"})
+        join(read_options([], {"JOB_COMPLETION_INDEX": "0"}), {"JOB_COMPLETION_INDEX": "0"})
     for error in (RuntimeError("DEADLINE_EXCEEDED"), ValueError("Number of processes must be")):
         monkeypatch.setattr(jax.distributed, "initialize", fails_with(error))
         with pytest.raises(PeerError, match=r"expected to join .* got: .*; start all of them"):
-            join([], VARIABLES)
+            join(read_options([], VARIABLES), VARIABLES)
 
 
 @pytest.mark.parametrize(
@@ -141,7 +153,7 @@ def test_refused_on_the_command_line_before_anything_else(tmp_path) -> None:
 
 
 def test_others_that_never_come_leave_a_run_to_be_started_again(monkeypatch, tmp_path) -> None:
-    def nobody(arguments: list[str]) -> None:
+    def nobody(options: DistributedOptions) -> None:
         raise PeerError("expected to join the other processes of this run, got: nobody")
 
     result = metarl_here("train", "bandit_10_5", cwd=tmp_path, join=nobody)

@@ -19,7 +19,6 @@ from metarl_experiments.commands.evaluate import evaluate_command, evaluate_run
 from metarl_experiments.commands.evaluation_record import META_TEST_SEED, EvaluateOptions
 from metarl_experiments.commands.pictures import find_ablations
 from metarl_experiments.commands.report import report_command
-from metarl_experiments.runs import load_config
 from metarl_jax import (
     Architecture,
     ConfigurationError,
@@ -37,6 +36,7 @@ from metarl_jax.checkpoint.checkpoint import restore
 from metarl_jax.checkpoint.folder import steps
 from metarl_jax.evaluation.scores import with_control_variate
 from metarl_jax.experiment.build import build_setup
+from metarl_jax.experiment.run_config import load_config
 from metarl_jax.tasks.distribution import References
 from support.command_line import assert_well_put
 
@@ -47,11 +47,11 @@ POLICY = adaptive_policy(TASKS, gru(4), Architecture(embedding_size=4))
 NUM_TASKS, FIRST, LAST = 16, 20, 40  # meta-test tasks; updates of the two checkpoints
 TRAIN = (
     *("goal_grid_3", "--family.episode-length", "3", "--family.num-episodes", "3"),
-    *("--hidden-size", "4", "--embedding-size", "4", "--num-tasks", "4"),
+    *("--memory.hidden-size", "4", "--policy.embedding-size", "4", "--num-tasks", "4"),
     *("--total-steps", str(LAST * 4 * TASKS.max_steps), "--num-evaluations", "2"),
     *("--evaluation-tasks", "8", "--final-evaluation-tasks", str(NUM_TASKS)),
     # So that it soon acts on what it remembers: the ablation must be seen in the returns.
-    *("--learning-rate", "0.03", "--entropy-coefficient", "0"),
+    *("--learning-rate", "0.03", "--algorithm.entropy-coefficient", "0"),
 )
 
 
@@ -190,11 +190,11 @@ def test_a_run_of_bfloat16_products_is_evaluated_on_a_cpu(
     """Trained on an accelerator, its parameters are float32; a CPU has float32 products alone."""
     place = run / "config.json"
     config = json.loads(place.read_text())
-    config["settings"]["precision"] = "bf16"
+    config["settings"]["policy"]["precision"] = "bf16"
     place.write_text(json.dumps(config))
     assert evaluate_command([str(run), "--seed", "5"]) == 0
     assert "evaluated in f32" in capsys.readouterr().err
-    config["settings"]["precision"] = "f32"
+    config["settings"]["policy"]["precision"] = "f32"
     place.write_text(json.dumps(config))
     assert_answers(run, "evaluation_seed_5", directly(run, seed=5))
 

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import subprocess
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -19,9 +20,9 @@ from support.runs import preset_run
 JOB = Job("goal_grid_5", "adaptive", "ppo")
 
 
-def finished_run(folder, **changes) -> None:
+def finished_run(folder, changes=MappingProxyType({})) -> None:
     """A folder as `metarl train` leaves it, as far as it is read."""
-    preset_run(folder, JOB.experiment, ["--algorithm", "ppo"], **changes)
+    preset_run(folder, JOB.experiment, ["--algorithm", "ppo"], changes)
     evaluation = {
         "total_return_mean": 37.11472,
         "total_return_ci95": 0.16114,
@@ -67,7 +68,7 @@ def test_a_finished_run_is_not_repeated_and_has_its_row(tmp_path, monkeypatch) -
 
 def test_a_run_is_evaluated_over_more_episodes_than_it_was_trained_on(tmp_path) -> None:
     job = dataclasses.replace(JOB, flags=("--seed", "1"), more_episodes=3)
-    finished_run(tmp_path, seed=1)
+    finished_run(tmp_path, {"budget.seed": 1})
     longer = {"episode_return_mean": [1.0, 2.0, 2.5], "episode_return_ci95": [0.1, 0.1, 0.2]}
     (tmp_path / "evaluation_3_episodes.json").write_text(json.dumps(longer))
     assert run(job, tmp_path) == 0
@@ -78,9 +79,9 @@ def test_a_run_is_evaluated_over_more_episodes_than_it_was_trained_on(tmp_path) 
     assert row["more_episodes_ci95"] == "[0.1, 0.1, 0.2]"
 
 
-@pytest.mark.parametrize("changes", [{"seed": 1}, {"entropy_coefficient": (0.1,)}])
+@pytest.mark.parametrize("changes", [{"budget.seed": 1}, {"algorithm.entropy_coefficient": (0.1,)}])
 def test_a_run_with_other_settings_is_refused(tmp_path, monkeypatch, capsys, changes) -> None:
-    finished_run(tmp_path / JOB.name, **changes)
+    finished_run(tmp_path / JOB.name, changes)
     with pytest.raises(ConfigurationError, match="the settings that goal_grid_5 has now"):
         run(JOB, tmp_path / JOB.name)
     arguments = ["reproduce", "goal_grid_5-adaptive-ppo", "--runs", str(tmp_path)]
@@ -98,7 +99,9 @@ def test_every_job_is_one_that_the_command_line_takes(job: Job) -> None:
     """With the settings of its algorithm and its memory, and no others but its flags'."""
     experiment = load_experiment(job.experiment)
     settings = parse_train_options(experiment, job.options).settings
-    expected: Any = experiment.settings_for(job.algorithm, job.memory)  # type: ignore[arg-type]
+    expected: Any = experiment.settings_for(
+        algorithm=job.algorithm, memory=job.memory, policy=job.policy
+    )
     if SHORT[0] in job.flags:
-        expected = dataclasses.replace(expected, total_steps=2_000_000)
-    assert settings == dataclasses.replace(expected, policy=job.policy)
+        expected = expected.change({"budget.total_steps": 2_000_000})
+    assert settings == expected

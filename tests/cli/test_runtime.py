@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from metarl_experiments.process.runtime import asked_devices, use_huge_pages
+from metarl_experiments.process.early_flags import read_early_flags
+from metarl_experiments.process.runtime import use_huge_pages
 
 
 @pytest.mark.parametrize(
@@ -25,7 +26,7 @@ from metarl_experiments.process.runtime import asked_devices, use_huge_pages
 )
 def test_devices_are_read_before_the_rest(arguments: list[str], asked: int | None) -> None:
     """What is no number is left to the parser, which refuses it."""
-    assert asked_devices(arguments) == asked
+    assert read_early_flags(arguments, {}).devices == asked
 
 
 PAGE_FAULTS = """

@@ -62,5 +62,5 @@ def test_a_cpu_has_no_such_product(tmp_path: Path) -> None:
         assert_well_put(str(refusal.value))
     with pytest.raises(ConfigurationError, match="f32, bf16"):
         Architecture(precision="f16")  # type: ignore[arg-type]
-    train = metarl_here("train", "goal_grid_3", *SMALL, "--precision", "bf16", cwd=tmp_path)
+    train = metarl_here("train", "goal_grid_3", *SMALL, "--policy.precision", "bf16", cwd=tmp_path)
     assert_refused(train, "got a CPU")

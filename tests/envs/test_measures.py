@@ -16,9 +16,10 @@ from metarl_envs.mouse import mouse
 from metarl_experiments import runs
 from metarl_experiments.commands.pictures import find_baselines
 from metarl_experiments.measures import MEASURES, measure
-from metarl_experiments.runs import RunConfig, create_run
+from metarl_experiments.runs import create_run
 from metarl_jax.experiment.build import build_setup
-from metarl_jax.experiment.settings import Settings
+from metarl_jax.experiment.run_config import RunConfig
+from metarl_jax.experiment.settings import Budget, Settings
 from metarl_jax.memory import unroll_by_steps
 from metarl_jax.policy.distributions import Categorical
 from metarl_jax.policy.policy import Policy, PolicyOutput
@@ -109,7 +110,7 @@ def test_the_cheetahs_error_of_speed() -> None:
 @pytest.mark.parametrize("wanted", [1, 7, 99, 101, 469])
 def test_training_overshoots_by_less_than_a_chunk(wanted: int) -> None:
     tasks = mouse(size=3, walls="none", cheese="near", episode_length=2, num_episodes=6)
-    plan = build_setup(tasks, Settings(num_tasks=4, total_steps=48 * wanted)).plan
+    plan = build_setup(tasks, Settings(budget=Budget(num_tasks=4, total_steps=48 * wanted))).plan
     assert 0 <= plan.num_updates - wanted < plan.updates_per_chunk
     assert plan.num_updates % plan.updates_per_chunk == 0
 
@@ -132,7 +133,7 @@ def a_run(
     experiment: str = "goal_grid_3",
     task_set_hash: str = "same",
 ) -> RunConfig:
-    config = RunConfig(experiment, {"size": 3}, Settings(policy=policy))
+    config = RunConfig(experiment, {"size": 3}, Settings().choose("policy", policy))
     create_run(folder, config, [])
     evaluation = {"total": total, "task_set_hash": task_set_hash, "policy": policy}
     evaluation |= {"episode_return_mean": [total, 1.0], "episode_return_ci95": [0.1, None]}

@@ -14,9 +14,19 @@ from typing import Any
 from unittest import mock
 
 from metarl_experiments import cli
+from metarl_experiments.process.distributed import DistributedOptions
 
 BROKEN = pathlib.Path(__file__).with_name("broken_families.py")
-SMALL = ["--num-tasks", "4", "--hidden-size", "4", "--embedding-size", "4", "--total-steps", "96"]
+SMALL = [
+    "--num-tasks",
+    "4",
+    "--memory.hidden-size",
+    "4",
+    "--policy.embedding-size",
+    "4",
+    "--total-steps",
+    "96",
+]
 SMALL += ["--num-evaluations", "2", "--evaluation-tasks", "4", "--final-evaluation-tasks", "8"]
 
 LONGEST_MESSAGE = 600
@@ -39,7 +49,7 @@ def metarl(*arguments: str | pathlib.Path, cwd: pathlib.Path | None = None, **en
 def metarl_here(
     *arguments: str | pathlib.Path,
     cwd: pathlib.Path,
-    join: Callable[[list[str]], None] = lambda arguments: None,
+    join: Callable[[DistributedOptions], None] = lambda options: None,
 ) -> subprocess.CompletedProcess[str]:
     """The same command line in this process, whose jax is configured already: seconds less."""
     # With an encoding: without one, rich draws its boxes otherwise.

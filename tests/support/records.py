@@ -5,6 +5,9 @@ import json
 
 import numpy as np
 
+from metarl_jax.experiment.run_config import RunConfig, config_text
+from metarl_jax.experiment.settings import Budget, Settings
+from metarl_jax.memory.settings import GRU
 from metarl_jax.report.behaviour import Recording
 from metarl_jax.tasks.distribution import References
 from metarl_jax.tasks.scene import Choice, Limbs, Rectangle, Scene
@@ -130,11 +133,10 @@ def family(scene):
 
 def write_run(folder):
     """What `write_report` reads of a run's folder."""
-    settings = {"policy": "adaptive", "memory": "gru", "hidden_size": 8}
-    config = {"experiment": "files.py:probe", "family": {"num_arms": 3, "step_cost": 0.5}}
-    config["settings"] = settings | {"algorithm": "a2c", "num_tasks": 16}
+    settings = Settings(memory=GRU(hidden_size=8), budget=Budget(num_tasks=16))
+    config = RunConfig("/files.py:probe", {"num_arms": 3, "step_cost": 0.5}, settings)
     run = {"devices": ["cpu"], "versions": {"jax": "1.2.3"}}
-    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "config.json").write_text(config_text(config))
     (folder / "run.json").write_text(json.dumps(run))
     lines = [json.dumps(row | {"seconds": row["update"]}) for row in rows()]
     (folder / "metrics.jsonl").write_text("\n".join(lines))

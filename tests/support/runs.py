@@ -1,21 +1,24 @@
 """What the tests of runs share: their rows, and folders as `metarl train` makes them."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from metarl_experiments.commands.options import parse_train_options
-from metarl_experiments.runs import RunConfig, create_run
+from metarl_experiments.runs import create_run
 from metarl_jax.experiment.registry import load_experiment
+from metarl_jax.experiment.run_config import RunConfig
 from metarl_jax.training.metrics_file import read_rows
 from metarl_jax.training.plan import WALL_CLOCK_FIELDS
 
 
-def preset_run(folder: Path, experiment: str, options: Sequence[str], **changes: Any) -> None:
+def preset_run(
+    folder: Path, experiment: str, options: Sequence[str], changes: Mapping[str, Any] = {}
+) -> None:
     """A folder as `metarl train` makes it at its start, with changed settings."""
     preset = parse_train_options(load_experiment(experiment), options)
-    settings = dataclasses.replace(preset.settings, **changes)
+    settings = preset.settings.change(changes)
     create_run(folder, RunConfig(experiment, dataclasses.asdict(preset.family), settings), [])
 
 

@@ -15,7 +15,15 @@ from system_checks import pod_smoke
 
 HEARTBEAT = 5
 ARGUMENTS = (
-    *("bandit_10_5", "--num-tasks", "8", "--hidden-size", "8", "--embedding-size", "8"),
+    *(
+        "bandit_10_5",
+        "--num-tasks",
+        "8",
+        "--memory.hidden-size",
+        "8",
+        "--policy.embedding-size",
+        "8",
+    ),
     *("--total-steps", "16000", "--num-evaluations", "10", "--evaluation-tasks", "6"),
     *("--final-evaluation-tasks", "7", "--devices", "1"),
 )

@@ -1,9 +1,8 @@
 """From settings to a program: the policy, the algorithm and the plan that were asked for."""
 
-import dataclasses
 import functools
 import inspect
-from typing import Any, get_args
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -15,14 +14,17 @@ from metarl_experiments.commands.options import parse_train_options
 from metarl_jax.experiment.build import (
     LOGGED_PER_EVALUATION,
     Setup,
+    build_policy,
     build_setup,
-    make_policy,
     shorter_window,
 )
 from metarl_jax.experiment.experiment import Experiment
 from metarl_jax.experiment.registry import experiment_names, load_experiment
-from metarl_jax.experiment.settings import MemoryName, Settings
+from metarl_jax.experiment.settings import MEMORIES, Budget, EvaluationSettings, Settings
+from metarl_jax.learning.settings import A2C, PPO, AlgorithmSettings, Reinforce
 from metarl_jax.learning.train_state import TrainState
+from metarl_jax.memory.settings import GRU, LSTM, Transformer
+from metarl_jax.policy.settings import Adaptive, Memoryless
 from metarl_jax.types import ConfigurationError
 from support.instruments import (
     assert_same,
@@ -34,7 +36,12 @@ from support.instruments import (
 from support.probes import counter, revealed_target, tiny_bandit
 
 ALGORITHMS = ("a2c", "ppo", "reinforce")
-SMALL = Settings(hidden_size=5, embedding_size=4, num_tasks=4, evaluation_tasks=4)
+SMALL = Settings(
+    policy=Adaptive(embedding_size=4),
+    memory=GRU(hidden_size=5),
+    budget=Budget(num_tasks=4),
+    evaluation=EvaluationSettings(evaluation_tasks=4),
+)
 PRESETS = experiment_names()
 
 
@@ -57,11 +64,11 @@ def test_no_memory_is_the_memoryless_policy(asked: list[str]) -> None:
         parse_train_options(preset, ["--memory", "memoryless", "--policy", "contextual"])
 
 
-@pytest.mark.parametrize("name", get_args(MemoryName))
+@pytest.mark.parametrize("name", MEMORIES)
 def test_the_memory_is_the_one_asked_for(name: Any) -> None:
     tasks = counter()
-    settings = dataclasses.replace(SMALL, memory=name, hidden_size=16)
-    policy = make_policy(tasks, settings)
+    settings = SMALL.choose("memory", name).change({"memory.hidden_size": 16})
+    policy = build_policy(tasks, settings)
     windowed = name in ("snail", "transformer")
     assert policy.context_length == (tasks.max_steps if windowed else None)
     assert policy.parallel == (name not in ("gru", "lstm"))
@@ -76,39 +83,52 @@ def test_the_memory_is_the_one_asked_for(name: Any) -> None:
     assert output.value[-1] != changed.value[-1]
     if windowed:
         assert (
-            make_policy(tasks, dataclasses.replace(settings, context_length=3)).context_length == 3
+            build_policy(tasks, settings.change({"memory.context_length": 3})).context_length == 3
         )
-        longer = dataclasses.replace(settings, meta_episode_steps=50)
-        assert make_policy(tasks, longer).context_length == 50
-        shorter = dataclasses.replace(settings, meta_episode_steps=2)
-        assert make_policy(tasks, shorter).context_length == tasks.max_steps
+        longer = settings.change({"budget.meta_episode_steps": 50})
+        assert build_policy(tasks, longer).context_length == 50
+        shorter = settings.change({"budget.meta_episode_steps": 2})
+        assert build_policy(tasks, shorter).context_length == tasks.max_steps
 
 
 @pytest.mark.parametrize(
-    ("memory", "idle"),
+    ("branch", "name", "has_not"),
     [
-        (
-            "gru",
-            {
-                "context_length": 8,
-                "num_heads": 2,
-                "gated_residuals": True,
-                "aggregation": "attention",
-            },
-        ),
-        ("snail", {"episode_positions": True}),
-        ("snail", {"num_heads": 2, "gated_residuals": True, "aggregation": "attention"}),
-        ("transformer", {"aggregation": "attention"}),
-        (
-            "context-set",
-            {"num_layers": 2, "context_length": 8, "num_heads": 2, "gated_residuals": True},
-        ),
+        ("memory", "gru", {"context_length", "num_heads", "gated_residuals", "aggregation"}),
+        ("memory", "snail", {"episode_positions", "num_heads", "gated_residuals", "aggregation"}),
+        ("memory", "transformer", {"aggregation"}),
+        ("memory", "context-set", {"num_layers", "context_length", "num_heads"}),
+        ("policy", "memoryless", {"head"}),
+        ("algorithm", "a2c", {"epochs", "minibatches", "clip_ratio"}),
+        ("algorithm", "ppo", {"bptt_segments"}),
+        ("algorithm", "reinforce", {"gae_lambda", "value_coefficient", "bptt_segments", "epochs"}),
     ],
 )
-def test_options_of_another_memory_are_idle(memory: Any, idle: dict[str, Any]) -> None:
-    preset = dataclasses.replace(SMALL, memory=memory)
-    changed = dataclasses.replace(preset, **idle)
-    assert [text.split()[0] for text in changed.idle_changes(preset)] == list(idle)
+def test_what_a_choice_does_not_have_cannot_be_set(
+    branch: str, name: str, has_not: set[str]
+) -> None:
+    settings = SMALL.choose(branch, name)
+    for setting in has_not:
+        assert not settings.has(f"{branch}.{setting}")
+        with pytest.raises(ConfigurationError, match=f"got '{branch}.{setting}'; .* has"):
+            settings.change({f"{branch}.{setting}": 1})
+
+
+def test_what_two_kinds_share_is_carried_over() -> None:
+    """What differs from its default, that is: a GRU's one layer is its own."""
+    transformer = Settings(memory=GRU(hidden_size=48)).choose("memory", "transformer")
+    assert transformer.memory == Transformer(hidden_size=48)
+    ppo = Settings(algorithm=A2C(gae_lambda=(0.5,), bptt_segments=2)).choose("algorithm", "ppo")
+    assert ppo.algorithm == PPO(gae_lambda=(0.5,))
+    told = Settings(policy=Adaptive(embedding_size=8, head="hypernetwork"))
+    lower = told.choose("policy", "memoryless")
+    assert (lower.policy, lower.memory) == (Memoryless(embedding_size=8), None)
+
+
+def test_a_policy_and_a_memory_that_do_not_go_together_are_refused() -> None:
+    for wrong in ({"memory": None}, {"policy": Memoryless()}):
+        with pytest.raises(ConfigurationError, match="expected a memory with every policy but"):
+            Settings(**wrong)
 
 
 @pytest.mark.parametrize(
@@ -117,7 +137,7 @@ def test_options_of_another_memory_are_idle(memory: Any, idle: dict[str, Any]) -
 )
 def test_the_policy_is_the_one_asked_for(name: Any, reads_the_past: bool, is_told: bool) -> None:
     tasks = counter()
-    policy = make_policy(tasks, dataclasses.replace(SMALL, policy=name))
+    policy = build_policy(tasks, SMALL.choose("policy", name))
     assert (policy.name, policy.contextual) == (name, is_told)
     params, carry = random_params(policy), policy.initial_carry(jax.random.key(0))
     unroll = jax.jit(policy.unroll)
@@ -132,8 +152,8 @@ def test_the_policy_is_the_one_asked_for(name: Any, reads_the_past: bool, is_tol
 
 
 def test_the_policy_has_the_sizes_asked_for() -> None:
-    settings = dataclasses.replace(SMALL, head_sizes=(7, 6), initial_log_std=-1.25)
-    policy = make_policy(revealed_target(), settings)
+    settings = SMALL.change({"policy.head_sizes": (7, 6), "policy.initial_log_std": -1.25})
+    policy = build_policy(revealed_target(), settings)
     assert policy.initial_carry(jax.random.key(0)).shape == (5,)
     key = jax.random.key(0)
     weights: Any = jax.eval_shape(policy.init, key).weights
@@ -160,26 +180,26 @@ def updated(settings: Settings) -> tuple[TrainState, dict[str, Any]]:
 @pytest.mark.parametrize(
     ("structure", "gradient_steps", "terms"),
     [
-        ({"algorithm": "a2c"}, 1, {"policy_gradient", "value_error", "entropy"}),
+        (A2C(), 1, {"policy_gradient", "value_error", "entropy"}),
         (
-            {"algorithm": "a2c", "bptt_segments": 4},
+            A2C(bptt_segments=4),
             4,
             {"policy_gradient", "value_error", "entropy"},
         ),
         # 3 minibatches would not divide the tasks: the two numbers cannot change places.
         (
-            {"algorithm": "ppo", "epochs": 3, "minibatches": 2},
+            PPO(epochs=3, minibatches=2),
             6,
             {"clipped_policy_gradient", "value_error", "entropy"},
         ),
-        ({"algorithm": "reinforce", "bptt_segments": 4}, 1, {"policy_gradient", "entropy"}),
+        (Reinforce(), 1, {"policy_gradient", "entropy"}),
     ],
 )
 def test_the_algorithm_takes_the_gradient_steps_asked_for(
-    structure: dict[str, Any], gradient_steps: int, terms: set[str]
+    structure: AlgorithmSettings, gradient_steps: int, terms: set[str]
 ) -> None:
     """Told by Adam's count after one update, and by the terms of the loss."""
-    state, metrics = updated(dataclasses.replace(SMALL, **structure))
+    state, metrics = updated(SMALL.change({"algorithm": structure}))
     assert optax.tree_utils.tree_get(state.learner.optimizer_state, "count") == gradient_steps
     every = {"policy_gradient", "clipped_policy_gradient", "value_error", "entropy"}
     assert metrics.keys() & every == terms
@@ -188,9 +208,11 @@ def test_the_algorithm_takes_the_gradient_steps_asked_for(
 
 def test_an_update_is_structured_as_asked_for() -> None:
     """The discount mode shows in the advantages, the normalisation in the statistics."""
-    plain, _ = updated(dataclasses.replace(SMALL, algorithm="a2c"))
+    plain, _ = updated(SMALL)
     other, _ = updated(
-        dataclasses.replace(SMALL, discount_mode="episodic", normalize_observations=True)
+        SMALL.change(
+            {"discounting.discount_mode": "episodic", "policy.normalize_observations": True}
+        )
     )
     assert float(plain.learner.advantage.mean) != float(other.learner.advantage.mean)
     before, after = (state.learner.params.statistics for state in (plain, other))
@@ -201,8 +223,8 @@ def test_an_update_is_structured_as_asked_for() -> None:
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_a_run_begins_with_the_schedules_asked_for(algorithm: Any) -> None:
     """Those of the settings, over the updates of the plan."""
-    settings = dataclasses.replace(
-        SMALL, algorithm=algorithm, learning_rate=(0.01, 0.02, 0.03), total_steps=5_000
+    settings = SMALL.choose("algorithm", algorithm).change(
+        {"optimizer.learning_rate": (0.01, 0.02, 0.03), "budget.total_steps": 5_000}
     )
     program = build_setup(counter(), settings)
 
@@ -225,11 +247,12 @@ def test_a_run_begins_with_the_schedules_asked_for(algorithm: Any) -> None:
 def test_a_plan_takes_the_steps_asked_for_rounded_up_to_a_chunk(
     total_steps: int, num_evaluations: int, budget: int | None
 ) -> None:
-    settings = dataclasses.replace(
-        SMALL,
-        total_steps=total_steps,
-        num_evaluations=num_evaluations,
-        meta_episode_steps=budget,
+    settings = SMALL.change(
+        {
+            "budget.total_steps": total_steps,
+            "evaluation.num_evaluations": num_evaluations,
+            "budget.meta_episode_steps": budget,
+        }
     )
     tasks = counter(episode_length=3, num_episodes=2)
     program = build_setup(tasks, settings)
@@ -263,15 +286,17 @@ def presets() -> dict[str, Experiment]:
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_a_preset_names_what_exists(name: str, presets: dict[str, Experiment]) -> None:
-    """Fields of Settings, algorithms, arguments of its family; and bears its entry point's name."""
+    """Paths of its settings, algorithms, arguments of its family; and its entry point's name."""
     preset = presets[name]
     assert preset.name == name
     assert preset.arguments.keys() <= inspect.signature(preset.family).parameters.keys()
-    fields = {field.name for field in dataclasses.fields(Settings)}
-    others = {*ALGORITHMS, *get_args(MemoryName)}
-    assert preset.variants.keys() <= others - {preset.settings.algorithm, preset.settings.memory}
-    for changes in preset.variants.values():
-        assert changes.keys() <= fields - {"algorithm", "memory"}
+    own = {preset.settings.algorithm.name, preset.settings.memory_name}
+    assert preset.variants.keys() <= {*ALGORITHMS, *MEMORIES} - own
+    for kind, changes in preset.variants.items():
+        branch = "memory" if kind in MEMORIES else "algorithm"
+        chosen = preset.settings.choose(branch, kind)
+        assert all(chosen.has(path) for path in changes)
+        assert not {"algorithm", "memory"} & changes.keys()
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -279,17 +304,12 @@ def test_a_variant_changes_what_it_names_and_nothing_else(
     name: str, presets: dict[str, Experiment]
 ) -> None:
     preset = presets[name]
-    own = dataclasses.asdict(preset.settings)
-    for algorithm in ALGORITHMS:
-        expected = own | {"algorithm": algorithm}
-        if algorithm != own["algorithm"]:
-            expected |= preset.variants.get(algorithm, {})
-        assert dataclasses.asdict(preset.settings_for(algorithm)) == expected
-    for memory in get_args(MemoryName):
-        expected = own | {"memory": memory}
-        if memory != own["memory"]:
-            expected |= preset.variants.get(memory, {})
-        assert dataclasses.asdict(preset.settings_for(memory=memory)) == expected
+    for branch, kinds in (("algorithm", ALGORITHMS), ("memory", MEMORIES)):
+        for kind in kinds:
+            expected = preset.settings.choose(branch, kind)
+            if expected is not preset.settings:
+                expected = expected.change(preset.variants.get(kind, {}))
+            assert preset.settings_for(**{branch: kind}) == expected
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -300,13 +320,15 @@ def test_a_preset_makes_a_program_with_every_algorithm(
     preset = presets[name]
     tasks = preset.family(**preset.arguments)
     for algorithm in ALGORITHMS:
-        settings = preset.settings_for(algorithm)
+        settings = preset.settings_for(algorithm=algorithm)
         program = build_setup(tasks, settings)
-        assert program.plan.num_updates * program.algorithm.steps_per_update >= settings.total_steps
-    for memory in get_args(MemoryName):
+        assert (
+            program.plan.num_updates * program.algorithm.steps_per_update
+            >= settings.budget.total_steps
+        )
+    for memory in MEMORIES:
         settings = preset.settings_for(memory=memory)
-        assert not settings.idle(preset.variants.get(memory, {}))
-        assert make_policy(tasks, settings).name == "adaptive"
+        assert build_policy(tasks, settings).name == "adaptive"
 
 
 def test_a_variant_of_a_preset_reaches_its_settings() -> None:
@@ -315,25 +337,30 @@ def test_a_variant_of_a_preset_reaches_its_settings() -> None:
         name="probe",
         summary="",
         family=counter,
-        settings=dataclasses.replace(SMALL, learning_rate=(0.5,)),
-        variants={"ppo": {"epochs": 9}, "a2c": {"epochs": 7}, "lstm": {"hidden_size": 3}},
+        settings=SMALL.change({"optimizer.learning_rate": (0.5,)}),
+        variants={
+            "ppo": {"algorithm.epochs": 9},
+            "a2c": {"algorithm.bptt_segments": 7},
+            "lstm": {"memory.hidden_size": 3, "algorithm.gae_lambda": (0.1,)},
+        },
     )
-    both = {"algorithm": "ppo", "epochs": 9, "memory": "lstm", "hidden_size": 3}
-    assert experiment.settings_for("ppo", "lstm") == dataclasses.replace(
-        experiment.settings, **both
+    own, ppo = experiment.settings, PPO(epochs=9)
+    both = own.change({"algorithm": ppo, "memory": LSTM(hidden_size=3)})
+    both = both.change({"algorithm.gae_lambda": (0.1,)})
+    assert experiment.settings_for(algorithm="ppo", memory="lstm") == both
+    assert experiment.settings_for(algorithm="a2c") == own
+    assert experiment.settings_for(algorithm="ppo") == own.change({"algorithm": ppo})
+    without = experiment.settings_for(algorithm="reinforce", memory="lstm")
+    assert without.algorithm == Reinforce()  # which has no lambda
+    assert jnp.allclose(
+        experiment.settings_for(algorithm="ppo").hyperparameters().learning_rate, 0.5
     )
-    assert experiment.settings_for("a2c") == experiment.settings
-    assert experiment.settings_for("ppo") == dataclasses.replace(
-        experiment.settings, algorithm="ppo", epochs=9
-    )
-    assert experiment.settings_for("reinforce").epochs == SMALL.epochs
-    assert jnp.allclose(experiment.settings_for("ppo").hyperparameters().learning_rate, 0.5)
 
 
 def test_a_window_that_does_not_see_all_is_told() -> None:
     tasks = counter()
-    settings = dataclasses.replace(SMALL, memory="snail", context_length=3)
-    policy = make_policy(tasks, settings)
+    settings = SMALL.choose("memory", "snail").change({"memory.context_length": 3})
+    policy = build_policy(tasks, settings)
     assert shorter_window(policy, 4) == "each layer looks back 3 of a meta-episode's 4 steps"
     assert shorter_window(policy, 3) is None
-    assert shorter_window(make_policy(tasks, SMALL), 4) is None
+    assert shorter_window(build_policy(tasks, SMALL), 4) is None

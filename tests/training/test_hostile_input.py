@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from metarl_experiments.process.runtime import COMMAND
-from metarl_experiments.runs import RunConfig, create_run
+from metarl_experiments.runs import create_run
 from metarl_jax.checkpoint.folder import steps
+from metarl_jax.experiment.run_config import RunConfig
 from metarl_jax.experiment.settings import Settings
 from metarl_jax.training.metrics_file import read_rows
 from support.command_line import SMALL, assert_refused, metarl_here

@@ -169,5 +169,5 @@ def test_figures_for_a_person() -> None:
 
 def test_a_batch_larger_than_the_machine_is_refused_at_once() -> None:
     tasks = ["--num-tasks", str(2**18), "--total-steps", "1"]
-    result = metarl("train", "bandit_10_5", *SMALL, *tasks, "--hidden-size", "1024")
+    result = metarl("train", "bandit_10_5", *SMALL, *tasks, "--memory.hidden-size", "1024")
     assert_refused(result, "of memory available", "--task-chunk", "would fit")

@@ -10,9 +10,10 @@ from metarl_envs.bandit import bandit
 from metarl_experiments import cli, runs
 from metarl_experiments.commands import train
 from metarl_experiments.commands.evaluation_record import EvaluateOptions, write_evaluation
-from metarl_experiments.runs import RunConfig, create_run, holds_run, load_config, load_tasks
+from metarl_experiments.runs import create_run, holds_run, load_tasks
 from metarl_jax.experiment.experiment import Experiment
-from metarl_jax.experiment.settings import Settings
+from metarl_jax.experiment.run_config import RunConfig, load_config
+from metarl_jax.experiment.settings import Budget, Settings
 from metarl_jax.tasks.distribution import TaskDistribution
 from metarl_jax.training.plan import ExitCode
 from metarl_jax.types import ConfigurationError, UnwritableError
@@ -43,7 +44,7 @@ def test_a_run_is_known_again_whatever_its_family_takes(tmp_path: Path) -> None:
     for other in (
         config(sizes=((1,), (2, 4))),
         config(name="y"),
-        dataclasses.replace(config(), settings=Settings(seed=1)),
+        dataclasses.replace(config(), settings=Settings(budget=Budget(seed=1))),
         dataclasses.replace(config(), sweep={"discount": (0.9, 0.99)}),
     ):
         with pytest.raises(ConfigurationError, match="with other settings"):
@@ -65,7 +66,7 @@ def test_a_run_that_cannot_write_its_evaluation_may_go_on(error, monkeypatch, ca
     def full(*arguments: object) -> list[str]:
         raise error
 
-    monkeypatch.setattr(train, "conclude", full)
+    monkeypatch.setattr(train, "evaluate_and_draw", full)
     monkeypatch.setattr(train, "here", lambda state: state)
     assert train._conclude(Path("run"), config(), None, None) == ExitCode.NOT_SAVED
     assert "trained and saved, but: " in capsys.readouterr().err
@@ -77,7 +78,7 @@ def test_an_evaluation_that_leaks_is_no_want_of_room(monkeypatch) -> None:
     def leaking(*arguments: object) -> list[str]:
         raise ConfigurationError("the evaluation leaks")
 
-    monkeypatch.setattr(train, "conclude", leaking)
+    monkeypatch.setattr(train, "evaluate_and_draw", leaking)
     monkeypatch.setattr(train, "here", lambda state: state)
     with pytest.raises(ConfigurationError, match="leaks"):
         train._conclude(Path("run"), config(), None, None)

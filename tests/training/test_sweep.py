@@ -15,8 +15,9 @@ from metarl_experiments.commands.populations import print_population
 from metarl_jax.evaluation.evaluation import Evaluation, PopulationEvaluation
 from metarl_jax.evaluation.statistics import seeds_half_width
 from metarl_jax.experiment.build import split_devices
-from metarl_jax.experiment.settings import Settings
+from metarl_jax.experiment.settings import Budget, Settings
 from metarl_jax.experiment.sweep import agents_of
+from metarl_jax.learning.settings import A2C
 from metarl_jax.parallel.sharding import DataParallel
 from metarl_jax.report.population import adaptation_figure, learning_figure, sweep_figure
 from metarl_jax.tasks.distribution import References
@@ -40,12 +41,14 @@ SWEEP += ["--total-steps", "160000", "--num-evaluations", "4"]  # long enough to
 
 
 def test_every_combination_has_every_seed() -> None:
-    settings = Settings(seed=5, num_seeds=2, entropy_coefficient=(0.1, 0.0))
+    settings = Settings(
+        algorithm=A2C(entropy_coefficient=(0.1, 0.0)), budget=Budget(seed=5, num_seeds=2)
+    )
     agents = agents_of(settings, {"learning_rate": (0.1, 0.2), "discount": (0.8, 0.9, 1.0)})
-    told = [(*a.learning_rate, *a.discount, a.seed) for a in agents]
+    told = [(*a.optimizer.learning_rate, *a.discounting.discount, a.budget.seed) for a in agents]
     assert told[:3] == [(0.1, 0.8, 5), (0.1, 0.8, 6), (0.1, 0.9, 5)]
     assert len(set(told)) == len(agents) == 12
-    assert {a.entropy_coefficient for a in agents} == {(0.1, 0.0)}
+    assert {a.algorithm.entropy_coefficient for a in agents} == {(0.1, 0.0)}
     assert agents_of(Settings()) == (Settings(),)
 
 
@@ -54,7 +57,7 @@ def test_every_combination_has_every_seed() -> None:
     [
         ({"hidden_size": (32, 64)}, "what changes the program's structure"),
         ({"learning_rte": (0.1,)}, "got learning_rte"),
-        ({"clip_ratio": (0.1, 0.2)}, "clip_ratio is read only with algorithm ppo"),
+        ({"clip_ratio": (0.1, 0.2)}, "expected .*gae_lambda.* got clip_ratio"),
         ({"learning_rate": (0.1, 2.0)}, "between 0 and 1"),
     ],
 )
@@ -66,7 +69,7 @@ def test_a_sweep_over_what_cannot_be_swept_is_refused(sweep: Any, words: str) ->
 
 def test_the_last_seed_must_be_one() -> None:
     with pytest.raises(ConfigurationError, match="seed must be"):
-        Settings(seed=2**32 - 2, num_seeds=3)
+        Budget(seed=2**32 - 2, num_seeds=3)
 
 
 def test_a_sweep_is_read_from_the_command_line() -> None:
@@ -120,7 +123,7 @@ def test_agents_are_split_unless_their_tasks_occupy_more_devices(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(jax, "local_device_count", lambda: num_devices)
-    places = split_devices(Settings(num_tasks=num_tasks), num_agents, asked)
+    places = split_devices(Settings(budget=Budget(num_tasks=num_tasks)), num_agents, asked)
     assert places == (DataParallel(agents_on), DataParallel(tasks_on))
 
 

@@ -14,13 +14,14 @@ from rich.table import Table
 from metarl_experiments.commands.evaluate import restore_run
 from metarl_experiments.commands.evaluation_record import META_TEST_SEED
 from metarl_experiments.commands.options import parse_train_options
-from metarl_experiments.runs import RunConfig, load_config, load_tasks
+from metarl_experiments.runs import load_tasks
 from metarl_jax.checks import require_positive, require_seed
 from metarl_jax.evaluation.evaluate import make_meta_test
 from metarl_jax.evaluation.evaluation import Evaluation
 from metarl_jax.evaluation.scores import standing
 from metarl_jax.evaluation.statistics import confidence_half_width
 from metarl_jax.experiment.registry import load_experiment
+from metarl_jax.experiment.run_config import RunConfig, load_config
 from metarl_jax.policy.policy import Policy
 from metarl_jax.report.population import adaptation_figure
 from metarl_jax.report.style import save_figure
@@ -85,7 +86,7 @@ def compare_command(arguments: Sequence[str]) -> int:
     contenders = [_contender(name, tasks, configs.get(name)) for name in options.names]
     labels = _labels(options.names)
     contenders = [contender._replace(name=labels[contender.name]) for contender in contenders]
-    num_tasks = options.tasks or config.settings.final_evaluation_tasks
+    num_tasks = options.tasks or config.settings.evaluation.final_evaluation_tasks
     compared = compare(tasks, contenders, num_tasks, options.seed)
     record = {"experiment": config.experiment} | compared
     if options.json:

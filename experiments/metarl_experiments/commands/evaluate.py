@@ -1,6 +1,5 @@
 """`metarl evaluate RUN`: a run's checkpoint on meta-test tasks, from its folder alone."""
 
-import dataclasses
 import json
 import sys
 from collections.abc import Sequence
@@ -18,9 +17,10 @@ from metarl_experiments.commands.evaluation_record import (
     write_evaluation,
 )
 from metarl_experiments.commands.pictures import draw_run
-from metarl_experiments.runs import RunConfig, load_config, load_tasks
+from metarl_experiments.runs import load_tasks
 from metarl_jax.checkpoint.checkpoint import restore
 from metarl_jax.experiment.build import Setup, build_setup, shorter_window
+from metarl_jax.experiment.run_config import RunConfig, load_config
 from metarl_jax.learning.train_state import TrainState
 from metarl_jax.parallel.processes import is_first, on_all_processes
 from metarl_jax.tasks.distribution import TaskDistribution
@@ -55,9 +55,9 @@ def restore_run(
         ConfigurationError: there is no such checkpoint, or none that is whole.
     """
     settings = config.settings
-    if settings.precision != "f32" and jax.default_backend() == "cpu":
+    if settings.policy.precision != "f32" and jax.default_backend() == "cpu":
         print("metarl: evaluated in f32, a CPU having no product of bfloat16.", file=sys.stderr)
-        settings = dataclasses.replace(settings, precision="f32")
+        settings = settings.change({"policy.precision": "f32"})
     setup = build_setup(tasks, settings, sweep=config.sweep)
     template = jax.eval_shape(setup.algorithm.init, setup.key)
     restored = restore(folder / "checkpoints", template, step)

@@ -12,13 +12,13 @@ import numpy as np
 import tyro
 
 from metarl_experiments.commands.pictures import ABLATION_LABELS
-from metarl_experiments.runs import RunConfig
 from metarl_jax.checks import require_positive, require_seed
 from metarl_jax.evaluation.ablations import Ablation
 from metarl_jax.evaluation.evaluate import make_meta_test, references_of
 from metarl_jax.evaluation.evaluation import Evaluation
 from metarl_jax.evaluation.scores import standing
 from metarl_jax.experiment.build import Setup
+from metarl_jax.experiment.run_config import RunConfig
 from metarl_jax.files import write_whole
 from metarl_jax.parallel.processes import is_first, on_all_processes
 from metarl_jax.policy.policy import PolicyParams
@@ -90,7 +90,7 @@ def evaluator_of(
         setup.tasks,
         setup.policy,
         tasks_key,
-        options.tasks or config.settings.final_evaluation_tasks,
+        options.tasks or config.settings.evaluation.final_evaluation_tasks,
         num_episodes=options.episodes,
         greedy=options.greedy,
         ablation=options.ablate,
@@ -145,10 +145,10 @@ def evaluation_record(
     return {
         "task_family": setup.tasks.name,
         "experiment": config.experiment,
-        "policy": config.settings.policy,
-        "memory": config.settings.memory,
+        "policy": config.settings.policy.name,
+        "memory": config.settings.memory_name,
         "update": update,
-        "algorithm": config.settings.algorithm,
+        "algorithm": config.settings.algorithm.name,
         "num_tasks": evaluation.num_tasks,
         "task_set_hash": evaluation.task_set_hash,
         "split": options.split,

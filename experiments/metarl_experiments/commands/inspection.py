@@ -29,7 +29,7 @@ def list_command(arguments: Sequence[str]) -> int:
         except ConfigurationError as error:  # one that is gone hides none of the others
             table.add_row(name, "-", f"[red]{escape(str(error))}[/red]")
         else:
-            table.add_row(name, experiment.settings.algorithm, experiment.summary)
+            table.add_row(name, experiment.settings.algorithm.name, experiment.summary)
     Console().print(table)
     return 0
 

@@ -4,72 +4,82 @@ import dataclasses
 import inspect
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Annotated, Any, Literal
 
 import tyro
 
 from metarl_experiments.process.distributed import DistributedOptions
-from metarl_experiments.process.runtime import flag_value
+from metarl_experiments.process.early_flags import EarlyFlags, read_early_flags
 from metarl_jax.checks import require_positive
 from metarl_jax.experiment.experiment import Experiment
-from metarl_jax.experiment.settings import AlgorithmName, MemoryName, Settings
+from metarl_jax.experiment.settings import CHOICES, Settings
 from metarl_jax.experiment.sweep import NO_SWEEP, Sweep
+from metarl_jax.policy.settings import Memoryless
 from metarl_jax.types import ConfigurationError
+
+NO_MEMORY = "memoryless"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class RunOptions(DistributedOptions):
-    """Meta-train a policy, evaluate it on meta-test tasks, and draw what it learned.
+class OutputOptions:
+    """Where a run goes, and what it logs to.
 
     Attributes:
-        out: the run's folder, which must not hold a run yet; runs/NAME-DATE-TIME by default.
-        or_resume: where the folder holds this very run already, go on with it.
-        tensorboard: also log to TensorBoard, in the run's folder.
-        wandb: also log to Weights & Biases, under this project name.
-        devices: split the tasks over so many devices of each process; by default over all that
-            divide them. On a CPU a device is a core.
+        out: Folder of the run, which must not hold one yet; runs/NAME-DATE-TIME by default.
+        or_resume: Go on with this very run where the folder holds it already.
+        tensorboard: Also log to TensorBoard, in the run's folder.
+        wandb: Also log to Weights & Biases, under this project name.
     """
 
     out: Path | None = None
     or_resume: bool = False
     tensorboard: bool = False
     wandb: str | None = None
-    devices: int | None = None
 
     def __post_init__(self) -> None:
-        super().__post_init__()
         if self.or_resume and self.out is None:
             raise ConfigurationError(
                 "expected --out RUN beside --or-resume, got none; name the folder to go on in."
             )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class MachineOptions(DistributedOptions):
+    """Devices, and the processes of several machines.
+
+    Attributes:
+        devices: Devices of each process to split the tasks over; by default all that divide them.
+        distributed: Join the processes of a cluster that jax knows or the next three flags name.
+        coordinator: HOST:PORT of the first process, the same for all; or METARL_COORDINATOR.
+        num_processes: Number of processes; or METARL_NUM_PROCESSES.
+        process_id: Number of this process, from 0; or METARL_PROCESS_ID.
+        heartbeat: Seconds without a sign of life after which a process counts as gone.
+    """
+
+    devices: int | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
         if self.devices is not None:
             require_positive("devices", self.devices)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class SweepFlags(RunOptions):
-    """Meta-train an agent for each value of a numeric setting, in one program, and compare them.
-
-    Attributes:
-        over: SETTING=VALUE,VALUE,...; given twice, every combination is trained. A value holds from
-            the first update to the last, in place of the preset's schedule.
-    """
-
-    over: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class TrainOptions(RunOptions):
+class TrainOptions:
     """All that `metarl train` was told.
 
     Attributes:
         family: arguments of the task family, a dataclass made by `family_options`.
         settings: how it is learned.
+        output: where the run goes.
+        machine: devices and processes.
         sweep: the hyper-parameters, and the values of each, that agents differ in.
     """
 
     family: Any = None
     settings: Settings = Settings()
+    output: OutputOptions = OutputOptions()
+    machine: MachineOptions = MachineOptions()
     sweep: Sweep = dataclasses.field(default_factory=lambda: NO_SWEEP)
 
 
@@ -83,9 +93,11 @@ def parse_train_options(experiment: Experiment, arguments: Sequence[str]) -> Tra
         arguments: those after its name.
 
     Raises:
-        ConfigurationError: a setting would do nothing under the others.
+        ConfigurationError: a policy and a memory do not go together, or a value is out of its
+            range.
     """
-    return _parse(experiment, arguments, RunOptions, "train")
+    description = "Meta-train a policy, evaluate it on meta-test tasks, and draw what it learned."
+    return _parse(experiment, arguments, f"metarl train {experiment.name}", description)
 
 
 def parse_sweep_options(experiment: Experiment, arguments: Sequence[str]) -> TrainOptions:
@@ -96,68 +108,128 @@ def parse_sweep_options(experiment: Experiment, arguments: Sequence[str]) -> Tra
         arguments: those after its name.
 
     Raises:
-        ConfigurationError: `--over` is missing or no SETTING=VALUE,VALUE, or a setting would do
-            nothing under the others.
+        ConfigurationError: `--over` is missing or no SETTING=VALUE,VALUE, or as
+            `parse_train_options`.
     """
-    return _parse(experiment, arguments, SweepFlags, "sweep")
+    description = "Meta-train an agent for each value of a hyper-parameter, and compare them."
+    return _parse(experiment, arguments, f"metarl sweep {experiment.name}", description, OVER)
+
+
+Field = tuple[str, Any, Any]
+OVER: Field = (
+    "over",
+    Annotated[
+        tyro.conf.UseAppendAction[tuple[str, ...]],
+        tyro.conf.arg(
+            help="SETTING=VALUE,VALUE,...; each value is held throughout. Given twice, every "
+            "combination is trained."
+        ),
+    ],
+    dataclasses.field(default=()),
+)
 
 
 def _parse(
-    experiment: Experiment, arguments: Sequence[str], base: type[RunOptions], command: str
+    experiment: Experiment, arguments: Sequence[str], prog: str, description: str, *more: Field
 ) -> TrainOptions:
-    arguments = _without_memory(arguments)
-    settings = experiment.settings_for(
-        _asked("--algorithm", get_args(AlgorithmName), arguments),
-        _asked("--memory", get_args(MemoryName), arguments),
-    )
-    family = family_options(experiment.family, experiment.arguments)
+    settings = _choose(experiment, read_early_flags(arguments))
+    _require_options_of(settings, arguments)
     flags = dataclasses.make_dataclass(
-        "TrainFlags",
-        [
-            ("family", type(family), dataclasses.field(default=family)),
-            ("settings", tyro.conf.OmitArgPrefixes[Settings], dataclasses.field(default=settings)),
-        ],
-        bases=(base,),
-        frozen=True,
-        kw_only=True,
+        "Flags", [*more, *_fields_of(experiment, settings)], frozen=True, kw_only=True
     )
-    flags.__doc__ = base.__doc__
-    parsed: Any = tyro.cli(flags, prog=f"metarl {command} {experiment.name}", args=list(arguments))
-    # A variant's changes are the preset's; that its memory was asked for is not.
-    asked_of = dataclasses.replace(settings, memory=experiment.settings.memory)
-    if idle := parsed.settings.idle_changes(asked_of):
-        raise ConfigurationError(
-            f"expected settings that are read, got some that would do nothing: {'; '.join(idle)}; "
-            "leave them out."
-        )
-    given: dict[str, Any] = {f.name: getattr(parsed, f.name) for f in dataclasses.fields(parsed)}
-    sweep = read_sweep(given.pop("over", None))
-    if twice := [n for n in sweep if getattr(parsed.settings, n, 0) != getattr(settings, n, 0)]:
+    parsed: Any = tyro.cli(
+        flags, prog=prog, description=description, args=list(arguments), compact_help=True
+    )
+    branches: dict[str, Any] = {
+        f.name: getattr(parsed, f.name, None) for f in dataclasses.fields(Settings)
+    }
+    chosen, sweep = Settings(**branches), read_sweep(getattr(parsed, "over", None))
+    before, after = settings.schedules(), chosen.schedules()
+    if twice := [name for name in sweep if before.get(name) != after.get(name)]:
         raise ConfigurationError(
             f"expected either a flag or a sweep of {', '.join(twice)}, got both; leave the flag "
             "out."
         )
-    return TrainOptions(**given, sweep=sweep)
+    return TrainOptions(
+        family=parsed.family,
+        settings=chosen,
+        output=parsed.output,
+        machine=parsed.machine,
+        sweep=sweep,
+    )
 
 
-def _without_memory(arguments: Sequence[str]) -> list[str]:
-    """The arguments, with `--policy memoryless` in place of `--memory memoryless`.
+def _choose(experiment: Experiment, flags: EarlyFlags) -> Settings:
+    """The preset's settings with the policy, the memory and the algorithm that are asked for.
+
+    A name that is none is left for the parser of all flags to refuse.
 
     Raises:
-        ConfigurationError: another policy is asked for as well.
+        ConfigurationError: a memory is asked for beside the memoryless policy, or the reverse.
     """
-    if flag_value(arguments, "--memory") != "memoryless":
-        return list(arguments)
-    policy = flag_value(arguments, "--policy")
-    if policy not in (None, "memoryless"):
+    policy, memory = flags.policy, flags.memory
+    if memory == NO_MEMORY and policy in (None, Memoryless.name):
+        policy, memory = Memoryless.name, None
+    told = policy or experiment.settings.policy.name
+    if memory is not None and (memory == NO_MEMORY) != (told == Memoryless.name):
         raise ConfigurationError(
-            f"expected no other --policy beside --memory memoryless, got {policy}; the memoryless "
-            "policy sees the current observation alone."
+            "expected every policy but the memoryless one with a memory, and no other --policy "
+            f"beside --memory memoryless, got --policy {told} and --memory {memory}; leave one of "
+            "the two out."
         )
-    at = next(i for i, word in enumerate(arguments) if word.partition("=")[0] == "--memory")
-    taken = 1 if "=" in arguments[at] else 2
-    rest = [*arguments[:at], *arguments[at + taken :]]
-    return rest if policy else ["--policy", "memoryless", *rest]
+    asked = {"policy": policy, "memory": memory, "algorithm": flags.algorithm}
+    return experiment.settings_for(**{n: x for n, x in asked.items() if x in CHOICES[n]})
+
+
+def _require_options_of(settings: Settings, arguments: Sequence[str]) -> None:
+    """Refuses an option that another kind has than the one that is chosen, and names that kind."""
+    for argument in arguments:
+        branch, dot, option = argument.partition("=")[0].removeprefix("--").partition(".")
+        option = option.replace("-", "_")
+        owners = [
+            name for name, kind in CHOICES.get(branch, {}).items() if dot and hasattr(kind, option)
+        ]
+        if owners and not settings.has(f"{branch}.{option}"):
+            chosen = getattr(settings, branch)
+            raise ConfigurationError(
+                f"expected options that {branch} {chosen.name if chosen else NO_MEMORY} has, got "
+                f"{argument}, an option of {' and '.join(owners)}; leave it out, or choose another "
+                f"with --{branch}."
+            )
+
+
+def _fields_of(experiment: Experiment, settings: Settings) -> list[Field]:
+    """A field for every choice, then one for each group of flags, the common ones first."""
+    flat = tyro.conf.OmitArgPrefixes
+    family = family_options(experiment.family, experiment.arguments)
+    groups: list[tuple[str, Any, Any]] = [
+        ("budget", flat[type(settings.budget)], settings.budget),
+        ("optimizer", flat[type(settings.optimizer)], settings.optimizer),
+        ("discounting", flat[type(settings.discounting)], settings.discounting),
+        ("algorithm", type(settings.algorithm), settings.algorithm),
+        ("memory", type(settings.memory), settings.memory),
+        ("policy", type(settings.policy), settings.policy),
+        ("family", type(family), family),
+        ("evaluation", flat[type(settings.evaluation)], settings.evaluation),
+        ("output", flat[OutputOptions], OutputOptions()),
+        ("machine", flat[MachineOptions], MachineOptions()),
+    ]
+    fields = [
+        (name, kind, dataclasses.field(default=default))
+        for name, kind, default in groups
+        if default is not None
+    ]
+    return [*(_choice(name, settings) for name in ("algorithm", "memory", "policy")), *fields]
+
+
+def _choice(branch: str, settings: Settings) -> Field:
+    """The flag that chooses a branch's kind, on which the flags of its group depend."""
+    names = tuple(CHOICES[branch])
+    default = NO_MEMORY if getattr(settings, branch) is None else getattr(settings, branch).name
+    if branch == "memory":
+        names = (*names, NO_MEMORY)
+    told = tyro.conf.arg(name=branch, help=f"The {branch}; --{branch}.* are its own options.")
+    return f"{branch}_name", Annotated[Literal[names], told], dataclasses.field(default=default)
 
 
 def read_sweep(over: Sequence[str] | None) -> Sweep:
@@ -204,9 +276,3 @@ def family_options(family: Callable[..., Any], changes: dict[str, Any] | Any) ->
     kind = dataclasses.make_dataclass("FamilyOptions", fields, frozen=True, kw_only=True)
     kind.__doc__ = inspect.cleandoc(family.__doc__ or "").replace("Args:", "Attributes:")
     return kind(**changes)
-
-
-def _asked(flag: str, choices: Sequence[Any], arguments: Sequence[str]) -> Any:
-    """What is asked for of a field on which a preset's defaults depend; None: no choice of it."""
-    asked = flag_value(arguments, flag)
-    return asked if asked in choices else None

@@ -7,10 +7,10 @@ from typing import Any
 
 import jax
 
-from metarl_experiments.runs import RunConfig, load_config
 from metarl_jax.evaluation.ablations import Ablation
 from metarl_jax.evaluation.evaluate import meta_test_tasks
 from metarl_jax.experiment.build import Setup
+from metarl_jax.experiment.run_config import RunConfig, load_config
 from metarl_jax.files import read_object
 from metarl_jax.report.behaviour import Behaviour, behaviour_of, record, spread_out
 from metarl_jax.report.figures import adaptation_figure, learning_figure
@@ -52,7 +52,7 @@ def draw_run(folder: Path, config: RunConfig, setup: Setup, params: Any) -> list
         The paths of the pictures and of the report.
     """
     references = setup.tasks.references()
-    title = f"{config.experiment.rpartition(':')[2]}, {config.settings.policy} policy"
+    title = f"{config.title}, {config.settings.policy.name} policy"
     rows = read_rows(folder / "metrics.jsonl")
     evaluation = read_object(folder / "evaluation.json")
     evaluation["ablations"] = find_ablations(folder, evaluation)
@@ -124,12 +124,12 @@ def find_baselines(folder: Path, config: RunConfig, task_set_hash: str) -> list[
             evaluation = read_object(path)
         except ConfigurationError:
             continue  # not ours to judge: whatever lies beside a run is not part of it
-        policy = other.settings.policy
+        policy = other.settings.policy.name
         same_tasks = (other.experiment, other.family) == (
             config.experiment,
             config.family,
         ) and evaluation.get("task_set_hash") == task_set_hash
-        if not same_tasks or policy in ("adaptive", config.settings.policy):
+        if not same_tasks or policy in ("adaptive", config.settings.policy.name):
             continue
         if not _is_curve(evaluation):  # of a population, for one
             continue

@@ -13,10 +13,10 @@ from metarl_experiments.commands.evaluation_record import (
     evaluator_of,
     write_evaluation,
 )
-from metarl_experiments.runs import RunConfig
 from metarl_jax.evaluation.evaluation import Evaluation
 from metarl_jax.evaluation.statistics import seeds_half_width
 from metarl_jax.experiment.build import Setup
+from metarl_jax.experiment.run_config import RunConfig
 from metarl_jax.experiment.sweep import sweep_points
 from metarl_jax.learning.train_state import TrainState
 from metarl_jax.report.population import adaptation_figure, learning_figure, sweep_figure
@@ -60,7 +60,7 @@ def evaluate_population(
 
 
 def _points(config: RunConfig, each: list[Evaluation]) -> list[dict[str, Any]]:
-    num_seeds = config.settings.num_seeds
+    num_seeds = config.settings.budget.num_seeds
     return [
         _point(values, list(range(i * num_seeds, (i + 1) * num_seeds)), config, each)
         for i, values in enumerate(sweep_points(config.sweep))
@@ -74,7 +74,9 @@ def _point(
     totals = np.array([each[i].total_return_mean for i in agents])  # [seeds]
     return {
         "values": values,
-        "seeds": list(range(config.settings.seed, config.settings.seed + len(agents))),
+        "seeds": list(
+            range(config.settings.budget.seed, config.settings.budget.seed + len(agents))
+        ),
         "agents": agents,
         "episode_return_mean": curves.mean(axis=0).tolist(),
         "episode_return_ci95": seeds_half_width(curves).tolist(),
@@ -130,7 +132,7 @@ def draw_population(
     Returns:
         The paths of the pictures and of the report.
     """
-    title = f"{config.experiment.rpartition(':')[2]}, {config.settings.policy} policy"
+    title = f"{config.title}, {config.settings.policy.name} policy"
     rows, points = read_rows(folder / "metrics.jsonl"), record["points"]
     named = {"title": title, "references": setup.tasks.references()}
     figures = {

@@ -10,8 +10,9 @@ import tyro
 from metarl_experiments.commands.evaluate import evaluate_and_draw, evaluate_run, restore_run
 from metarl_experiments.commands.evaluation_record import EvaluateOptions
 from metarl_experiments.commands.pictures import ABLATION_WORDS
-from metarl_experiments.runs import load_config, load_tasks
+from metarl_experiments.runs import load_tasks
 from metarl_jax.evaluation.ablations import Ablation
+from metarl_jax.experiment.run_config import load_config
 from metarl_jax.types import ConfigurationError
 
 

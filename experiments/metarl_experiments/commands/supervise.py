@@ -19,7 +19,8 @@ from pathlib import Path
 
 import tyro
 
-from metarl_experiments.process.runtime import COMMAND, SUPERVISOR, flag_value
+from metarl_experiments.process.early_flags import read_early_flags
+from metarl_experiments.process.runtime import COMMAND, SUPERVISOR
 from metarl_jax.checkpoint.folder import steps
 from metarl_jax.parallel.signals import HANGUP, STOPPING, SUPERVISOR_STOP
 from metarl_jax.training.plan import ExitCode
@@ -152,17 +153,17 @@ def _split(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
 
 def _run_folder(command: list[str]) -> Path:
     """The run's folder; a command that begins a run is made to go on with it too."""
-    if resumed := flag_value(command, "--resume"):
-        return Path(resumed)
-    out = flag_value(command, "--out")
-    if not out:
+    flags = read_early_flags(command)
+    if flags.resume:
+        return Path(flags.resume)
+    if not flags.out:
         raise ConfigurationError(
             "expected --out RUN in the command, got none: a run that is started again is found by "
             "its folder."
         )
     if "--or-resume" not in command:
         command.append("--or-resume")
-    return Path(out)
+    return Path(flags.out)
 
 
 def _newest(folder: Path) -> int:

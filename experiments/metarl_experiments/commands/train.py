@@ -15,21 +15,18 @@ from metarl_experiments.commands.evaluate import evaluate_and_draw
 from metarl_experiments.commands.evaluation_record import EvaluateOptions
 from metarl_experiments.commands.first_row import FirstRow
 from metarl_experiments.commands.options import (
-    RunOptions,
+    OutputOptions,
     TrainOptions,
     parse_sweep_options,
     parse_train_options,
 )
 from metarl_experiments.process.distributed import DistributedOptions
 from metarl_experiments.runs import (
-    RunConfig,
     create_run,
     default_folder,
     holds_run,
-    load_config,
     load_tasks,
     make_tasks,
-    require_code_elsewhere,
     require_shared,
 )
 from metarl_jax.evaluation.evaluate import make_evaluator, meta_test_tasks
@@ -37,6 +34,12 @@ from metarl_jax.evaluation.evaluation import PopulationEvaluation
 from metarl_jax.experiment.build import Setup, build_setup, longest_meta_episode, shorter_window
 from metarl_jax.experiment.experiment import Experiment
 from metarl_jax.experiment.registry import load_experiment
+from metarl_jax.experiment.run_config import (
+    RunConfig,
+    load_config,
+    require_code_elsewhere,
+    settings_to_json,
+)
 from metarl_jax.experiment.sweep import agents_of
 from metarl_jax.learning.train_state import TrainState
 from metarl_jax.parallel.host import process_seconds
@@ -140,17 +143,23 @@ def _begin(experiment: Experiment, options: TrainOptions, command_line: Sequence
     tasks = make_tasks(experiment, family)
     imported = process_seconds()
     check_task_distribution(tasks)  # first: a sampler that changes must be seen to do so
-    setup = build_setup(tasks, options.settings, options.devices, options.sweep)
+    setup = build_setup(tasks, options.settings, options.machine.devices, options.sweep)
     place, _, attribute = name.rpartition(":")
     if place.endswith(".py"):  # so that the run can be evaluated from any folder
         name = f"{Path(place).absolute()}:{attribute}"
     config = RunConfig(name, family, options.settings, options.sweep)
-    folder = Path(broadcast_from_first(lambda: str(options.out or default_folder(name))))
-    resume = options.or_resume and bool(broadcast_from_first(lambda: holds_run(folder, config)))
-    memory = on_all_processes(lambda: check_memory(config, setup, options.devices, resume=resume))
+    folder = Path(broadcast_from_first(lambda: str(options.output.out or default_folder(name))))
+    resume = options.output.or_resume and bool(
+        broadcast_from_first(lambda: holds_run(folder, config))
+    )
+    memory = on_all_processes(
+        lambda: check_memory(config, setup, options.machine.devices, resume=resume)
+    )
     require_code_elsewhere(name, folder)
     # Loggers first: a missing extra leaves no run behind.
-    loggers = on_all_processes(lambda: _loggers(folder, config, options) if is_first() else [])
+    loggers = on_all_processes(
+        lambda: _loggers(folder, config, options.output) if is_first() else []
+    )
     if not resume:
         on_all_processes(lambda: create_run(folder, config, command_line) if is_first() else None)
     on_all_processes(lambda: require_shared(folder))
@@ -162,7 +171,7 @@ def _resume(options: ResumeOptions) -> int:
     _, tasks = load_tasks(config)
     imported = process_seconds()
     if options.task_chunk is not None:  # the same gradient: for a machine with less memory
-        settings = dataclasses.replace(config.settings, task_chunk=options.task_chunk)
+        settings = config.settings.change({"budget.task_chunk": options.task_chunk})
         config = dataclasses.replace(config, settings=settings)
     setup = build_setup(tasks, config.settings, options.devices, config.sweep)
     memory = on_all_processes(lambda: check_memory(config, setup, options.devices, resume=True))
@@ -184,13 +193,13 @@ def check_memory(config: RunConfig, setup: Setup, devices: int | None, *, resume
     def needed_with(task_chunk: int | None) -> int:
         if task_chunk is None:
             return update_bytes(setup.algorithm, setup.key)
-        changed = dataclasses.replace(settings, task_chunk=task_chunk)
+        changed = settings.change({"budget.task_chunk": task_chunk})
         smaller = build_setup(setup.tasks, changed, devices, config.sweep)
         return update_bytes(smaller.algorithm, smaller.key)
 
     if available is None:
         return f"{gigabytes(needed_with(None))} for an update"
-    needed = check_fits(needed_with, settings.num_tasks, available)
+    needed = check_fits(needed_with, settings.budget.num_tasks, available)
     there = "in all" if resume else "available"
     return f"{gigabytes(needed)} for an update, {gigabytes(available)} {there}"
 
@@ -218,7 +227,7 @@ def _run(run: _Prepared, *, resume: bool) -> int:
     try:
         outcome = train(
             setup.algorithm,
-            _validation(setup, config.settings.evaluation_tasks),
+            _validation(setup, config.settings.evaluation.evaluation_tasks),
             plan,
             folder=folder,
             key=setup.key,
@@ -276,24 +285,26 @@ def _header(config: RunConfig, setup: Setup) -> dict[str, str]:
     shapes: Any = jax.eval_shape(setup.policy.init, jax.random.key(0))
     weights = sum(int(np.prod(x.shape)) for x in jax.tree.leaves(shapes.weights))
     memory = (
-        "" if settings.policy == "memoryless" else f", {settings.memory} {settings.hidden_size}"
+        "" if settings.memory is None else f", {settings.memory_name} {settings.memory.hidden_size}"
     )
-    episodes = settings.meta_episode_steps or f"{tasks.num_episodes} × {tasks.episode_length}"
+    episodes = (
+        settings.budget.meta_episode_steps or f"{tasks.num_episodes} × {tasks.episode_length}"
+    )
     device = jax.devices()[0]
     agents = {"agents": _agents(config, setup)} if setup.is_population else {}
     looks_back = shorter_window(setup.policy, longest_meta_episode(tasks, settings))
     return {
         "task family": config.experiment,
         **agents,
-        "policy": f"{settings.policy}{memory}, {weights:,} parameters",
+        "policy": f"{settings.policy.name}{memory}, {weights:,} parameters",
         **({"window": looks_back} if looks_back else {}),
-        "algorithm": settings.algorithm,
-        "an update": f"{settings.num_tasks} tasks × {episodes} steps "
+        "algorithm": settings.algorithm.name,
+        "an update": f"{settings.budget.num_tasks} tasks × {episodes} steps "
         f"= {setup.algorithm.steps_per_update:,} steps",
         "updates": f"{setup.plan.num_updates:,}",
         **_processes(),
         "device": f"{setup.num_devices} × {device.device_kind} ({device.platform}), "
-        f"{settings.precision}",
+        f"{settings.policy.precision}",
     }
 
 
@@ -307,12 +318,12 @@ def _processes() -> dict[str, str]:
 
 
 def _agents(config: RunConfig, setup: Setup) -> str:
-    seeds = f"{config.settings.num_seeds} seeds" * (config.settings.num_seeds > 1)
+    seeds = f"{config.settings.budget.num_seeds} seeds" * (config.settings.budget.num_seeds > 1)
     swept = [f"{len(values)} values of {name}" for name, values in config.sweep.items()]
     return f"{len(setup.agents)} in one program: {' × '.join([*swept, *filter(None, [seeds])])}"
 
 
-def _loggers(folder: Path, config: RunConfig, options: RunOptions | ResumeOptions) -> list[Any]:
+def _loggers(folder: Path, config: RunConfig, options: OutputOptions | ResumeOptions) -> list[Any]:
     loggers: list[Any] = []
     if options.tensorboard:
         from metarl_jax.training.loggers import TensorBoardLogger
@@ -326,7 +337,7 @@ def _loggers(folder: Path, config: RunConfig, options: RunOptions | ResumeOption
                 folder,
                 project=options.wandb,
                 name=folder.name,
-                config=dataclasses.asdict(config),
+                config=settings_to_json(config.settings) | {"experiment": config.experiment},
             )
         )
     return loggers

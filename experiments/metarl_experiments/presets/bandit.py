@@ -16,80 +16,80 @@ def _preset(
         summary=f"{arms} Bernoulli arms, {pulls} pulls",
         family=bandit,
         arguments={"num_pulls": pulls, "num_arms": arms},
-        settings=Settings(**settings),
-        variants={"ppo": {"learning_rate": (1e-3, 1e-4)}} | dict(variants),
+        settings=Settings().change(settings),
+        variants={"ppo": {"optimizer.learning_rate": (1e-3, 1e-4)}} | dict(variants),
     )
 
 
 _SHORT: dict[str, Any] = {
-    "num_tasks": 1024,
-    "total_steps": 10_000_000,
-    "hidden_size": 64,
-    "learning_rate": (5e-3, 1e-4),
-    "discount": (1.0,),
-    "value_coefficient": (0.1,),
-    "entropy_coefficient": (0.02, 0.0),
-    "final_evaluation_tasks": 100_000,
+    "budget.num_tasks": 1024,
+    "budget.total_steps": 10_000_000,
+    "memory.hidden_size": 64,
+    "optimizer.learning_rate": (5e-3, 1e-4),
+    "discounting.discount": (1.0,),
+    "algorithm.value_coefficient": (0.1,),
+    "algorithm.entropy_coefficient": (0.02, 0.0),
+    "evaluation.final_evaluation_tasks": 100_000,
 }
 
 # A random policy seldom pulls an arm of fifty twice: with the settings of fewer arms nothing was
 # learned in 10 M steps. With an eighth of the tasks in an update, and thus eight times as many
 # updates, twice the units, and credit that is lengthened, it came within 0.01 of the optimum.
 _SHORT_OF_FIFTY: dict[str, Any] = _SHORT | {
-    "num_tasks": 128,
-    "hidden_size": 128,
-    "learning_rate": (3e-3, 1e-4),
-    "discount": (0.5, 0.9, 1.0),
-    "gae_lambda": (0.3, 0.9),
+    "budget.num_tasks": 128,
+    "memory.hidden_size": 128,
+    "optimizer.learning_rate": (3e-3, 1e-4),
+    "discounting.discount": (0.5, 0.9, 1.0),
+    "algorithm.gae_lambda": (0.3, 0.9),
 }
 
 # Long credit from the start leaves the policy on the plateau of a random one; it is lengthened.
 _LONG: dict[str, Any] = {
-    "num_tasks": 64,
-    "total_steps": 60_000_000,
-    "learning_rate": (2e-3, 2e-4),
-    "discount": (0.9, 0.995),
-    "gae_lambda": (0.3, 0.9),
-    "entropy_coefficient": (0.02, 0.0),
-    "final_evaluation_tasks": 20_000,
+    "budget.num_tasks": 64,
+    "budget.total_steps": 60_000_000,
+    "optimizer.learning_rate": (2e-3, 2e-4),
+    "discounting.discount": (0.9, 0.995),
+    "algorithm.gae_lambda": (0.3, 0.9),
+    "algorithm.entropy_coefficient": (0.02, 0.0),
+    "evaluation.final_evaluation_tasks": 20_000,
 }
 
 # From 128 tasks a GRU came to 82.6 on bandit_100_10 in 120 M steps, from 64 to 82.9 in 60 M.
 _HUNDRED: dict[str, Any] = _LONG | {
-    "total_steps": 100_000_000,
-    "learning_rate": (4e-3, 1e-4),
-    "discount": (0.9, 1.0),
-    "gae_lambda": (0.3, 0.95),
-    "entropy_coefficient": (0.05, 0.0),
+    "budget.total_steps": 100_000_000,
+    "optimizer.learning_rate": (4e-3, 1e-4),
+    "discounting.discount": (0.9, 1.0),
+    "algorithm.gae_lambda": (0.3, 0.95),
+    "algorithm.entropy_coefficient": (0.05, 0.0),
 }
 
 # What sums up is sure of itself too soon, and takes less noise: entropy for longer, shorter credit.
 _OTHER_MEMORIES: dict[str, dict[str, Any]] = {
     "linear-recurrence": {
-        "learning_rate": (2e-3, 1e-4),
-        "entropy_coefficient": (0.1, 0.0),
+        "optimizer.learning_rate": (2e-3, 1e-4),
+        "algorithm.entropy_coefficient": (0.1, 0.0),
     },
     "context-set": {
-        "aggregation": "gaussians",
-        "head_sizes": (64,),
-        "learning_rate": (2e-3, 1e-3, 5e-5),
-        "discount": (0.9, 0.96, 0.98),
-        "gae_lambda": (0.3, 0.6, 0.7),
-        "entropy_coefficient": (0.1, 0.02, 0.0),
+        "memory.aggregation": "gaussians",
+        "policy.head_sizes": (64,),
+        "optimizer.learning_rate": (2e-3, 1e-3, 5e-5),
+        "discounting.discount": (0.9, 0.96, 0.98),
+        "algorithm.gae_lambda": (0.3, 0.6, 0.7),
+        "algorithm.entropy_coefficient": (0.1, 0.02, 0.0),
     },
     "snail": {
-        "hidden_size": 64,
-        "num_layers": 1,
-        "discount": (0.9, 0.995),
-        "gae_lambda": (0.3, 0.9),
+        "memory.hidden_size": 64,
+        "memory.num_layers": 1,
+        "discounting.discount": (0.9, 0.995),
+        "algorithm.gae_lambda": (0.3, 0.9),
     },
     "transformer": {
-        "hidden_size": 64,
-        "num_layers": 1,
-        "learning_rate": (1e-3, 1e-4),
-        "discount": (0.9, 0.995),
-        "gae_lambda": (0.3, 0.9),
-        "entropy_coefficient": (0.1, 0.0),
+        "memory.hidden_size": 64,
+        "memory.num_layers": 1,
+        "optimizer.learning_rate": (1e-3, 1e-4),
+        "discounting.discount": (0.9, 0.995),
+        "algorithm.gae_lambda": (0.3, 0.9),
+        "algorithm.entropy_coefficient": (0.1, 0.0),
     },
 }
 

@@ -2,7 +2,8 @@
 
 from metarl_envs.deceptive_bandit import deceptive_bandit
 from metarl_jax.experiment.experiment import Experiment
-from metarl_jax.experiment.settings import Settings
+from metarl_jax.experiment.settings import Budget, Settings
+from metarl_jax.learning.settings import A2C, Adam, Discounting
 
 # Settled on the known arm, a policy earns 50 and sees nothing better: much entropy, for long, and
 # credit that is long enough from the start for a first look to pay. A GRU of 64 units came to 74 in
@@ -12,12 +13,10 @@ bandit_deceptive = Experiment(
     summary="10 arms, one known and above the others' average, 100 pulls",
     family=deceptive_bandit,
     settings=Settings(
-        num_tasks=64,
-        total_steps=60_000_000,
-        learning_rate=(2e-3, 1e-4),
-        discount=(0.95, 1.0),
-        gae_lambda=(0.5, 0.95),
-        entropy_coefficient=(0.2, 0.05, 0.0),
+        algorithm=A2C(gae_lambda=(0.5, 0.95), entropy_coefficient=(0.2, 0.05, 0.0)),
+        optimizer=Adam(learning_rate=(2e-3, 1e-4)),
+        discounting=Discounting(discount=(0.95, 1.0)),
+        budget=Budget(num_tasks=64, total_steps=60_000_000),
     ),
-    variants={"ppo": {"learning_rate": (1e-3, 1e-4)}},
+    variants={"ppo": {"optimizer.learning_rate": (1e-3, 1e-4)}},
 )

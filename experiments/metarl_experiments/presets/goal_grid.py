@@ -2,10 +2,12 @@
 
 from metarl_envs.goal_grid import goal_grid
 from metarl_jax.experiment.experiment import Experiment
-from metarl_jax.experiment.settings import Settings
+from metarl_jax.experiment.settings import Budget, EvaluationSettings, Settings
+from metarl_jax.learning.settings import A2C, Adam, Discounting
+from metarl_jax.memory.settings import GRU
 
 # Sooner sure, these memories settled on a search that visits a cell twice.
-_SLOWLY = {"entropy_coefficient": (0.08, 0.04, 0.0)}
+_SLOWLY = {"algorithm.entropy_coefficient": (0.08, 0.04, 0.0)}
 
 goal_grid_3 = Experiment(
     name="goal_grid_3",
@@ -13,24 +15,26 @@ goal_grid_3 = Experiment(
     family=goal_grid,
     arguments={"size": 3, "episode_length": 6, "num_episodes": 4},
     settings=Settings(
-        hidden_size=64,
-        num_tasks=256,
-        total_steps=10_000_000,
-        learning_rate=(3e-3, 3e-4),
-        entropy_coefficient=(0.03, 0.0),
-        final_evaluation_tasks=20_000,
+        memory=GRU(hidden_size=64),
+        algorithm=A2C(entropy_coefficient=(0.03, 0.0)),
+        optimizer=Adam(learning_rate=(3e-3, 3e-4)),
+        budget=Budget(num_tasks=256, total_steps=10_000_000),
+        evaluation=EvaluationSettings(final_evaluation_tasks=20_000),
     ),
     variants={
-        "ppo": {"learning_rate": (2e-3, 2e-4), "entropy_coefficient": (0.02, 0.0)},
-        "linear-recurrence": {"learning_rate": (2e-3, 2e-4)} | _SLOWLY,
+        "ppo": {
+            "optimizer.learning_rate": (2e-3, 2e-4),
+            "algorithm.entropy_coefficient": (0.02, 0.0),
+        },
+        "linear-recurrence": {"optimizer.learning_rate": (2e-3, 2e-4)} | _SLOWLY,
         "context-set": {
-            "aggregation": "gaussians",
-            "head_sizes": (64,),
-            "learning_rate": (2e-3, 2e-4),
+            "memory.aggregation": "gaussians",
+            "policy.head_sizes": (64,),
+            "optimizer.learning_rate": (2e-3, 2e-4),
         }
         | _SLOWLY,
         "snail": _SLOWLY,
-        "transformer": {"learning_rate": (1e-3, 1e-4)} | _SLOWLY,
+        "transformer": {"optimizer.learning_rate": (1e-3, 1e-4)} | _SLOWLY,
     },
 )
 
@@ -43,19 +47,17 @@ goal_grid_5 = Experiment(
     family=goal_grid,
     arguments={"size": 5, "episode_length": 15, "num_episodes": 4, "excluded_distance": 1},
     settings=Settings(
-        hidden_size=64,
-        num_tasks=128,
-        total_steps=20_000_000,
-        learning_rate=(2e-3, 2e-4),
-        discount=(0.97,),
-        value_coefficient=(0.1,),
-        entropy_coefficient=(0.08, 0.04, 0.0),
+        memory=GRU(hidden_size=64),
+        algorithm=A2C(value_coefficient=(0.1,), entropy_coefficient=(0.08, 0.04, 0.0)),
+        optimizer=Adam(learning_rate=(2e-3, 2e-4)),
+        discounting=Discounting(discount=(0.97,)),
+        budget=Budget(num_tasks=128, total_steps=20_000_000),
     ),
     variants={
         "ppo": {
-            "num_tasks": 256,
-            "epochs": 2,
-            "entropy_coefficient": (0.15, 0.08, 0.0),
+            "budget.num_tasks": 256,
+            "algorithm.epochs": 2,
+            "algorithm.entropy_coefficient": (0.15, 0.08, 0.0),
         }
     },
 )

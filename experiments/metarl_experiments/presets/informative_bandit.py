@@ -2,7 +2,9 @@
 
 from metarl_envs.informative_bandit import informative_bandit
 from metarl_jax.experiment.experiment import Experiment
-from metarl_jax.experiment.settings import Settings
+from metarl_jax.experiment.settings import Budget, Settings
+from metarl_jax.learning.settings import A2C, Adam, Discounting
+from metarl_jax.memory.settings import GRU
 
 # The arm that informs pays least until what it tells can be used. With less entropy, or with few
 # updates of many tasks, it was given up before, and the others searched one by one, which earns 11.
@@ -12,13 +14,11 @@ bandit_eleven = Experiment(
     summary="11 arms, one of which tells which pays most, 5 pulls",
     family=informative_bandit,
     settings=Settings(
-        hidden_size=64,
-        num_tasks=128,
-        total_steps=10_000_000,
-        learning_rate=(3e-3, 1e-4),
-        discount=(1.0,),
-        gae_lambda=(0.3, 0.95),
-        entropy_coefficient=(0.5, 0.5, 0.0),
+        memory=GRU(hidden_size=64),
+        algorithm=A2C(gae_lambda=(0.3, 0.95), entropy_coefficient=(0.5, 0.5, 0.0)),
+        optimizer=Adam(learning_rate=(3e-3, 1e-4)),
+        discounting=Discounting(discount=(1.0,)),
+        budget=Budget(num_tasks=128, total_steps=10_000_000),
     ),
-    variants={"ppo": {"learning_rate": (1e-3, 1e-4)}},
+    variants={"ppo": {"optimizer.learning_rate": (1e-3, 1e-4)}},
 )

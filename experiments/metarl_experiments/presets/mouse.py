@@ -1,17 +1,17 @@
 """The mouse and its cheese: the worked example of meta-learning to explore, in four sizes."""
 
-import dataclasses
-
 from metarl_envs.mouse import mouse
 from metarl_jax.experiment.experiment import Experiment
-from metarl_jax.experiment.settings import Settings
+from metarl_jax.experiment.settings import Budget, Settings
+from metarl_jax.learning.settings import A2C, Adam, Discounting
+from metarl_jax.memory.settings import GRU
 
 _SETTINGS = Settings(
-    hidden_size=64,
-    num_tasks=64,
-    learning_rate=(2e-3, 2e-4),
-    discount=(0.97,),
-    value_coefficient=(0.1,),
+    memory=GRU(hidden_size=64),
+    algorithm=A2C(value_coefficient=(0.1,)),
+    optimizer=Adam(learning_rate=(2e-3, 2e-4)),
+    discounting=Discounting(discount=(0.97,)),
+    budget=Budget(num_tasks=64),
 )
 
 mouse_lecture = Experiment(
@@ -26,16 +26,21 @@ mouse_lecture = Experiment(
         "num_episodes": 6,
         "step_cost": 0.0,
     },
-    settings=dataclasses.replace(
-        _SETTINGS,
-        num_tasks=256,
-        total_steps=3_000_000,
-        entropy_coefficient=(0.08, 0.04, 0.0),
+    settings=_SETTINGS.change(
+        {
+            "budget.num_tasks": 256,
+            "budget.total_steps": 3_000_000,
+            "algorithm.entropy_coefficient": (0.08, 0.04, 0.0),
+        }
     ),
 )
 
 # Of 49 numbers that are 0 but for one, each is small; normalised, they are told apart sooner.
-_LARGE = dataclasses.replace(_SETTINGS, normalize_observations=True)
+_LARGE = _SETTINGS.change(
+    {
+        "policy.normalize_observations": True,
+    }
+)
 
 # With an entropy coefficient from 0.05 the mouse kept to the first way it had found: 81% shortest.
 mouse_cheese = Experiment(
@@ -43,18 +48,22 @@ mouse_cheese = Experiment(
     summary="7×7, fixed walls, the cheese on any free cell",
     family=mouse,
     arguments={"walls": "blocks", "cheese": "anywhere"},
-    settings=dataclasses.replace(
-        _LARGE, total_steps=30_000_000, entropy_coefficient=(0.15, 0.08, 0.0)
+    settings=_LARGE.change(
+        {
+            "budget.total_steps": 30_000_000,
+            "algorithm.entropy_coefficient": (0.15, 0.08, 0.0),
+        }
     ),
 )
 
 # With 64 units and 70 M steps: 62% of episode 1's steps in episode 3.
-_MAZE = dataclasses.replace(
-    _LARGE,
-    hidden_size=128,
-    total_steps=64_000_000,
-    head_sizes=(64,),
-    entropy_coefficient=(0.03, 0.01, 0.0),
+_MAZE = _LARGE.change(
+    {
+        "memory.hidden_size": 128,
+        "budget.total_steps": 64_000_000,
+        "policy.head_sizes": (64,),
+        "algorithm.entropy_coefficient": (0.03, 0.01, 0.0),
+    }
 )
 
 mouse_walls = Experiment(

@@ -2,7 +2,9 @@
 
 from metarl_envs.restless_bandit import restless_bandit
 from metarl_jax.experiment.experiment import Experiment
-from metarl_jax.experiment.settings import Settings
+from metarl_jax.experiment.settings import Budget, Settings
+from metarl_jax.learning.settings import A2C, Adam, Discounting
+from metarl_jax.memory.settings import GRU
 
 # No pull is worth more for what it tells: short credit is enough. A GRU came to 66.3 of 66.92 in
 # 4 M steps.
@@ -11,13 +13,11 @@ bandit_restless = Experiment(
     summary="2 arms that change places, seldom or often, 100 pulls",
     family=restless_bandit,
     settings=Settings(
-        hidden_size=64,
-        num_tasks=128,
-        total_steps=10_000_000,
-        learning_rate=(3e-3, 1e-4),
-        discount=(0.9,),
-        gae_lambda=(0.3,),
-        entropy_coefficient=(0.05, 0.0),
+        memory=GRU(hidden_size=64),
+        algorithm=A2C(gae_lambda=(0.3,), entropy_coefficient=(0.05, 0.0)),
+        optimizer=Adam(learning_rate=(3e-3, 1e-4)),
+        discounting=Discounting(discount=(0.9,)),
+        budget=Budget(num_tasks=128, total_steps=10_000_000),
     ),
-    variants={"ppo": {"learning_rate": (1e-3, 1e-4)}},
+    variants={"ppo": {"optimizer.learning_rate": (1e-3, 1e-4)}},
 )

@@ -5,21 +5,21 @@ from typing import Any
 from metarl_envs.tabular_mdp import tabular_mdp
 from metarl_jax.experiment.experiment import Experiment
 from metarl_jax.experiment.settings import Settings
+from metarl_jax.memory.settings import ContextSet
 
 # A product of Gaussians can hold what a Bayesian would of each mean reward, and a generated network
 # look it up by the state: in 50 M steps that came to 155 of 10 episodes, a GRU in 100 M to 144.
 # Without much entropy it is too soon sure of the first action that paid.
 _SETTINGS: dict[str, Any] = {
-    "memory": "context-set",
-    "aggregation": "gaussians",
-    "head": "hypernetwork",
-    "num_tasks": 64,
-    "total_steps": 75_000_000,
-    "learning_rate": (2e-3, 1e-3, 5e-5),
-    "discount": (0.5, 0.9, 1.0),
-    "gae_lambda": (0.3, 0.6, 0.9),
-    "entropy_coefficient": (0.2, 0.05, 0.0),
-    "final_evaluation_tasks": 20_000,
+    "memory": ContextSet(aggregation="gaussians"),
+    "policy.head": "hypernetwork",
+    "budget.num_tasks": 64,
+    "budget.total_steps": 75_000_000,
+    "optimizer.learning_rate": (2e-3, 1e-3, 5e-5),
+    "discounting.discount": (0.5, 0.9, 1.0),
+    "algorithm.gae_lambda": (0.3, 0.6, 0.9),
+    "algorithm.entropy_coefficient": (0.2, 0.05, 0.0),
+    "evaluation.final_evaluation_tasks": 20_000,
 }
 
 
@@ -29,8 +29,8 @@ def _preset(episodes: int) -> Experiment:
         summary=f"10 states, 5 actions, all unknown, {episodes} episodes of 10 steps",
         family=tabular_mdp,
         arguments={"num_episodes": episodes},
-        settings=Settings(**_SETTINGS),
-        variants={"ppo": {"learning_rate": (1e-3, 1e-4)}},
+        settings=Settings().change(_SETTINGS),
+        variants={"ppo": {"optimizer.learning_rate": (1e-3, 1e-4)}},
     )
 
 

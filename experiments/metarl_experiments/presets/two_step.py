@@ -9,20 +9,20 @@ from metarl_jax.experiment.settings import Settings
 # A discount of 0.9, as there: a choice is paid in the next step, and either tells as much. A GRU
 # came to 69.9 of the exact 70.59 in 4 M steps; to 63.0 of 66.10 in 6 M where transitions reverse.
 _SETTINGS: dict[str, Any] = {
-    "hidden_size": 64,
-    "num_tasks": 128,
-    "learning_rate": (3e-3, 1e-4),
-    "discount": (0.9,),
-    "gae_lambda": (0.9,),
-    "entropy_coefficient": (0.05, 0.0),
+    "memory.hidden_size": 64,
+    "budget.num_tasks": 128,
+    "optimizer.learning_rate": (3e-3, 1e-4),
+    "discounting.discount": (0.9,),
+    "algorithm.gae_lambda": (0.9,),
+    "algorithm.entropy_coefficient": (0.05, 0.0),
 }
-_VARIANTS = {"ppo": {"learning_rate": (1e-3, 1e-4)}}
+_VARIANTS = {"ppo": {"optimizer.learning_rate": (1e-3, 1e-4)}}
 
 two_step = Experiment(
     name="two_step",
     summary="two-step task: what pays changes, 100 trials",
     family=family.two_step,
-    settings=Settings(total_steps=10_000_000, **_SETTINGS),
+    settings=Settings().change({"budget.total_steps": 10_000_000, **_SETTINGS}),
     variants=_VARIANTS,
 )
 two_step_reversing = Experiment(
@@ -30,6 +30,6 @@ two_step_reversing = Experiment(
     summary="two-step task: what pays and what leads where change, 100 trials",
     family=family.two_step,
     arguments={"reversing_transitions": True},
-    settings=Settings(total_steps=30_000_000, **_SETTINGS),
+    settings=Settings().change({"budget.total_steps": 30_000_000, **_SETTINGS}),
     variants=_VARIANTS,
 )

@@ -9,10 +9,9 @@ import functools
 import os
 import re
 import signal
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Literal
 
-from metarl_experiments.process.runtime import flag_value
 from metarl_jax.types import ConfigurationError, PeerError
 
 HEARTBEAT_SECONDS = 60
@@ -69,21 +68,19 @@ class DistributedOptions:
             )
 
 
-def join(arguments: Sequence[str], environment: Mapping[str, str] = os.environ) -> None:
-    """Joins the processes that the command line, the environment or a cluster names, if any does.
+def join(options: DistributedOptions, environment: Mapping[str, str] = os.environ) -> None:
+    """Joins the processes that the options or a cluster name, if any does.
 
     Args:
-        arguments: of the command line, of which the flags of `DistributedOptions` are read.
-        environment: variables METARL_COORDINATOR, METARL_NUM_PROCESSES, METARL_PROCESS_ID and
-            METARL_HEARTBEAT, where the flags are not given.
+        options: which of several processes this is.
+        environment: in which a cluster says that there is one.
 
     Raises:
-        ConfigurationError: what is given names no process.
+        ConfigurationError: this is a pod of an indexed job that names no other.
         PeerError: the others could not be joined.
     """
     import jax
 
-    options = read_options(arguments, environment)
     if options.distributed == "off":
         return
     initialize = functools.partial(
@@ -137,27 +134,3 @@ def _require_one_of_one(environment: Mapping[str, str]) -> None:
             "METARL_COORDINATOR, METARL_NUM_PROCESSES and METARL_PROCESS_ID as "
             "experiments/launch/jobset.yaml does, or run alone: --distributed off."
         )
-
-
-def read_options(
-    arguments: Sequence[str], environment: Mapping[str, str] = os.environ
-) -> DistributedOptions:
-    """The flags among these, read before all others; what is not given, from the environment.
-
-    Raises:
-        ConfigurationError: a number is none.
-    """
-    given: dict[str, Any] = {}
-    for field in dataclasses.fields(DistributedOptions):
-        flag = f"--{field.name.replace('_', '-')}"
-        value = flag_value(arguments, flag)
-        if value is None and field.name != "distributed":
-            flag = f"METARL_{field.name.upper()}"
-            value = environment.get(flag)
-        if value is None:
-            continue
-        is_text = field.name in ("distributed", "coordinator")
-        if not is_text and not value.isdecimal():
-            raise ConfigurationError(f"expected a whole number for {flag}, got {value!r}.")
-        given[field.name] = value if is_text else int(value)
-    return DistributedOptions(**given)

@@ -5,14 +5,12 @@ import os
 import platform
 import signal
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 from metarl_jax.parallel.host import usable_cores
 from metarl_jax.parallel.signals import obey_supervisor
 
 HOST_DEVICES_FLAG = "xla_force_host_platform_device_count"
-MOST_HOST_DEVICES = 1024
 SUPERVISOR = "METARL_SUPERVISOR"
 """The variable in which a supervisor tells its child the number of its process."""
 _SET_PARENT_DEATH_SIGNAL = 1  # of prctl
@@ -61,34 +59,19 @@ def cache_folder() -> Path:
     return Path(home) / "metarl_jax" / "compiled"
 
 
-def configure_jax(arguments: Sequence[str] = (), *, keep_compiled: bool = True) -> None:
+def configure_jax(num_devices: int | None = None, *, keep_compiled: bool = True) -> None:
     """Makes a CPU's cores devices, and turns the persistent compilation cache on.
 
     Args:
-        arguments: of the command line, in which `--devices N` asks for so many devices.
+        num_devices: of a CPU; None: as many as this process may use cores.
         keep_compiled: whether there is a cache; not where the seconds of compiling are measured.
     """
     import jax
 
     if HOST_DEVICES_FLAG not in os.environ.get("XLA_FLAGS", ""):
-        jax.config.update("jax_num_cpu_devices", asked_devices(arguments) or usable_cores())
+        jax.config.update("jax_num_cpu_devices", num_devices or usable_cores())
     if keep_compiled:
         _keep_compiled_programs()
-
-
-def asked_devices(arguments: Sequence[str]) -> int | None:
-    """What `--devices` asks for, read before the rest; None where it is absent or no number."""
-    number = flag_value(arguments, "--devices") or ""
-    return int(number) if number.isdecimal() and 0 < int(number) <= MOST_HOST_DEVICES else None
-
-
-def flag_value(arguments: Sequence[str], flag: str) -> str | None:
-    """What a command line gives for a flag that must be known before all are read."""
-    for i, argument in enumerate(arguments):
-        name, equals, value = argument.partition("=")
-        if name == flag:
-            return value if equals else "".join(arguments[i + 1 : i + 2])
-    return None
 
 
 def _keep_compiled_programs() -> None:

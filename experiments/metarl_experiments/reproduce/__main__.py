@@ -8,7 +8,7 @@ import dataclasses
 import json
 import sys
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import tyro
 
@@ -26,19 +26,18 @@ from metarl_experiments.reproduce.results import (
 )
 from metarl_experiments.reproduce.rl2 import reproduce_rl2
 from metarl_jax.experiment.registry import load_experiment
-from metarl_jax.experiment.settings import MemoryName
+from metarl_jax.experiment.run_config import load_config
+from metarl_jax.experiment.settings import MEMORIES
 from metarl_jax.report.style import save_figure
 from metarl_jax.types import ConfigurationError
 
 BOUNDED = ("bandit_10_5", "goal_grid_3", "mouse_lecture", "cheetah_vel")
 """One of each family, with its lower and upper line; of the others the adaptive policy alone."""
 
-MEMORIES: tuple[MemoryName, ...] = get_args(MemoryName)
-
 
 def _with_every_memory(experiment: str, *flags: str, more_episodes: int | None = None) -> list[Job]:
     """One job a memory, the preset's own among them."""
-    own = load_experiment(experiment).settings.memory
+    own = load_experiment(experiment).settings.memory_name
     return [
         Job(experiment, memory=None if m == own else m, flags=flags, more_episodes=more_episodes)
         for m in MEMORIES
@@ -121,11 +120,10 @@ def record(job: Job, folder: Path, path: Path = RESULTS) -> None:
 
 def _figures(job: Job, folder: Path) -> dict[str, Any]:
     evaluation = json.loads((folder / "evaluation.json").read_text())
-    config = json.loads((folder / "config.json").read_text())
     figures = result_of(folder) | {
         "first_episode": round(evaluation["episode_return_mean"][0], 4),
         "last_episode": round(evaluation["episode_return_mean"][-1], 4),
-        "seed": config["settings"]["seed"],
+        "seed": load_config(folder).settings.budget.seed,
         "measures": json.dumps(evaluation["measures"]),
     }
     ablation = folder / "evaluation_without_memory.json"
@@ -144,8 +142,8 @@ def _figures(job: Job, folder: Path) -> dict[str, Any]:
 def key_of(job: Job) -> ResultKey:
     """Of a job's row."""
     own = load_experiment(job.experiment).settings
-    memory = "" if job.policy == "memoryless" else job.memory or own.memory
-    algorithm = job.algorithm or own.algorithm
+    memory = "" if job.policy == "memoryless" else job.memory or own.memory_name
+    algorithm = job.algorithm or own.algorithm.name
     return ResultKey(job.experiment, job.policy, algorithm, memory, " ".join(job.flags))
 
 

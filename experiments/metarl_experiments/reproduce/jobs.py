@@ -12,8 +12,8 @@ from typing import Any
 
 from metarl_experiments.commands.options import parse_train_options
 from metarl_experiments.process.runtime import COMMAND
-from metarl_experiments.runs import RunConfig, load_config
 from metarl_jax.experiment.registry import load_experiment
+from metarl_jax.experiment.run_config import RunConfig, load_config
 from metarl_jax.types import ConfigurationError
 
 

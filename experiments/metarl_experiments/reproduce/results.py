@@ -82,7 +82,7 @@ def write_results(rows: Rows, path: Path = RESULTS) -> None:
 
 def of_presets(rows: Rows) -> Rows:
     """Those of presets as they are: with their own memory, and no further flags."""
-    own = {key.experiment: load_experiment(key.experiment).settings.memory for key in rows}
+    own = {key.experiment: load_experiment(key.experiment).settings.memory_name for key in rows}
     return {
         k: row for k, row in rows.items() if not k.flags and k.memory in ("", own[k.experiment])
     }

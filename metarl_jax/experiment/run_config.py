@@ -1,0 +1,173 @@
+"""What defines a run, and its file, config.json.
+
+format       2; folders of version 0.1 have none, and are read all the same
+experiment   the name that `metarl train` was given
+family       the arguments of the task family
+settings     the tree of `Settings`; a branch of several kinds has its kind's `name`
+sweep        hyper-parameters, and the values of each, in which the agents differ
+"""
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from metarl_jax.experiment.settings import CHOICES, Settings
+from metarl_jax.experiment.sweep import NO_SWEEP, Sweep
+from metarl_jax.experiment.version_1 import settings_of_version_1
+from metarl_jax.files import read_object
+from metarl_jax.types import ConfigurationError
+
+FORMAT = 2
+NAME = "config.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class RunConfig:
+    """What defines a run.
+
+    Attributes:
+        experiment: Name it was found by.
+        family: Arguments of the task family.
+        settings: How it is learned.
+        sweep: Hyper-parameters, and the values of each, in which its agents differ.
+    """
+
+    experiment: str
+    family: Mapping[str, Any]
+    settings: Settings
+    sweep: Sweep = dataclasses.field(default_factory=lambda: NO_SWEEP)
+
+    def defines(self, other: "RunConfig") -> bool:
+        """Whether both define one run, read back or not: JSON makes lists of tuples."""
+        return config_text(self) == config_text(other)
+
+    @property
+    def title(self) -> str:
+        """The experiment's name without the file it is in."""
+        return self.experiment.rpartition(":")[2]
+
+
+def config_text(config: RunConfig) -> str:
+    """The configuration as config.json holds it."""
+    raw = {
+        "format": FORMAT,
+        "experiment": config.experiment,
+        "family": dict(config.family),
+        "settings": settings_to_json(config.settings),
+        "sweep": dict(config.sweep),
+    }
+    return json.dumps(raw, indent=2) + "\n"
+
+
+def load_config(folder: Path) -> RunConfig:
+    """Reads config.json.
+
+    Raises:
+        ConfigurationError: the folder is no run, its configuration is not one of ours, or its
+            experiment is code that lies in the folder.
+    """
+    where = folder / NAME
+    raw = read_object(where)
+    if raw.get("format", 1) not in (1, FORMAT):
+        raise ConfigurationError(
+            f"{where}: expected a configuration of format {FORMAT}, got {raw['format']!r}; it was "
+            "written by a newer version: install that one."
+        )
+    names = {field.name for field in dataclasses.fields(RunConfig)}
+    require_names(raw.keys() - {"format"}, names, "RunConfig", where)
+    require_code_elsewhere(str(raw["experiment"]), folder)
+    try:
+        read = settings_from_json if "format" in raw else settings_of_version_1
+        return RunConfig(
+            str(raw["experiment"]),
+            dict(raw["family"]),
+            read(raw["settings"], where),
+            {str(name): tuple(values) for name, values in raw["sweep"].items()},
+        )
+    except (AttributeError, TypeError, ValueError, RecursionError) as error:
+        raise ConfigurationError(
+            f"{where}: expected values as `metarl train` writes them, got: {error}"
+        ) from error
+
+
+def settings_to_json(settings: Settings) -> dict[str, Any]:
+    """The tree as nested objects; a kind that was chosen stands under "name"."""
+    return {field.name: _branch(getattr(settings, field.name)) for field in _fields(settings)}
+
+
+def settings_from_json(raw: Any, where: Path) -> Settings:
+    """The settings of nested objects, each checked for just the names that it should have.
+
+    Args:
+        raw: as `settings_to_json` gives.
+        where: the file, for errors.
+
+    Raises:
+        ConfigurationError: a name is missing or unknown, or a value is out of its range.
+    """
+    types = get_type_hints(Settings)
+    given = raw if isinstance(raw, dict) else {}
+    require_names(given.keys(), types.keys(), "Settings", where)
+    branches = {}
+    for name, value in given.items():
+        kind = types[name]
+        if name in CHOICES:
+            if value is None:  # the memory of a memoryless policy
+                branches[name] = None
+                continue
+            value = dict(value)
+            kind = _kind_of(name, value.pop("name", None), where)
+        require_names(dict(value).keys(), {f.name for f in _fields(kind)}, kind.__name__, where)
+        branches[name] = kind(
+            **{n: tuple(x) if isinstance(x, list) else x for n, x in value.items()}
+        )
+    return Settings(**branches)
+
+
+def require_names(given: Any, expected: Any, what: str, where: Path) -> None:
+    """Raises ConfigurationError unless the given names are just those expected."""
+    if set(given) != set(expected):
+        raise ConfigurationError(
+            f"{where}: expected the fields of a {what}, got some missing "
+            f"{sorted(set(expected) - set(given))}, some unknown "
+            f"{sorted(set(given) - set(expected))}; it was written by another version, or edited."
+        )
+
+
+def require_code_elsewhere(experiment: str, folder: Path) -> None:
+    """A run's folder is data: somebody else's can be looked at without running what lies in it.
+
+    Raises:
+        ConfigurationError: the experiment is in a file there, or in one that is told by a path
+            relative to who knows where.
+    """
+    place = Path(experiment.rpartition(":")[0])
+    if not str(place).endswith(".py"):
+        return
+    if not place.is_absolute() or place.resolve().is_relative_to(folder.resolve()):
+        raise ConfigurationError(
+            f"expected the experiment of {folder} in a file of yours outside of that folder, got "
+            f"{experiment!r}, and no code is taken from a run; move one of the two."
+        )
+
+
+def _branch(node: Any) -> dict[str, Any] | None:
+    if node is None:
+        return None
+    named = {"name": node.name} if hasattr(node, "name") else {}
+    return named | dataclasses.asdict(node)
+
+
+def _kind_of(branch: str, name: Any, where: Path) -> type:
+    kinds = CHOICES[branch]
+    if name not in kinds:
+        raise ConfigurationError(
+            f"{where}: {branch} must be one of {', '.join(kinds)}, got {name!r}."
+        )
+    return kinds[name]
+
+
+def _fields(kind: Any) -> tuple[dataclasses.Field[Any], ...]:
+    return dataclasses.fields(kind)
