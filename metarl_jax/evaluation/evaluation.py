@@ -10,7 +10,6 @@ import numpy as np
 from metarl_jax.evaluation.statistics import (
     bootstrap_interval,
     confidence_half_width,
-    interquartile_mean,
     percentile_20,
     with_control,
 )
@@ -27,7 +26,7 @@ class Evaluation:
         task_set_hash: SHA-256 over the leaves of the N tasks.
         control: [N] a control variate of mean 0, such as what each task is worth to who knows it,
             less the mean of that over p(M): easy tasks among the N do not pass for skill then.
-            Means and their intervals are with it; the interquartile mean and the percentile not.
+            Means and their intervals are with it; the percentile is not.
     """
 
     episode_returns: np.ndarray
@@ -70,16 +69,6 @@ class Evaluation:
     def total_returns(self) -> np.ndarray:
         """[N] float64, of whole meta-episodes, as they were."""
         return self.episode_returns.sum(axis=1, dtype=np.float64)
-
-    @property
-    def total_return_iqm(self) -> float:
-        """Interquartile mean over tasks of the return of a whole meta-episode."""
-        return interquartile_mean(self.total_returns)
-
-    @property
-    def total_return_iqm_interval95(self) -> tuple[float, float]:
-        """Its 95% interval, by a bootstrap over tasks."""
-        return bootstrap_interval(self.total_returns, interquartile_mean)
 
     @property
     def total_return_p20(self) -> float:

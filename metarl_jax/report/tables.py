@@ -116,7 +116,6 @@ def episodes_table(
     lines.append(total + [number(sum(optimum))] * bool(optimum))
     for label, name in (
         ("last episode less the first", "adaptation_gain"),
-        ("middle half of the tasks", "total_return_iqm"),
         ("a fifth of the tasks get less than", "total_return_p20"),
     ):
         if name in evaluation:

@@ -10,7 +10,7 @@ import pytest
 from metarl_envs.bandit import bandit
 from metarl_experiments.commands.compare import Contender, compare, compare_command
 from metarl_experiments.commands.evaluation_record import META_TEST_SEED
-from metarl_jax.evaluation.evaluate import make_evaluator, meta_test_tasks
+from metarl_jax.evaluation.evaluate import make_task_evaluator, meta_test_tasks
 from metarl_jax.types import ConfigurationError
 from support.command_line import assert_well_put
 
@@ -31,7 +31,9 @@ def test_differences_are_those_of_the_same_tasks() -> None:
     totals = []
     for name in ("gittins", "random"):
         key = jax.random.fold_in(jax.random.clone(actors_key), 0)
-        evaluation = make_evaluator(TASKS, agent(name).policy)(agent(name).params, meta_test, key)
+        evaluation = make_task_evaluator(TASKS, agent(name).policy)(
+            agent(name).params, meta_test, key
+        )
         total = evaluation.episode_returns.sum(axis=1).astype(np.float64)
         slope = np.cov(total, known)[0, 1] / known.var(ddof=1)
         totals.append(total - slope * known)

@@ -14,7 +14,7 @@ import pytest
 from metarl_envs.cheetah import cheetah_vel
 from metarl_jax.checkpoint.checkpoint import CheckpointError, restore
 from metarl_jax.checkpoint.folder import steps
-from metarl_jax.evaluation.evaluate import make_evaluator, meta_test_tasks
+from metarl_jax.evaluation.evaluate import make_task_evaluator, meta_test_tasks
 from metarl_jax.learning.algorithms import a2c, ppo
 from metarl_jax.learning.schedules import hyperparameters
 from metarl_jax.learning.train_state import Algorithm, UpdateConfig
@@ -83,7 +83,7 @@ class Program(NamedTuple):
 def program(tasks, make_algorithm, **options):
     """An algorithm, and an evaluator on a fixed set of tasks."""
     policy = small_policy(tasks)
-    evaluator = make_evaluator(tasks, policy)
+    evaluator = make_task_evaluator(tasks, policy)
     meta_test, key = meta_test_tasks(tasks, jax.random.key(1), 8), jax.random.key(2)
     return Program(
         make_algorithm(tasks, policy, SCHEDULES, CONFIG, **options),

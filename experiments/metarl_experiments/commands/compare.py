@@ -16,9 +16,9 @@ from metarl_experiments.commands.evaluation_record import META_TEST_SEED
 from metarl_experiments.commands.options import parse_train_options
 from metarl_experiments.runs import RunConfig, load_config, load_tasks
 from metarl_jax.checks import require_positive, require_seed
-from metarl_jax.evaluation.evaluate import make_meta_test
+from metarl_jax.evaluation.evaluate import make_evaluator
 from metarl_jax.evaluation.evaluation import Evaluation
-from metarl_jax.evaluation.scores import standing
+from metarl_jax.evaluation.scores import scores_of
 from metarl_jax.evaluation.statistics import confidence_half_width
 from metarl_jax.experiment.registry import load_experiment
 from metarl_jax.policy.policy import Policy
@@ -181,7 +181,7 @@ def compare(
     tasks_key, actors_key = jax.random.split(jax.random.key(META_TEST_SEED))
     key, devices = jax.random.fold_in(actors_key, seed), jax.local_device_count()
     evaluations = [
-        make_meta_test(tasks, policy, tasks_key, num_tasks, num_devices=devices)(params, key)
+        make_evaluator(tasks, policy, tasks_key, num_tasks, num_devices=devices)(params, key)
         for _, policy, params in contenders
     ]
     return {
@@ -199,7 +199,7 @@ def _line(
 ) -> dict[str, Any]:
     apart = evaluation.controlled_returns.sum(axis=1) - first.controlled_returns.sum(axis=1)
     contextual = contender.policy.contextual
-    stands = standing(evaluation, references, contextual=contextual)
+    scores = scores_of(evaluation, references, contextual=contextual)
     return {
         "name": contender.name,
         "policy": contender.policy.name,
@@ -207,11 +207,10 @@ def _line(
         "episode_return_ci95": evaluation.episode_return_ci95.tolist(),
         "total_return_mean": evaluation.total_return_mean,
         "total_return_ci95": evaluation.total_return_ci95,
-        "total_return_iqm": evaluation.total_return_iqm,
         "total_return_p20": evaluation.total_return_p20,
         "difference_mean": float(apart.mean()),
         "difference_ci95": float(confidence_half_width(apart[:, None])[0]),
-        "normalized_score": None if stands is None else stands.normalized_score,
+        "normalized_score": None if scores is None else scores.normalized_score,
     }
 
 

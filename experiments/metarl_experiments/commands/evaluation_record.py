@@ -15,9 +15,9 @@ from metarl_experiments.commands.pictures import ABLATION_LABELS
 from metarl_experiments.runs import RunConfig
 from metarl_jax.checks import require_positive, require_seed
 from metarl_jax.evaluation.ablations import Ablation
-from metarl_jax.evaluation.evaluate import make_meta_test, references_of
+from metarl_jax.evaluation.evaluate import make_evaluator, references_of
 from metarl_jax.evaluation.evaluation import Evaluation
-from metarl_jax.evaluation.scores import standing
+from metarl_jax.evaluation.scores import scores_of
 from metarl_jax.experiment.build import Setup
 from metarl_jax.files import write_whole
 from metarl_jax.parallel.processes import is_first, on_all_processes
@@ -86,7 +86,7 @@ def evaluator_of(
 ) -> Callable[[PolicyParams], Evaluation]:
     """The evaluation that is asked for, as a function of a policy's parameters."""
     tasks_key, actors_key = jax.random.split(jax.random.key(META_TEST_SEED))
-    meta_test = make_meta_test(
+    evaluator = make_evaluator(
         setup.tasks,
         setup.policy,
         tasks_key,
@@ -98,7 +98,7 @@ def evaluator_of(
         num_devices=setup.num_devices,
     )
     key = jax.random.fold_in(actors_key, options.seed)
-    return lambda params: meta_test(params, key)
+    return lambda params: evaluator(params, key)
 
 
 def write_evaluation(
@@ -141,7 +141,7 @@ def evaluation_record(
     """An evaluation as JSON: means with the half-widths of their 95% intervals."""
     contextual = setup.policy.contextual
     references = references_of(setup.tasks, options.episodes, options.split)
-    stands = standing(evaluation, references, contextual=contextual)
+    scores = scores_of(evaluation, references, contextual=contextual)
     return {
         "task_family": setup.tasks.name,
         "experiment": config.experiment,
@@ -159,15 +159,13 @@ def evaluation_record(
         "episode_return_ci95": evaluation.episode_return_ci95.tolist(),
         "total_return_mean": evaluation.total_return_mean,
         "total_return_ci95": evaluation.total_return_ci95,
-        "total_return_iqm": evaluation.total_return_iqm,
-        "total_return_iqm_interval95": list(evaluation.total_return_iqm_interval95),
         "total_return_p20": evaluation.total_return_p20,
         "total_return_p20_interval95": list(evaluation.total_return_p20_interval95),
         "adaptation_gain": evaluation.adaptation_gain,
         "adaptation_gain_ci95": evaluation.adaptation_gain_ci95,
-        "regret": stands and stands.regret,
-        "normalized_score": stands and stands.normalized_score,
-        "normalized_score_ci95": stands and stands.normalized_score_ci95,
+        "regret": scores and scores.regret,
+        "normalized_score": scores and scores.normalized_score,
+        "normalized_score_ci95": scores and scores.normalized_score_ci95,
         "references": {
             "random": references.random_total,
             "memoryless": references.memoryless_total,
