@@ -3,7 +3,6 @@
 import dataclasses
 import functools
 import hashlib
-from typing import Any
 
 import numpy as np
 
@@ -91,13 +90,6 @@ class Evaluation:
         gains = self.controlled_returns[:, -1] - self.controlled_returns[:, 0]
         return float(confidence_half_width(gains[:, None])[0])
 
-    def row(self) -> dict[str, Any]:
-        """What a row of metrics tells of it."""
-        return {
-            "meta_test_episode_returns": self.episode_return_mean.tolist(),
-            "meta_test_total_return": self.total_return_mean,
-        }
-
 
 @dataclasses.dataclass(frozen=True)
 class PopulationEvaluation:
@@ -108,16 +100,6 @@ class PopulationEvaluation:
     """
 
     members: tuple[Evaluation, ...]
-
-    def row(self) -> dict[str, Any]:
-        """Means over agents, and each agent's own by the name and `_members`."""
-        rows = [member.row() for member in self.members]
-        row: dict[str, Any] = {}
-        for name in rows[0]:
-            values = [of_member[name] for of_member in rows]
-            row[f"{name}_members"] = values
-            row[name] = np.mean(values, axis=0).tolist()
-        return row
 
 
 def task_set_hash(meta_test: Task) -> str:
