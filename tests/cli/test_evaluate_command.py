@@ -35,6 +35,7 @@ from metarl_jax import (
 )
 from metarl_jax.checkpoint.checkpoint import restore
 from metarl_jax.checkpoint.folder import steps
+from metarl_jax.evaluation.record import read_record
 from metarl_jax.evaluation.scores import with_control_variate
 from metarl_jax.experiment.build import build_setup
 from metarl_jax.tasks.distribution import References
@@ -259,7 +260,7 @@ def test_a_report_is_drawn_with_every_ablation(
     assert "report.html" in capsys.readouterr().out
     stale = json.loads((run / "evaluation_without_memory.json").read_text()) | {"update": FIRST}
     (run / "evaluation_without_memory.json").write_text(json.dumps(stale))
-    plain = answer(run, "evaluation")[0]
+    plain = read_record(run / "evaluation.json")
     assert list(find_ablations(run, plain)) == ["rewards withheld", "history of another task"]
 
 

@@ -10,13 +10,16 @@ import pytest
 
 from metarl_jax.report.behaviour import Behaviour, as_numpy, collect_behaviour
 from metarl_jax.report.figures import adaptation_figure, learning_figure
-from metarl_jax.report.panels import ROLE_COLOURS, apart, behaviour_figure
+from metarl_jax.report.panels import ROLE_COLOURS, behaviour_figure, separate_laps
 from metarl_jax.report.style import DPI, save_figure, spread
 from metarl_jax.tasks.distribution import References
 from metarl_jax.tasks.scene import Rectangle, Scene
+from metarl_jax.training.metrics_row import MetricsRow
 from metarl_jax.types import ConfigurationError
 from support.probes import counter, scripted_policy, tiny_bandit
 from support.records import REFERENCES, evaluation, rows
+
+NAN = float("nan")
 
 
 def drawn(axes):
@@ -71,19 +74,19 @@ def test_learning_figure_draws_the_rows(tmp_path):
 
 
 def test_rows_of_another_shape_are_not_drawn():
-    """Of another run, or another hand: what does not fit the last row is left out."""
+    """Of another run: what does not fit the last row is left out."""
     strange = [
-        {"update": 1, "env_steps": 10, "return": [1.0], "meta_test_episode_returns": [1.0]},
-        {"update": 2, "env_steps": 20, "return": 0.5, "meta_test_episode_returns": 3.0},
-        {"update": 3, "env_steps": 30, "meta_test_episode_returns": [1.0, 2.0]},
+        MetricsRow(update=1, env_steps=10, meta_test_episode_returns=(1.0,)),
+        MetricsRow(update=2, env_steps=20, total_return=0.5),
+        MetricsRow(update=3, env_steps=30, total_return=NAN, meta_test_episode_returns=(1.0, 2.0)),
     ]
     total, *_ = learning_figure(strange, title="a run").axes
     assert [line.tolist() for line in drawn(total)] == [[[20, 0.5]], [[30, 3.0]]]
 
 
 def test_learning_figure_of_what_little_there_is(tmp_path):
-    """One row, no evaluation, rows of a crash without steps, a single episode, nothing."""
-    for some in (rows(1), [*rows(1), {"update": 2, "entropy": 1.0}], []):
+    """One row, no evaluation, a row without the metric, a single episode, nothing."""
+    for some in (rows(1), [*rows(1), MetricsRow(update=2, env_steps=2000)], []):
         figure = learning_figure(some, title="a run")
         assert [len(line) for line in drawn(figure.axes[2])] == [min(len(some), 1)]
     save_figure(figure, tmp_path / "learning.png")
@@ -210,19 +213,19 @@ def test_a_scene_with_nothing_in_it_is_refused():
 
 def test_a_path_that_never_returns_is_not_moved():
     for path in ([[0, 0], [1, 0], [1, 1]], [[0, 0], [0, 0], [1, 0]], [[0, 0]], [[2, 1], [2, 1]]):
-        np.testing.assert_array_equal(apart(np.array(path, float)), np.array(path, float))
+        np.testing.assert_array_equal(separate_laps(np.array(path, float)), np.array(path, float))
 
 
 def test_revisits_stand_apart_and_straight_ways_stay_straight():
     right, up, left, down = [1, 0], [0, 1], [-1, 0], [0, -1]
     moves = np.array([right, right, up, left, left, down] * 2, float)
     path = np.concatenate([np.zeros((1, 2)), np.cumsum(moves, axis=0)])
-    moved = apart(path)
+    moved = separate_laps(path)
     assert np.abs(moved - path).max() < 0.25
     distances = np.linalg.norm(moved[:7] - moved[6:], axis=1)  # the second round from the first
     assert distances.min() > 0.05
     np.testing.assert_array_equal(np.diff(moved, axis=0)[moves == 0], 0)
-    there_and_back = apart(np.array([[0, 0], [1, 0], [0, 0]], float))
+    there_and_back = separate_laps(np.array([[0, 0], [1, 0], [0, 0]], float))
     assert there_and_back[0, 1] != there_and_back[2, 1]
 
 

@@ -43,8 +43,9 @@ class Quiet:
     def compiled(self, seconds):
         assert seconds > 0
 
-    def progress(self, record):
-        if record["update"] == self.stop_at:
+    def progress(self, row, *, num_updates, total_env_steps):
+        assert num_updates == PLAN.num_updates and total_env_steps > 0
+        if row.update == self.stop_at:
             os.kill(os.getpid(), signal.SIGTERM)
 
     def warn(self, message):
