@@ -1,11 +1,21 @@
-"""The files of a run's folder: written whole, and never through a link to somewhere else."""
+"""The files of a run's folder: written whole, never through a link, checked as they are read."""
 
 import json
+import math
 import os
+import reprlib
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from metarl_jax.types import ConfigurationError
+
+T = TypeVar("T")
+Read = Callable[[Any], T]
+"""Turns a JSON value into a Python one; raises ValueError with the words for what it expects."""
+
+LARGEST_NUMBER = 1e300
+"""The largest magnitude read from a file; a larger one would overflow in a sum."""
 
 
 def require_own(*places: Path) -> None:
@@ -64,3 +74,151 @@ def read_object(place: Path) -> dict[str, Any]:
             f"{place.parent} ({error}); give another folder."
         ) from error
     return found
+
+
+def jsonable(value: Any) -> Any:
+    """The value with lists for tuples, and null for every number that JSON does not have."""
+    if isinstance(value, Mapping):
+        return {name: jsonable(item) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [jsonable(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def json_text(value: Any) -> str:
+    """The value as indented JSON with a newline at its end; see `jsonable`."""
+    return json.dumps(jsonable(value), indent=2) + "\n"
+
+
+class JsonFields:
+    """The fields of a JSON object, each taken once and checked.
+
+    Args:
+        found: what `json.loads` returned; anything but an object is refused.
+        where: the file or the part of it, for messages.
+        mend: what to do about a bad field, for messages.
+
+    Raises:
+        ConfigurationError: `found` is not an object.
+    """
+
+    def __init__(self, found: Any, where: str, mend: str) -> None:
+        if not isinstance(found, Mapping):
+            raise ConfigurationError(
+                f"{where}: expected a JSON object, got {reprlib.repr(found)}; {mend}."
+            )
+        self._left, self._where, self._mend = dict(found), where, mend
+
+    def take(self, name: str, read: Read[T], *default: T) -> T:
+        """The field of this name.
+
+        Args:
+            name: of the field.
+            read: checks and converts its value.
+            default: at most one, for a field that may be missing.
+
+        Raises:
+            ConfigurationError: the field is missing and has no default, or is of another type.
+        """
+        if name not in self._left:
+            if default:
+                return default[0]
+            raise ConfigurationError(
+                f"{self._where}: expected the field {name!r}, got none; {self._mend}."
+            )
+        value = self._left.pop(name)
+        try:
+            return read(value)
+        except ValueError as error:
+            raise ConfigurationError(
+                f"{self._where}: expected {name!r} to be {error}, got {reprlib.repr(value)}; "
+                f"{self._mend}."
+            ) from None
+
+    def drop(self, *names: str) -> None:
+        """Passes over fields that older files have and nobody reads."""
+        for name in names:
+            self._left.pop(name, None)
+
+    def names(self) -> list[str]:
+        """The names of the fields that have not been taken."""
+        return list(self._left)
+
+    def end(self) -> None:
+        """Refuses fields that have not been taken.
+
+        Raises:
+            ConfigurationError: there are some.
+        """
+        if self._left:
+            raise ConfigurationError(
+                f"{self._where}: expected no other fields, got {', '.join(sorted(self._left))}; "
+                f"{self._mend}."
+            )
+
+
+def text(value: Any) -> str:
+    """A string."""
+    if not isinstance(value, str):
+        raise ValueError("a string")
+    return value
+
+
+def boolean(value: Any) -> bool:
+    """True or false."""
+    if not isinstance(value, bool):
+        raise ValueError("true or false")
+    return value
+
+
+def whole_number(value: Any) -> int:
+    """An integer."""
+    if type(value) is not int or abs(value) > LARGEST_NUMBER:
+        raise ValueError("a whole number")
+    return value
+
+
+def number(value: Any) -> float:
+    """A number; null is NaN, which JSON does not have."""
+    if value is None:
+        return math.nan
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise ValueError("a number or null")
+    if abs(value) > LARGEST_NUMBER:
+        raise ValueError(f"a number of at most {LARGEST_NUMBER:g}")
+    return value
+
+
+def optional(read: Read[T]) -> Read[T | None]:
+    """What `read` reads, or null as None."""
+    return lambda value: None if value is None else read(value)
+
+
+def many(read: Read[T], at_least: int = 0) -> Read[tuple[T, ...]]:
+    """A list of what `read` reads, of some length at least."""
+
+    def read_all(value: Any) -> tuple[T, ...]:
+        if not isinstance(value, list) or len(value) < at_least:
+            raise ValueError("a list" + f" of at least {at_least}" * (at_least > 0))
+        try:
+            return tuple(map(read, value))
+        except ValueError as error:
+            raise ValueError(f"a list, each item {error}") from None
+
+    return read_all
+
+
+def mapping_of(read: Read[T]) -> Read[dict[str, T]]:
+    """An object whose every value `read` reads."""
+
+    def read_all(value: Any) -> dict[str, T]:
+        if not isinstance(value, dict):
+            raise ValueError("an object")
+        try:
+            return {name: read(item) for name, item in value.items()}
+        except ValueError as error:
+            raise ValueError(f"an object, each value {error}") from None
+
+    return read_all

@@ -86,7 +86,7 @@ def main() -> int:
     command += ["--num-evaluations", str(saves)]
     whole, disturbed = options.out / "whole", options.out / "disturbed"
     check_whole([*command, "--out", str(whole)], whole / "metrics.jsonl")
-    seconds = read_rows(whole / "metrics.jsonl")[-1]["seconds"]
+    seconds = read_rows(whole / "metrics.jsonl")[-1].seconds or 0.0
     limit = LIMIT * seconds + PATIENCE_SECONDS
     soak = Soak(disturbed, seconds / saves, limit, random.Random(options.seed))
     soak.disturb([*command, "--out", str(disturbed)])
@@ -281,7 +281,7 @@ FAULTS: dict[str, Callable[[Soak, int], bool]] = {
 def rows(run: Path) -> list[dict[str, Any]]:
     """Of the metrics, without what the clock makes of them."""
     return [
-        {name: value for name, value in row.items() if name not in WALL_CLOCK_FIELDS}
+        {name: value for name, value in row.to_json().items() if name not in WALL_CLOCK_FIELDS}
         for row in read_rows(run / "metrics.jsonl")
     ]
 

@@ -1,4 +1,9 @@
-"""The evaluator behind every table: meta-test tasks, what is known of them, and a leak check."""
+"""Evaluation on meta-test tasks: the one evaluator behind every figure and table.
+
+`evaluate` runs a policy once; `make_evaluator` compiles once and evaluates many parameters on the
+same tasks. Both draw the meta-test tasks, use what is known of them as a control variate, and
+refuse a mean that is too good to be true. `make_task_evaluator` evaluates on tasks that you choose.
+"""
 
 import dataclasses
 from collections.abc import Callable
@@ -18,17 +23,60 @@ from metarl_jax.tasks.distribution import References, TaskDistribution
 from metarl_jax.trees import host_leaves
 from metarl_jax.types import Array, ConfigurationError, Key, Task
 
-
-def references_of(
-    tasks: TaskDistribution, num_episodes: int | None = None, split: str | None = None
-) -> References:
-    """What is known of tasks of p(M), over as many episodes as it has; nothing of others."""
-    if split is not None or num_episodes not in (None, tasks.num_episodes):
-        return References()
-    return tasks.references()
+CHUNK = 1024
+"""Tasks evaluated side by side; more are taken in turn, so that memory stays bounded."""
 
 
-def make_meta_test(
+def evaluate(
+    tasks: TaskDistribution,
+    policy: Policy,
+    params: Any,
+    key: Key,
+    num_tasks: int,
+    *,
+    num_episodes: int | None = None,
+    greedy: bool = False,
+    ablation: Ablation | None = None,
+    split: str | None = None,
+    num_devices: int = 1,
+) -> Evaluation:
+    """Evaluates a policy once, on meta-test tasks drawn from a key.
+
+    Args:
+        tasks: p(M).
+        policy: any policy, learned or classical.
+        params: its parameters.
+        key: of the tasks and of the actions.
+        num_tasks: N, the least number of tasks evaluated; see `meta_test_tasks`.
+        num_episodes: E, by default the number it was trained on.
+        greedy: take the most probable action instead of a sample.
+        ablation: what is taken from the policy; see `metarl_jax.evaluation.ablations`.
+        split: None, or the name of an out-of-distribution split.
+        num_devices: devices that the tasks are split over, of all processes together.
+
+    Returns:
+        Every task's return per episode, [N, E], with means and 95% intervals.
+
+    Raises:
+        ConfigurationError: the arguments do not fit the tasks (see `make_evaluator`), or the mean
+            is higher than what is possible.
+    """
+    tasks_key, actors_key = jax.random.split(key)
+    evaluator = make_evaluator(
+        tasks,
+        policy,
+        tasks_key,
+        num_tasks,
+        num_episodes=num_episodes,
+        greedy=greedy,
+        ablation=ablation,
+        split=split,
+        num_devices=num_devices,
+    )
+    return evaluator(params, actors_key)
+
+
+def make_evaluator(
     tasks: TaskDistribution,
     policy: Policy,
     key: Key,
@@ -40,31 +88,32 @@ def make_meta_test(
     split: str | None = None,
     num_devices: int = 1,
 ) -> Callable[[Any, Key], Evaluation]:
-    """A policy's evaluation on a set of meta-test tasks, the same for every policy of these tasks.
+    """An evaluator on a fixed set of meta-test tasks, compiled once.
 
-    What the drawn tasks are worth to who knows them is a control variate of the means, where the
-    family tells it.
+    The set depends on the key and not on the policy, so that policies are compared on the same
+    tasks. Where the family knows each task's oracle return, it is a control variate of the means.
 
     Args:
         tasks: p(M).
         policy: any policy, learned or classical.
         key: of the tasks.
-        num_tasks: at least so many, N; see `meta_test_tasks`.
+        num_tasks: N, the least number of tasks evaluated; see `meta_test_tasks`.
         num_episodes: E, by default the number it was trained on.
-        greedy: the most probable action instead of a sample.
+        greedy: take the most probable action instead of a sample.
         ablation: what is taken from the policy; see `metarl_jax.evaluation.ablations`.
         split: None, or the name of an out-of-distribution split.
-        num_devices: as `make_evaluator`'s.
+        num_devices: devices that the tasks are split over, of all processes together.
 
     Returns:
-        (params, key of the actions) -> Evaluation; it raises ConfigurationError where the mean is
+        (params, key of the actions) -> Evaluation. It raises ConfigurationError where the mean is
         higher than what is possible.
 
     Raises:
-        ConfigurationError: as `meta_test_tasks` and `make_evaluator`.
+        ConfigurationError: there is no such split; N is less than 1; or the ablation needs more
+            episodes or different tasks.
     """
     meta_test = meta_test_tasks(tasks, key, num_tasks, split)
-    evaluator = make_evaluator(
+    on_tasks = make_task_evaluator(
         tasks,
         policy,
         num_episodes=num_episodes,
@@ -77,42 +126,84 @@ def make_meta_test(
         references, contextual=policy.contextual, memory_ablated=ablation == "memory"
     )
 
-    def evaluate(params: Any, key: Key) -> Evaluation:
-        evaluation = evaluator(params, meta_test, key)
+    def evaluator(params: Any, key: Key) -> Evaluation:
+        evaluation = on_tasks(params, meta_test, key)
         if ablation != "history":  # which plays in other tasks too
             evaluation = with_control_variate(evaluation, references, meta_test)
         if highest is not None:
             require_possible(evaluation, highest, tasks.name)
         return evaluation
 
-    return evaluate
+    return evaluator
 
 
-def evaluate(
-    tasks: TaskDistribution, policy: Policy, params: Any, key: Key, num_tasks: int, **options: Any
-) -> Evaluation:
-    """Evaluates once on meta-test tasks.
+def make_task_evaluator(
+    tasks: TaskDistribution,
+    policy: Policy,
+    *,
+    num_episodes: int | None = None,
+    greedy: bool = False,
+    ablation: Ablation | None = None,
+    num_devices: int = 1,
+) -> Callable[[Any, Task, Key], Evaluation]:
+    """An evaluator on any tasks you give it: no control variate, no leak check.
+
+    It compiles once for each number of tasks up to 1,024, and once for all larger numbers.
 
     Args:
-        tasks: p(M).
+        tasks: p(M), which the tasks given need not be drawn from.
         policy: any policy, learned or classical.
-        params: its parameters.
-        key: of the tasks and of the actions.
-        num_tasks: at least so many tasks are evaluated, N; see `meta_test_tasks`.
-        options: as `make_meta_test`'s.
+        num_episodes: E, by default the number it was trained on.
+        greedy: take the most probable action instead of a sample.
+        ablation: what is taken from the policy; see `metarl_jax.evaluation.ablations`.
+        num_devices: devices that the tasks are split over, of all processes together.
 
     Returns:
-        Every task's return per episode, [N, E], with means and 95% intervals.
+        (params, tasks stacked on axis 0, key of the actions) -> Evaluation.
 
     Raises:
-        ConfigurationError: as `make_meta_test`, or the mean is higher than what is possible.
+        ConfigurationError: `memory` or `history` is ablated in meta-episodes of one episode, or
+            `history` of tasks that are all the same.
     """
-    tasks_key, actors_key = jax.random.split(key)
-    return make_meta_test(tasks, policy, tasks_key, num_tasks, **options)(params, actors_key)
+    tasks = dataclasses.replace(tasks, num_episodes=num_episodes or tasks.num_episodes)
+    if ablation in ("memory", "history") and tasks.num_episodes < 2:
+        raise ConfigurationError(
+            f"{tasks.name}: the ablation {ablation} expects meta-episodes of at least 2 episodes, "
+            "of which it takes what the memory brings from one to the next, got 1; ask for more."
+        )
+    play, devices = (
+        make_play(tasks, policy, greedy=greedy, ablation=ablation),
+        DataParallel(num_devices),
+    )
+
+    def on_all(params: Any, meta_test: Task, keys: Key) -> Array:
+        return devices.all_gather_tasks(play(params, meta_test, keys))
+
+    compiled = jax.jit(devices.shard_map(on_all, (REPLICATED, SPLIT, SPLIT)))
+
+    def on_tasks(params: Any, meta_test: Task, key: Key) -> Evaluation:
+        num_tasks = jax.tree.leaves(meta_test)[0].shape[0]
+        played = with_others(meta_test) if ablation == "history" else meta_test
+        size = len(devices.padded_indices(min(CHUNK, num_tasks)))
+        params, results = devices.replicate(params), []
+        for first in range(0, num_tasks, size):
+            # Begun anew at the end, so that one program of all devices serves every chunk.
+            indices = np.arange(first, first + size) % num_tasks
+            chunk = jax.tree.map(lambda x, indices=indices: x[indices], played)
+            results.append(np.asarray(compiled(params, chunk, task_keys(key, size, first))))
+        returns = np.concatenate(results)[:num_tasks]
+        return Evaluation(returns, task_set_hash(meta_test))
+
+    return on_tasks
 
 
-CHUNK = 1024
-"""Tasks evaluated side by side; more are taken in turn, so that memory stays bounded."""
+def references_of(
+    tasks: TaskDistribution, num_episodes: int | None = None, split: str | None = None
+) -> References:
+    """The references of p(M), which hold for its own number of episodes and for no split."""
+    if split is not None or num_episodes not in (None, tasks.num_episodes):
+        return References()
+    return tasks.references()
 
 
 def meta_test_tasks(
@@ -146,64 +237,6 @@ def meta_test_tasks(
         return jax.tree.map(lambda x: jnp.concatenate([jnp.asarray(x)] * repeats), every)
     sample = tasks.sample if split is None else tasks.splits[split]
     return jax.jit(lambda key: jax.vmap(sample)(task_keys(key, num_tasks)))(key)
-
-
-def make_evaluator(
-    tasks: TaskDistribution,
-    policy: Policy,
-    *,
-    num_episodes: int | None = None,
-    greedy: bool = False,
-    ablation: Ablation | None = None,
-    num_devices: int = 1,
-) -> Callable[[Any, Task, Key], Evaluation]:
-    """An evaluator that compiles once for all calls of a number of tasks, or of over 1,024.
-
-    Args:
-        tasks: p(M).
-        policy: any policy, learned or classical.
-        num_episodes: E, by default the number it was trained on.
-        greedy: the most probable action instead of a sample.
-        ablation: what is taken from the policy; see `metarl_jax.evaluation.ablations`.
-        num_devices: the tasks are split over so many devices, of all processes together.
-
-    Returns:
-        (params, tasks stacked on axis 0, key) -> Evaluation.
-
-    Raises:
-        ConfigurationError: `memory` or `history` ablated in meta-episodes of one episode, or
-            `history` of tasks that are all the same.
-    """
-    tasks = dataclasses.replace(tasks, num_episodes=num_episodes or tasks.num_episodes)
-    if ablation in ("memory", "history") and tasks.num_episodes < 2:
-        raise ConfigurationError(
-            f"{tasks.name}: the ablation {ablation} expects meta-episodes of at least 2 episodes, "
-            "of which it takes what the memory brings from one to the next, got 1; ask for more."
-        )
-    play, devices = (
-        make_play(tasks, policy, greedy=greedy, ablation=ablation),
-        DataParallel(num_devices),
-    )
-
-    def on_all(params: Any, meta_test: Task, keys: Key) -> Array:
-        return devices.all_gather_tasks(play(params, meta_test, keys))
-
-    compiled = jax.jit(devices.shard_map(on_all, (REPLICATED, SPLIT, SPLIT)))
-
-    def evaluate(params: Any, meta_test: Task, key: Key) -> Evaluation:
-        num_tasks = jax.tree.leaves(meta_test)[0].shape[0]
-        played = with_others(meta_test) if ablation == "history" else meta_test
-        size = len(devices.padded_indices(min(CHUNK, num_tasks)))
-        params, results = devices.replicate(params), []
-        for first in range(0, num_tasks, size):
-            # Begun anew at the end, so that one program of all devices serves every chunk.
-            indices = np.arange(first, first + size) % num_tasks
-            chunk = jax.tree.map(lambda x, indices=indices: x[indices], played)
-            results.append(np.asarray(compiled(params, chunk, task_keys(key, size, first))))
-        returns = np.concatenate(results)[:num_tasks]
-        return Evaluation(returns, task_set_hash(meta_test))
-
-    return evaluate
 
 
 def with_others(meta_test: Task) -> tuple[Task, Task]:

@@ -3,14 +3,12 @@
 import dataclasses
 import functools
 import hashlib
-from typing import Any
 
 import numpy as np
 
 from metarl_jax.evaluation.statistics import (
     bootstrap_interval,
     confidence_half_width,
-    interquartile_mean,
     percentile_20,
     with_control,
 )
@@ -27,7 +25,7 @@ class Evaluation:
         task_set_hash: SHA-256 over the leaves of the N tasks.
         control: [N] a control variate of mean 0, such as what each task is worth to who knows it,
             less the mean of that over p(M): easy tasks among the N do not pass for skill then.
-            Means and their intervals are with it; the interquartile mean and the percentile not.
+            Means and their intervals are with it; the percentile is not.
     """
 
     episode_returns: np.ndarray
@@ -72,16 +70,6 @@ class Evaluation:
         return self.episode_returns.sum(axis=1, dtype=np.float64)
 
     @property
-    def total_return_iqm(self) -> float:
-        """Interquartile mean over tasks of the return of a whole meta-episode."""
-        return interquartile_mean(self.total_returns)
-
-    @property
-    def total_return_iqm_interval95(self) -> tuple[float, float]:
-        """Its 95% interval, by a bootstrap over tasks."""
-        return bootstrap_interval(self.total_returns, interquartile_mean)
-
-    @property
     def total_return_p20(self) -> float:
         """What a fifth of the tasks fall short of: the 20th percentile of that return."""
         return percentile_20(self.total_returns)
@@ -102,13 +90,6 @@ class Evaluation:
         gains = self.controlled_returns[:, -1] - self.controlled_returns[:, 0]
         return float(confidence_half_width(gains[:, None])[0])
 
-    def row(self) -> dict[str, Any]:
-        """What a row of metrics tells of it."""
-        return {
-            "meta_test_episode_returns": self.episode_return_mean.tolist(),
-            "meta_test_total_return": self.total_return_mean,
-        }
-
 
 @dataclasses.dataclass(frozen=True)
 class PopulationEvaluation:
@@ -119,16 +100,6 @@ class PopulationEvaluation:
     """
 
     members: tuple[Evaluation, ...]
-
-    def row(self) -> dict[str, Any]:
-        """Means over agents, and each agent's own by the name and `_members`."""
-        rows = [member.row() for member in self.members]
-        row: dict[str, Any] = {}
-        for name in rows[0]:
-            values = [of_member[name] for of_member in rows]
-            row[f"{name}_members"] = values
-            row[name] = np.mean(values, axis=0).tolist()
-        return row
 
 
 def task_set_hash(meta_test: Task) -> str:

@@ -1,4 +1,4 @@
-"""Where an evaluation stands among exact values, and whether it can be true."""
+"""An evaluation scored against exact values, and refused where it is too good to be true."""
 
 import dataclasses
 
@@ -57,8 +57,8 @@ def with_control_variate(
 
 
 @dataclasses.dataclass(frozen=True)
-class Standing:
-    """How far a policy is from the best one, total returns of a meta-episode.
+class Scores:
+    """How far a policy is from the best one, in total returns of a meta-episode.
 
     Attributes:
         best: the Bayes-optimal return; of a policy that is told the task, or where that optimum is
@@ -75,10 +75,10 @@ class Standing:
     normalized_score_ci95: float | None
 
 
-def standing(
+def scores_of(
     evaluation: Evaluation, references: References, *, contextual: bool = False
-) -> Standing | None:
-    """Where the evaluation stands; None where no best is known.
+) -> Scores | None:
+    """Scores an evaluation; None where no best return is known.
 
     Args:
         evaluation: of the references' tasks, over as many episodes.
@@ -91,9 +91,9 @@ def standing(
         return None
     regret, worst = best - evaluation.total_return_mean, references.random_total
     if worst is None or best <= worst:
-        return Standing(best, regret, None, None)
+        return Scores(best, regret, None, None)
     width = evaluation.total_return_ci95 / (best - worst)
-    return Standing(best, regret, 1 - regret / (best - worst), width)
+    return Scores(best, regret, 1 - regret / (best - worst), width)
 
 
 def require_possible(evaluation: Evaluation, highest: float, family: str) -> None:

@@ -9,16 +9,19 @@ from typing import Any
 
 import numpy as np
 
+from metarl_jax.evaluation.population_record import PointRecord
+from metarl_jax.evaluation.record import EvaluationRecord
 from metarl_jax.evaluation.statistics import seeds_half_width
 from metarl_jax.report import style
-from metarl_jax.report.figures import DIAGNOSTICS, meta_test_returns, series_of
-from metarl_jax.report.population import TOTALS, name_of
+from metarl_jax.report.figures import DIAGNOSTICS, Metric, meta_test_returns, series_of
+from metarl_jax.report.population import members_totals, name_of
 from metarl_jax.report.reference_lines import LEVEL_LOOKS, known_means, reference_totals
 from metarl_jax.report.units import quantity, round_count
 from metarl_jax.tasks.distribution import References
+from metarl_jax.training.metrics_row import MetricsRow
 
 Chart = dict[str, Any]
-Rows = Sequence[Mapping[str, Any]]
+Rows = Sequence[MetricsRow]
 
 COLOURS = {
     style.INK: "ink",
@@ -39,49 +42,55 @@ STEP_AXES = {"x": "environment steps", "y": "", "steps": True, "zero": True}
 
 
 def adaptation_chart(
-    evaluation: Mapping[str, Any], baselines: Rows, references: References
+    evaluation: EvaluationRecord, baselines: Sequence[EvaluationRecord], references: References
 ) -> Chart:
     """Mean return of each episode with its 95% interval, between what is known.
 
     Args:
-        evaluation: as in `evaluation.json`.
+        evaluation: of this run.
         baselines: of other policies on the same tasks.
         references: exact values of these tasks.
     """
     records = [evaluation, *baselines]
     lines = [
         curve(
-            record["policy"],
-            record["episode_return_mean"],
-            record["episode_return_ci95"],
-            COLOURS[style.POLICY_COLOURS.get(record["policy"], style.PURPLE)],
+            record.policy,
+            record.episode_return_mean,
+            record.episode_return_ci95,
+            COLOURS[style.POLICY_COLOURS.get(record.policy, style.PURPLE)],
         )
         for record in records
     ]
-    num_episodes = len(evaluation["episode_return_mean"])
+    num_episodes = len(evaluation.episode_return_mean)
     if references.optimal_episodes:
         optimum = references.optimal_episodes[:num_episodes]
         lines.append(curve("Bayes-optimal", optimum, None, "ink") | {"dash": "dashed"})
-    drawn = {record["policy"] for record in records}
+    drawn = {record.policy for record in records}
     means = known_means(references, num_episodes, drawn)
-    random = (evaluation.get("references") or {}).get("random")
+    random = evaluation.references.random
     if random is not None:
         means["random actions"] = random / num_episodes
     return chart("adaptation", "Return of each episode", EPISODE_AXES, lines, means)
 
 
-def ablations_chart(evaluation: Mapping[str, Any]) -> Chart:
-    """The same curve with one thing at a time taken away."""
+def ablations_chart(
+    evaluation: EvaluationRecord, ablations: Mapping[str, EvaluationRecord]
+) -> Chart:
+    """The same curve with one thing at a time taken away.
+
+    Args:
+        evaluation: of this run.
+        ablations: of the same checkpoint on the same tasks, by what was taken away.
+    """
     trained = curve(
         "nothing taken away",
-        evaluation["episode_return_mean"],
-        evaluation["episode_return_ci95"],
+        evaluation.episode_return_mean,
+        evaluation.episode_return_ci95,
         "accent",
     )
-    others = [name for name, a in evaluation["ablations"].items() if "episode_return_mean" in a]
     lines = [trained] + [
-        curve(name, evaluation["ablations"][name]["episode_return_mean"], None, colour)
-        for name, colour in zip(others, SEVERAL[1:], strict=False)
+        curve(name, ablated.episode_return_mean, None, colour)
+        for (name, ablated), colour in zip(ablations.items(), SEVERAL[1:], strict=False)
     ]
     return chart("ablations", "Return of each episode", EPISODE_AXES, lines, {})
 
@@ -103,17 +112,21 @@ def learning_charts(rows: Rows, references: References) -> list[Chart]:
         references: exact values of these tasks.
     """
     steps, returns = meta_test_returns(rows)
-    totals = [_metric(rows, "return", "tasks trained on", "accent") | {"pale": True}]
+    trained_on = "tasks trained on"
+    totals = [_metric(rows, lambda row: row.total_return, trained_on, "accent") | {"pale": True}]
     totals.append(_line("meta-test tasks", steps, returns.sum(axis=1), "accent"))
     charts = [
         chart("learning", "Whole meta-episode", STEP_AXES, totals, reference_totals(references))
     ]
     last = returns.shape[1]
     if last > 1:
-        ends = (("return_first_episode", 0, "sky"), ("return_last_episode", last - 1, "accent"))
+        ends: tuple[tuple[Metric, int, str], ...] = (
+            (lambda row: row.return_first_episode, 0, "sky"),
+            (lambda row: row.return_last_episode, last - 1, "accent"),
+        )
         lines = []
-        for name, index, colour in ends:
-            lines.append(_metric(rows, name, "tasks trained on", colour) | {"pale": True})
+        for metric, index, colour in ends:
+            lines.append(_metric(rows, metric, trained_on, colour) | {"pale": True})
             lines.append(_line(f"episode {index + 1}", steps, returns[:, index], colour))
         charts.append(chart("episodes", f"Episode 1 and episode {last}", STEP_AXES, lines, {}))
     return charts
@@ -122,38 +135,34 @@ def learning_charts(rows: Rows, references: References) -> list[Chart]:
 def diagnostic_charts(rows: Rows) -> list[Chart]:
     """Entropy, value error and gradient norm of the updates."""
     charts = []
-    for name, label in DIAGNOSTICS.items():
-        what, _, unit = label.partition(", ")
-        line = _metric(rows, name, what, "ink")
-        drawn = chart(name, what[0].upper() + what[1:], STEP_AXES | {"y": unit}, [line], {})
-        # The first errors are of a value that has seen nothing, and far above the rest.
-        charts.append(
-            drawn | {"plain": True, "log": name == "value_error" and min(line["ys"], default=0) > 0}
-        )
+    for name, quantity_name, unit, metric, logarithmic in DIAGNOSTICS:
+        line = _metric(rows, metric, quantity_name, "ink")
+        title = quantity_name[0].upper() + quantity_name[1:]
+        drawn = chart(name, title, STEP_AXES | {"y": unit}, [line], {})
+        log = logarithmic and min(line["ys"], default=0) > 0
+        charts.append(drawn | {"plain": True, "log": log})
     return charts
 
 
-def points_charts(points: Rows, rows: Rows, references: References) -> list[Chart]:
+def points_charts(points: Sequence[PointRecord], rows: Rows, references: References) -> list[Chart]:
     """Adaptation and learning of several agents: a mean over seeds for each point of a sweep.
 
     Args:
-        points: as in a population's `evaluation.json`.
+        points: of the population's record.
         rows: of its `metrics.jsonl`.
         references: exact values of these tasks.
     """
     named = [name_of(point).rstrip(": ") or "all seeds" for point in points]
     colours = [SEVERAL[i % len(SEVERAL)] for i in range(len(points))]
     adaptation = [
-        curve(name, point["episode_return_mean"], point["episode_return_ci95"], colour)
+        curve(name, point.episode_return_mean, point.episode_return_ci95, colour)
         for name, point, colour in zip(named, points, colours, strict=True)
     ]
-    means = known_means(references, len(points[0]["episode_return_mean"]))
-    tested = [row for row in rows if row.get(TOTALS)]
-    steps = np.array([row["env_steps"] for row in tested])
+    means = known_means(references, len(points[0].episode_return_mean))
+    steps, totals = members_totals(rows)
     learning = []
     for name, point, colour in zip(named, points, colours, strict=True):
-        values = [[row[TOTALS][i] for row in tested] for i in point["agents"]]
-        members = np.array(values, np.float64).reshape(len(point["agents"]), len(tested))
+        members = totals[:, list(point.agents)].T if len(steps) else np.zeros((1, 0))
         mean, half = members.mean(axis=0), np.nan_to_num(seeds_half_width(members))
         learning.append(_line(name, steps, mean, colour) | _band(mean, half))
     return [
@@ -195,7 +204,7 @@ def _level(name: str, value: float) -> dict[str, Any]:
     return {"name": name, "y": float(value), "colour": COLOURS[colour], "dash": DASHES[dash]}
 
 
-def _metric(rows: Rows, metric: str, name: str, colour: str) -> Chart:
+def _metric(rows: Rows, metric: Metric, name: str, colour: str) -> Chart:
     """A metric over the rows that hold it."""
     return _line(name, *series_of(rows, metric), colour)
 

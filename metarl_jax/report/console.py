@@ -1,8 +1,7 @@
 """What a run prints: a live view on a terminal, plain lines anywhere else."""
 
 import time
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
 
 from rich.console import Console as RichConsole
 from rich.live import Live
@@ -12,15 +11,16 @@ from rich.text import Text
 from metarl_jax.report.live_view import LiveView
 from metarl_jax.report.progress import Progress
 from metarl_jax.report.units import count, quantity, roughly
+from metarl_jax.training.metrics_row import MetricsRow
 
 LINE_EVERY = 0.02
 """Fraction of a run between two plain lines; an evaluation has a line of its own."""
 REFRESHES_PER_SECOND = 2
-METRICS = {
-    "return": "return",
-    "entropy": "entropy",
-    "value_error": "value err",
-    "gradient_norm": "grad",
+METRICS: Mapping[str, Callable[[MetricsRow], float | None]] = {
+    "return": lambda row: row.total_return,
+    "entropy": lambda row: row.entropy,
+    "value err": lambda row: row.value_error,
+    "grad": lambda row: row.gradient_norm,
 }
 
 
@@ -75,9 +75,18 @@ class Console:
         else:
             self._line(said)
 
-    def progress(self, record: Mapping[str, Any]) -> None:
-        """Shows a row of `metrics.jsonl`: `env_steps`, metrics, perhaps an evaluation."""
-        self._progress = self._progress.after(record, time.monotonic())
+    def progress(
+        self, row: MetricsRow, *, num_updates: int = 0, total_env_steps: int | None = None
+    ) -> None:
+        """Shows a row of `metrics.jsonl`.
+
+        Args:
+            row: the newest.
+            num_updates: of the whole run; not shown.
+            total_env_steps: of the whole run; without it, no fraction and no time left are shown.
+        """
+        del num_updates
+        self._progress = self._progress.after(row, time.monotonic(), total_env_steps)
         if self._is_live:
             self._show(LiveView(self._progress))
             return
@@ -138,12 +147,11 @@ def progress_line(progress: Progress) -> str:
     left = progress.seconds_left(progress.reported_at)
     if left is not None and progress.fraction != 1:
         parts.append(f"{roughly(left):>6} left")
-    parts += [
-        f"{name} {quantity(progress.metrics[metric])}"
-        for metric, name in METRICS.items()
-        if metric in progress.metrics
-    ]
-    if skipped := progress.metrics.get("skipped"):
+    if progress.row is None:
+        return "  ".join(parts)
+    values = ((name, metric(progress.row)) for name, metric in METRICS.items())
+    parts += [f"{name} {quantity(value)}" for name, value in values if value is not None]
+    if skipped := progress.row.skipped:
         parts.append(f"skipped {skipped:.0f}")
     return "  ".join(parts)
 

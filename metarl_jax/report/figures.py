@@ -1,40 +1,69 @@
 """The curves of a run: how it learned across updates, and how it adapts within a meta-episode.
 
-Every function takes plain rows and records, as they stand in `metrics.jsonl` and `evaluation.json`,
-and returns a figure; `style.save_figure` writes it.
+Every function takes the rows of `metrics.jsonl` and the record of `evaluation.json`, and returns a
+figure; `style.save_figure` writes it.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from metarl_jax.evaluation.record import EvaluationRecord
 from metarl_jax.report import style
 from metarl_jax.report.reference_lines import UNKNOWN, reference_curves, total_levels
 from metarl_jax.report.style import Label
 from metarl_jax.report.units import quantity
 from metarl_jax.tasks.distribution import References
+from metarl_jax.training.metrics_row import MetricsRow
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-META_TEST = "meta_test_episode_returns"
-DIAGNOSTICS = {
-    "entropy": "policy entropy, nats",
-    "value_error": "value error, ½ (error / σ)²",
-    "gradient_norm": "gradient norm, before clipping",
-}
+Metric = Callable[[MetricsRow], float | None]
+"""Takes one number out of a row; None where the row has no such number."""
+
+
+class Diagnostic(NamedTuple):
+    """A metric of the updates with a panel of its own.
+
+    Attributes:
+        name: a short one, without spaces.
+        quantity: what it is.
+        unit: of it, or what it is before or after.
+        value: takes it out of a row.
+        logarithmic: its first values are far above the rest.
+    """
+
+    name: str
+    quantity: str
+    unit: str
+    value: Metric
+    logarithmic: bool = False
+
+
+DIAGNOSTICS = (
+    Diagnostic("entropy", "policy entropy", "nats", lambda row: row.entropy),
+    # The first errors are of a value that has seen nothing.
+    Diagnostic(
+        "value_error",
+        "value error",
+        "½ (error / σ)²",
+        lambda row: row.value_error,
+        logarithmic=True,
+    ),
+    Diagnostic("gradient_norm", "gradient norm", "before clipping", lambda row: row.gradient_norm),
+)
 
 
 def learning_figure(
-    rows: Sequence[Mapping[str, Any]], *, title: str, references: References = UNKNOWN
+    rows: Sequence[MetricsRow], *, title: str, references: References = UNKNOWN
 ) -> "Figure":
     """Return against environment steps, and the diagnostics below it.
 
     Args:
-        rows: of `metrics.jsonl`: `env_steps`, the metrics of training, and in evaluated rows
-            `meta_test_episode_returns` [E].
+        rows: of `metrics.jsonl`.
         title: whose run it is.
         references: exact values, drawn as lines.
     """
@@ -45,21 +74,22 @@ def learning_figure(
     curves, diagnostics = above.subgridspec(1, 2), below.subgridspec(1, len(DIAGNOSTICS))
     _total_panel(figure.add_subplot(curves[0]), rows, references)
     _episodes_panel(figure.add_subplot(curves[1]), rows, references)
-    for column, (name, label) in enumerate(DIAGNOSTICS.items()):
+    for column, diagnostic in enumerate(DIAGNOSTICS):
         axes = figure.add_subplot(diagnostics[column])
-        style.quiet_axes(axes, title=label)
+        style.quiet_axes(axes, title=f"{diagnostic.quantity}, {diagnostic.unit}")
         style.step_axis(axes, _last_step(rows))
-        axes.plot(*series_of(rows, name), color=style.INK, linewidth=1.0)
-        # The first errors are of a value that has seen nothing, and far above the rest.
-        if name == "value_error":
+        axes.plot(*series_of(rows, diagnostic.value), color=style.INK, linewidth=1.0)
+        if diagnostic.logarithmic:
             axes.set_yscale("log")
     return figure
 
 
-def _total_panel(axes: "Axes", rows: Sequence[Mapping[str, Any]], references: References) -> None:
+def _total_panel(axes: "Axes", rows: Sequence[MetricsRow], references: References) -> None:
     style.quiet_axes(axes, title="return of a whole meta-episode")
     style.step_axis(axes, _last_step(rows))
-    axes.plot(*series_of(rows, "return"), color=style.BLUE, alpha=0.3, linewidth=1.0)
+    axes.plot(
+        *series_of(rows, lambda row: row.total_return), color=style.BLUE, alpha=0.3, linewidth=1.0
+    )
     steps, returns = meta_test_returns(rows)
     totals = returns.sum(axis=1)
     _meta_test_line(axes, steps, totals, style.BLUE)
@@ -69,17 +99,18 @@ def _total_panel(axes: "Axes", rows: Sequence[Mapping[str, Any]], references: Re
     style.label_beside(axes, labels)
 
 
-def _episodes_panel(
-    axes: "Axes", rows: Sequence[Mapping[str, Any]], references: References
-) -> None:
+def _episodes_panel(axes: "Axes", rows: Sequence[MetricsRow], references: References) -> None:
     steps, returns = meta_test_returns(rows)
     last = returns.shape[1]
     style.quiet_axes(axes, title=f"return of episode 1 and of episode {last}")
     style.step_axis(axes, _last_step(rows))
-    curves = [("return_first_episode", 0, style.SKY), ("return_last_episode", -1, style.BLUE)]
+    curves: list[tuple[Metric, int, str]] = [
+        (lambda row: row.return_first_episode, 0, style.SKY),
+        (lambda row: row.return_last_episode, -1, style.BLUE),
+    ]
     labels = []
-    for name, index, colour in curves[2 - min(last, 2) :]:
-        axes.plot(*series_of(rows, name), color=colour, alpha=0.3, linewidth=1.0)
+    for metric, index, colour in curves[2 - min(last, 2) :]:
+        axes.plot(*series_of(rows, metric), color=colour, alpha=0.3, linewidth=1.0)
         if len(steps):
             _meta_test_line(axes, steps, returns[:, index], colour)
             end, episode = returns[-1, index], range(1, last + 1)[index]
@@ -96,31 +127,28 @@ def _episodes_panel(
     style.label_beside(axes, labels)
 
 
-def _counted(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """The rows that know their steps; the last ones of a run that broke off may not."""
-    return [row for row in rows if "env_steps" in row]
+def _last_step(rows: Sequence[MetricsRow]) -> float:
+    return max((row.env_steps for row in rows), default=0)
 
 
-def _last_step(rows: Sequence[Mapping[str, Any]]) -> float:
-    return max((row["env_steps"] for row in _counted(rows)), default=0)
-
-
-def series_of(rows: Sequence[Mapping[str, Any]], name: str) -> tuple[np.ndarray, np.ndarray]:
+def series_of(rows: Sequence[MetricsRow], metric: Metric) -> tuple[np.ndarray, np.ndarray]:
     """Steps and values [R] of the rows that hold this metric."""
-    numbers = (int, float)
+    values = [(row.env_steps, metric(row)) for row in rows]
+    found = [(at, value) for at, value in values if value is not None and np.isfinite(value)]
+    steps, kept = np.array(found, np.float64).reshape(-1, 2).T
+    return steps, kept
+
+
+def meta_test_returns(rows: Sequence[MetricsRow]) -> tuple[np.ndarray, np.ndarray]:
+    """Steps [R] and returns [R, E] of the evaluated rows; [0] and [0, 1] where there are none.
+
+    Rows of another number of episodes than the last one's are left out.
+    """
     found = [
-        (row["env_steps"], row[name])
-        for row in _counted(rows)
-        if isinstance(row.get(name), numbers)
+        (row.env_steps, row.meta_test_episode_returns)
+        for row in rows
+        if row.meta_test_episode_returns
     ]
-    steps, values = np.array(found, np.float64).reshape(-1, 2).T
-    return steps, values
-
-
-def meta_test_returns(rows: Sequence[Mapping[str, Any]]) -> tuple[np.ndarray, np.ndarray]:
-    """Steps [R] and returns [R, E] of the evaluated rows; [0] and [0, 1] where there are none."""
-    lists = [row for row in _counted(rows) if isinstance(row.get(META_TEST), list)]
-    found = [(row["env_steps"], row[META_TEST]) for row in lists if row[META_TEST]]
     if not found:
         return np.zeros(0), np.zeros((0, 1))
     found = [(at, returns) for at, returns in found if len(returns) == len(found[-1][1])]
@@ -134,15 +162,15 @@ def _meta_test_line(axes: "Axes", steps: np.ndarray, values: np.ndarray, colour:
 
 
 def adaptation_figure(
-    evaluation: Mapping[str, Any],
+    evaluation: EvaluationRecord,
     *,
-    baselines: Sequence[Mapping[str, Any]] = (),
+    baselines: Sequence[EvaluationRecord] = (),
     references: References = UNKNOWN,
 ) -> "Figure":
     """Mean return of each episode with its 95% interval: the adaptation curve.
 
     Args:
-        evaluation: of this run, as in `evaluation.json`.
+        evaluation: of this run.
         baselines: of the memoryless and the contextual policy on the same tasks, where trained.
         references: exact values, if these are its tasks and its number of episodes. What a policy
             without memory, or one told the task, can get is the same in every episode; of the
@@ -151,7 +179,7 @@ def adaptation_figure(
     figure = style.new_figure(7.2, 4.4)
     style.heading(
         figure,
-        f"{evaluation['task_family']}: adaptation on meta-test tasks",
+        f"{evaluation.task_family}: adaptation on meta-test tasks",
         _how_evaluated(evaluation),
     )
     axes = figure.add_subplot()
@@ -159,27 +187,27 @@ def adaptation_figure(
     axes.set(xlabel="episode", ylabel="return of the episode")
     records = [*baselines, evaluation]
     labels = [_adaptation_curve(axes, record) for record in records]
-    drawn = {record["policy"] for record in records}
-    labels += reference_curves(axes, references, len(evaluation["episode_return_mean"]), drawn)
-    style.episode_axis(axes, len(evaluation["episode_return_mean"]))
+    drawn = {record.policy for record in records}
+    labels += reference_curves(axes, references, len(evaluation.episode_return_mean), drawn)
+    style.episode_axis(axes, len(evaluation.episode_return_mean))
     style.label_beside(axes, labels, line_height=0.055)
     return figure
 
 
-def _how_evaluated(evaluation: Mapping[str, Any]) -> str:
-    actions = "sampled" if evaluation["sampled_actions"] else "most probable"
-    width = evaluation["total_return_ci95"]
-    interval = "" if width is None else f" ± {quantity(width)}"  # of one task there is none
+def _how_evaluated(evaluation: EvaluationRecord) -> str:
+    actions = "sampled" if evaluation.sampled_actions else "most probable"
+    width = evaluation.total_return_ci95
+    interval = f" ± {quantity(width)}" if np.isfinite(width) else ""  # of one task there is none
     return (
-        f"mean return per episode, 95% intervals; {evaluation['num_tasks']:,} tasks, {actions} "
-        f"actions; total {quantity(evaluation['total_return_mean'])}{interval}"
+        f"mean return per episode, 95% intervals; {evaluation.num_tasks:,} tasks, {actions} "
+        f"actions; total {quantity(evaluation.total_return_mean)}{interval}"
     )
 
 
-def _adaptation_curve(axes: "Axes", evaluation: Mapping[str, Any]) -> Label:
-    mean = np.array(evaluation["episode_return_mean"], np.float64)  # [E]
-    half_width = np.array(evaluation["episode_return_ci95"], np.float64)  # [E], NaN for one task
+def _adaptation_curve(axes: "Axes", evaluation: EvaluationRecord) -> Label:
+    mean = np.array(evaluation.episode_return_mean, np.float64)  # [E]
+    half_width = np.array(evaluation.episode_return_ci95, np.float64)  # [E], NaN for one task
     episodes = np.arange(1, len(mean) + 1)
-    colour = style.POLICY_COLOURS.get(evaluation["policy"], style.PURPLE)
+    colour = style.POLICY_COLOURS.get(evaluation.policy, style.PURPLE)
     style.curve_with_interval(axes, episodes, mean, half_width, colour)
-    return Label(mean[-1], f"{evaluation['policy']}: {quantity(mean[-1])}", colour)
+    return Label(mean[-1], f"{evaluation.policy}: {quantity(mean[-1])}", colour)

@@ -14,10 +14,10 @@ from importlib.resources import files
 from string import Template
 from typing import Any
 
+from metarl_jax.files import jsonable
 from metarl_jax.report import style
 from metarl_jax.report.charts import COLOURS, Chart
 from metarl_jax.report.panels import ROLE_COLOURS
-from metarl_jax.training.metrics_file import jsonable
 
 SCRIPTS = ("marks.js", "charts.js", "stage.js", "timeline.js", "replay.js", "main.js")
 DARK = {

@@ -2,7 +2,7 @@
 
 import dataclasses
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from rich.console import Console as RichConsole
 from rich.console import ConsoleOptions, Group, RenderResult
@@ -13,14 +13,14 @@ from rich.text import Text
 
 from metarl_jax.report.progress import Progress
 from metarl_jax.report.units import count, duration, quantity
+from metarl_jax.training.metrics_row import MetricsRow
 
 COLUMN_WIDTH, ROOM_FOR_THE_REST = 9, 50
 """Characters of an episode's column, and of the other columns together."""
-DIAGNOSTICS = {
-    "entropy": "entropy",
-    "value_error": "value error",
-    "gradient_norm": "gradient norm",
-    "skipped": "skipped updates",
+DIAGNOSTICS: Mapping[str, Callable[[MetricsRow], float | None]] = {
+    "entropy": lambda row: row.entropy,
+    "value error": lambda row: row.value_error,
+    "gradient norm": lambda row: row.gradient_norm,
 }
 MOST_BARS = 16
 ROOM_FOR_BARS = 70
@@ -87,7 +87,7 @@ def _returns(progress: Progress, width: int) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="dim")
     if not progress.meta_test:  # nor is the number of episodes known yet
         _add_columns(table, "episode", "first", "last", "total")
-        table.add_row(*_training(progress, ("return_first_episode", "return_last_episode")))
+        table.add_row(*_training(progress.row, (0, -1), 0))
         return table
     shown = _shown_episodes(num_episodes, width)
     _add_columns(table, "episode", *(str(episode + 1) for episode in shown), "total", "")
@@ -96,8 +96,7 @@ def _returns(progress: Progress, width: int) -> Table:
     note = Text(bars, style="blue")
     note.append(f"at {count(progress.meta_test_steps)}", style="dim")
     table.add_row("meta-test", *(Text(quantity(x), style="bold") for x in numbers), note)
-    names = {0: "return_first_episode", num_episodes - 1: "return_last_episode"}
-    table.add_row(*_training(progress, [names.get(episode, "") for episode in shown]))
+    table.add_row(*_training(progress.row, shown, num_episodes))
     return table
 
 
@@ -107,8 +106,12 @@ def _add_columns(table: Table, first: str, *others: str) -> None:
         table.add_column(name, justify="right" if name else "left", no_wrap=True)
 
 
-def _training(progress: Progress, names: Sequence[str]) -> list[Text]:
-    numbers = (progress.metrics.get(name) for name in (*names, "return"))
+def _training(row: MetricsRow | None, shown: Sequence[int], num_episodes: int) -> list[Text]:
+    """Returns of the first and the last episode, where these are shown, and of all of them."""
+    numbers: list[float | None] = [None] * (len(shown) + 1)
+    if row is not None:
+        ends = {0: row.return_first_episode, num_episodes - 1: row.return_last_episode}
+        numbers = [*(ends.get(episode) for episode in shown), row.total_return]
     texts = ["training", *("·" if number is None else quantity(number) for number in numbers)]
     return [Text(text, style="dim") for text in texts]
 
@@ -122,15 +125,17 @@ def _shown_episodes(num_episodes: int, width: int) -> list[int]:
 
 def _diagnostics(progress: Progress) -> Text:
     line = Text(no_wrap=True)
-    for metric, name in DIAGNOSTICS.items():
-        if metric not in progress.metrics:
-            continue
-        value = progress.metrics[metric]
-        alarming = metric == "skipped" and value > 0
-        number = f"{value:.0f}" if metric == "skipped" else quantity(value)
-        line.append(f"{name} ", style="dim")
-        line.append(number, style="bold yellow" if alarming else "")
-        line.append("    ")
+    if progress.row is None:
+        return line
+    for name, metric in DIAGNOSTICS.items():
+        value = metric(progress.row)
+        if value is not None:
+            line.append(f"{name} ", style="dim")
+            line.append(f"{quantity(value)}    ")
+    skipped = progress.row.skipped
+    if skipped is not None:
+        line.append("skipped updates ", style="dim")
+        line.append(f"{skipped:.0f}", style="bold yellow" if skipped > 0 else "")
     line.rstrip()
     return line
 

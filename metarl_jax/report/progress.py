@@ -1,9 +1,8 @@
 """Where a run stands, folded from its rows."""
 
 import dataclasses
-from collections.abc import Mapping
-from numbers import Real
-from typing import Any
+
+from metarl_jax.training.metrics_row import MetricsRow
 
 SMOOTHING = 0.3
 """Weight of the newest speed in the average that predicts the time left."""
@@ -18,7 +17,7 @@ class Progress:
         total_env_steps: of the whole run; None where unknown.
         steps_per_second: environment steps a second, averaged over the last rows; None at first.
         reported_at: time of the last row, in seconds of some steady clock.
-        metrics: name -> number, of the last row.
+        row: the last one; None before the first.
         meta_test: mean return of each episode, of the last evaluation; empty before the first.
         meta_test_steps: environment steps at that evaluation.
         history: total of `meta_test` at every evaluation so far.
@@ -29,28 +28,28 @@ class Progress:
     total_env_steps: int | None = None
     steps_per_second: float | None = None
     reported_at: float = 0.0
-    metrics: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    row: MetricsRow | None = None
     meta_test: tuple[float, ...] = ()
     meta_test_steps: int = 0
     history: tuple[float, ...] = ()
     just_evaluated: bool = False
 
-    def after(self, record: Mapping[str, Any], now: float) -> "Progress":
+    def after(self, row: MetricsRow, now: float, total_env_steps: int | None = None) -> "Progress":
         """The progress after one more row of `metrics.jsonl`.
 
         Args:
-            record: the row; what it lacks stays as it was.
+            row: the new one; an evaluation that it lacks stays as it was.
             now: seconds of a steady clock.
+            total_env_steps: of the whole run; None where unknown, or as it was.
         """
-        numbers = {name: float(value) for name, value in record.items() if isinstance(value, Real)}
-        returns = tuple(map(float, record.get("meta_test_episode_returns", ())))
+        returns = tuple(row.meta_test_episode_returns or ())
         progress = dataclasses.replace(
             self,
-            env_steps=int(record["env_steps"]),
-            total_env_steps=record.get("total_env_steps", self.total_env_steps),
-            steps_per_second=self._speed(numbers.get("env_steps_per_second")),
+            env_steps=row.env_steps,
+            total_env_steps=total_env_steps or self.total_env_steps,
+            steps_per_second=self._speed(row.env_steps_per_second),
             reported_at=now,
-            metrics=numbers,
+            row=row,
             just_evaluated=len(returns) > 0,
         )
         if not progress.just_evaluated:

@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from metarl_jax.evaluation.population_record import PopulationRecord
+from metarl_jax.evaluation.record import EvaluationRecord, EvaluationSubject
 from metarl_jax.experiment.run_config import RunConfig, load_config
 from metarl_jax.files import read_object, write_whole
 from metarl_jax.report import tables
@@ -17,6 +19,7 @@ from metarl_jax.report.charts import (
 from metarl_jax.report.html import Report, Section, report_page
 from metarl_jax.tasks.distribution import References
 from metarl_jax.training.metrics_file import read_rows
+from metarl_jax.training.metrics_row import MetricsRow
 
 NAME = "report.html"
 LEARNING = "How the policy got better from update to update; pale: on the tasks it was trained on."
@@ -28,19 +31,21 @@ ADAPTATION = (
 
 def write_report(
     folder: Path,
-    evaluation: Mapping[str, Any],
+    evaluation: EvaluationRecord,
     references: References,
     *,
-    baselines: Sequence[Mapping[str, Any]] = (),
+    baselines: Sequence[EvaluationRecord] = (),
+    ablations: Mapping[str, EvaluationRecord] | None = None,
     replay: Mapping[str, Any] | None = None,
 ) -> Path:
     """Writes the report of a run of one agent into its folder.
 
     Args:
         folder: the run's, with config.json, run.json and metrics.jsonl.
-        evaluation: as in its evaluation.json.
+        evaluation: of its last checkpoint.
         references: exact values of its tasks.
         baselines: evaluations of other policies on the same tasks.
+        ablations: of the same checkpoint on the same tasks, by what was taken away.
         replay: of `metarl_jax.report.replay.replay_data`.
 
     Returns:
@@ -49,8 +54,8 @@ def write_report(
     config, run, rows = _read(folder)
     lead = (
         f"A policy ({tables.policy_words(config.settings)}) in tasks of "
-        f"{evaluation['task_family']} that it is not told, "
-        f"{len(evaluation['episode_return_mean'])} episodes in each."
+        f"{evaluation.task_family} that it is not told, "
+        f"{len(evaluation.episode_return_mean)} episodes in each."
     )
     report = Report(
         title=config.title,
@@ -72,34 +77,34 @@ def write_report(
                 small_charts=diagnostic_charts(rows),
             ),
             _numbers(evaluation, baselines, references),
-            *([_ablations(evaluation)] if evaluation.get("ablations") else []),
+            *([_ablations(evaluation, ablations)] if ablations else []),
         ],
         replay=replay if replay and replay["tasks"] else None,
     )
     return _write(folder, report)
 
 
-def write_points_report(folder: Path, record: Mapping[str, Any], references: References) -> Path:
+def write_points_report(folder: Path, record: PopulationRecord, references: References) -> Path:
     """Writes the report of a run of several agents into its folder.
 
     Args:
         folder: the run's, with config.json, run.json and metrics.jsonl.
-        record: as in its evaluation.json, with `points`.
+        record: of its agents' evaluations.
         references: exact values of its tasks.
 
     Returns:
         Its path.
     """
     config, run, rows = _read(folder)
-    points = record["points"]
+    points = record.points
     adaptation, learning = points_charts(points, rows, references)
-    agents = sum(len(point["agents"]) for point in points)
-    best = max(points, key=lambda point: point["total_return_mean"])
+    agents = sum(len(point.agents) for point in points)
+    best = max(points, key=lambda point: point.total_return_mean)
     report = Report(
         title=config.title,
         lead=f"{agents} agents of one program ({tables.policy_words(config.settings)}) in tasks "
-        f"of {record['task_family']} that they are not told; means over seeds.",
-        headline={"highest return of a meta-episode": tables.interval(best, "total_return")},
+        f"of {record.task_family} that they are not told; means over seeds.",
+        headline={"highest return of a meta-episode": tables.total(best)},
         sections=[
             _trained(config, run, rows, record),
             Section(name="adaptation", title="Adaptation", note=ADAPTATION, charts=[adaptation]),
@@ -113,8 +118,8 @@ def write_points_report(folder: Path, record: Mapping[str, Any], references: Ref
 
 
 def _numbers(
-    evaluation: Mapping[str, Any],
-    baselines: Sequence[Mapping[str, Any]],
+    evaluation: EvaluationRecord,
+    baselines: Sequence[EvaluationRecord],
     references: References,
 ) -> Section:
     optimal = references.optimal_episodes or ()
@@ -129,21 +134,21 @@ def _numbers(
     )
 
 
-def _ablations(evaluation: Mapping[str, Any]) -> Section:
+def _ablations(evaluation: EvaluationRecord, ablations: Mapping[str, EvaluationRecord]) -> Section:
     return Section(
         name="ablations",
         title="What it lives on",
         note="The same weights on the same tasks, with one thing at a time taken away.",
-        charts=[ablations_chart(evaluation)],
-        tables={"": tables.ablations_table(evaluation)},
+        charts=[ablations_chart(evaluation, ablations)],
+        tables={"": tables.ablations_table(evaluation, ablations)},
     )
 
 
 def _trained(
     config: RunConfig,
     run: Mapping[str, Any],
-    rows: Sequence[Mapping[str, Any]],
-    evaluation: Mapping[str, Any],
+    rows: Sequence[MetricsRow],
+    evaluation: EvaluationSubject,
 ) -> Section:
     return Section(
         name="trained",
@@ -152,7 +157,7 @@ def _trained(
     )
 
 
-def _read(folder: Path) -> tuple[RunConfig, dict[str, Any], list[dict[str, Any]]]:
+def _read(folder: Path) -> tuple[RunConfig, dict[str, Any], list[MetricsRow]]:
     run = read_object(folder / "run.json") if (folder / "run.json").exists() else {}
     return load_config(folder), run, read_rows(folder / "metrics.jsonl")
 

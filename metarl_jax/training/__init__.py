@@ -2,11 +2,13 @@
 
 from metarl_jax.training.loggers import TensorBoardLogger, WandbLogger
 from metarl_jax.training.metrics_file import read_rows
+from metarl_jax.training.metrics_row import MetricsRow
 from metarl_jax.training.plan import ExitCode, Outcome, TrainingPlan
 from metarl_jax.training.train import train
 
 __all__ = [
     "ExitCode",
+    "MetricsRow",
     "Outcome",
     "TensorBoardLogger",
     "TrainingPlan",

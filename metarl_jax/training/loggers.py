@@ -5,11 +5,12 @@ import math
 import os
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from metarl_jax.files import require_own, write_whole
+from metarl_jax.training.metrics_row import MetricsRow
 from metarl_jax.types import ConfigurationError
 
 
@@ -37,15 +38,15 @@ class TensorBoardLogger:
         self._protocol: Any = event_pb2
         self._writer: Any = None
 
-    def log(self, row: Mapping[str, Any]) -> None:
+    def log(self, row: MetricsRow) -> None:
         """Writes every number of a row as one event; flushed, so that a run can be watched.
 
         Raises:
             OSError: there is no room. The next row begins a new file.
         """
-        step = row["env_steps"]
+        step = row.env_steps
         suffix = f".{os.getpid()}.{step}"
-        values = [{"tag": name, "simple_value": x} for name, x in _scalars(row)]
+        values = [{"tag": name, "simple_value": x} for name, x in _finite(row).items()]
         try:
             if self._writer is None:
                 self._folder.mkdir(parents=True, exist_ok=True)
@@ -100,7 +101,7 @@ class WandbLogger:
         self._run: Any = None
         self._unheard = False
 
-    def log(self, row: Mapping[str, Any]) -> None:
+    def log(self, row: MetricsRow) -> None:
         """Sends every number of a row.
 
         Raises:
@@ -111,7 +112,7 @@ class WandbLogger:
             return
         try:
             self._run = self._run or self._begin()
-            self._run.log(dict(_scalars(row)), step=row["env_steps"])
+            self._run.log(_finite(row), step=row.env_steps)
         except self._error as error:
             self._unheard = self._run is None
             raise OSError(f"Weights & Biases: {error}") from error
@@ -127,13 +128,9 @@ class WandbLogger:
         return self._init(id=self._identity.read_text(), **self._options)
 
 
-def _scalars(row: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
-    """Every finite number of a row by its name; those of a list by `name/1` and so on."""
-    for name, value in row.items():
-        if isinstance(value, list):
-            yield from _scalars({f"{name}/{i}": x for i, x in enumerate(value, start=1)})
-        elif math.isfinite(value):
-            yield name, value
+def _finite(row: MetricsRow) -> dict[str, float]:
+    """Every finite number of a row by its key."""
+    return {name: value for name, value in row.scalars() if math.isfinite(value)}
 
 
 def _missing(what: str, extra: str) -> ConfigurationError:

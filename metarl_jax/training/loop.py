@@ -13,7 +13,6 @@ import signal
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import jax
 
@@ -23,6 +22,7 @@ from metarl_jax.learning.train_state import Algorithm
 from metarl_jax.parallel.processes import StopVote, is_first
 from metarl_jax.training.chunks import ChunkRunner, InFlight, fetch
 from metarl_jax.training.metrics_file import MetricsFile
+from metarl_jax.training.metrics_row import MetricsRow
 from metarl_jax.training.plan import (
     FAILED_SAVES_IN_A_ROW,
     SKIPPED_IN_A_ROW,
@@ -80,7 +80,7 @@ class Run:
                 self.dispatch()
             row = self.row(update, in_flight)
             self.record(row)
-            if row["skipped_in_a_row"] >= SKIPPED_IN_A_ROW:
+            if (row.skipped_in_a_row or 0) >= SKIPPED_IN_A_ROW:
                 return self.diverged(row)
             if not waits:
                 continue
@@ -99,34 +99,34 @@ class Run:
         self.update += self.plan.updates_per_chunk
         self.unrecorded.append((self.update, self.runner.start()))
 
-    def row(self, update: int, in_flight: InFlight) -> dict[str, Any]:
+    def row(self, update: int, in_flight: InFlight) -> MetricsRow:
         """Waits for a chunk's metrics; evaluates where it is due, with the state waiting there."""
         row = self.numbers(update, in_flight)
-        return row | self.evaluation() if self.plan.evaluates(update) else row
+        return self.evaluated(row) if self.plan.evaluates(update) else row
 
-    def numbers(self, update: int, in_flight: InFlight) -> dict[str, Any]:
+    def numbers(self, update: int, in_flight: InFlight) -> MetricsRow:
         """Waits for a chunk's metrics; how far the run is, and how fast this chunk was."""
         values = self.stop_vote.tally(fetch(in_flight))
         now = time.monotonic()
         steps_per_chunk = self.algorithm.steps_per_update * self.plan.updates_per_chunk
-        row = {
-            "update": update,
-            "env_steps": update * self.algorithm.steps_per_update,
-            "seconds": round(self.past_seconds + now - self.began, 3),
-            "env_steps_per_second": round(steps_per_chunk / max(now - self.mark, 1e-9), 1),
-            **values,
-        }
+        row = MetricsRow.of_chunk(
+            values,
+            update=update,
+            env_steps=update * self.algorithm.steps_per_update,
+            seconds=round(self.past_seconds + now - self.began, 3),
+            env_steps_per_second=round(steps_per_chunk / max(now - self.mark, 1e-9), 1),
+        )
         self.mark = now
         return row
 
-    def evaluation(self) -> dict[str, Any]:
-        """Runs the policy, as it is now, on the meta-test tasks."""
+    def evaluated(self, row: MetricsRow) -> MetricsRow:
+        """The row with an evaluation of the policy as it is now, on the meta-test tasks."""
         params = self.runner.state.learner.params
         begin = time.monotonic()
-        row = self.evaluate(params).row()
-        return row | {"evaluation_seconds": round(time.monotonic() - begin, 3)}
+        evaluation = self.evaluate(params)
+        return row.with_evaluation(evaluation, round(time.monotonic() - begin, 3))
 
-    def record(self, row: dict[str, Any]) -> None:
+    def record(self, row: MetricsRow) -> None:
         """Writes a row: to the file first, so that what fails later finds it there."""
         if error := self.metrics.append(row):
             self.reporter.warn(f"metrics.jsonl waits for room, {error}; training goes on.")
@@ -136,11 +136,11 @@ class Run:
                 logger.log(row)
             except OSError as error:
                 self.reporter.warn(f"{type(logger).__name__}: {error}; training goes on.")
-        totals = {
-            "num_updates": self.plan.num_updates,
-            "total_env_steps": self.plan.num_updates * self.algorithm.steps_per_update,
-        }
-        self.reporter.progress(row | totals)
+        self.reporter.progress(
+            row,
+            num_updates=self.plan.num_updates,
+            total_env_steps=self.plan.num_updates * self.algorithm.steps_per_update,
+        )
 
     def save(self, *, alone: bool = False) -> bool:
         """Saves the state, unless that is done already; a failure is told and counted."""
@@ -175,7 +175,7 @@ class Run:
         done = f"stopped by {asked.name} after {self.update} of {self.plan.num_updates} updates"
         return self.end(code, done)
 
-    def diverged(self, row: dict[str, Any]) -> Outcome:
+    def diverged(self, row: MetricsRow) -> Outcome:
         """Ends because updates have not been finite for long; the state is the last good."""
         self.drain()
         found = ""
@@ -183,7 +183,7 @@ class Run:
             found = explain(self.algorithm, self.runner.state)
         return self.end(
             ExitCode.DIVERGED,
-            f"diverged by update {row['update']}: {row['skipped_in_a_row']:.0f} updates in a row "
+            f"diverged by update {row.update}: {row.skipped_in_a_row:.0f} updates in a row "
             "were skipped because what they led to was not finite"
             f"{f' ({found})' if found else ''}; look for NaN in rewards and observations, or lower "
             "the learning rate; the parameters are the last good ones",
@@ -225,7 +225,7 @@ class Run:
                     return
                 row = self.numbers(update, in_flight)
                 with contextlib.suppress(Exception):  # it may be what has failed
-                    row |= self.evaluation() if self.plan.evaluates(update) else {}
+                    row = self.evaluated(row) if self.plan.evaluates(update) else row
                 self.metrics.append(row)
             self.save(alone=True)
         except Exception as error:

@@ -1,17 +1,13 @@
-"""`metrics.jsonl`: one row of JSON for every chunk of updates."""
+"""`metrics.jsonl`: one row of JSON for every chunk of updates; see `MetricsRow` for its keys."""
 
 import contextlib
 import json
-import math
 import os
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from metarl_jax.files import write_whole
-
-Row = Mapping[str, Any]
-LARGEST = 1e300
+from metarl_jax.training.metrics_row import MetricsRow
+from metarl_jax.types import ConfigurationError
 
 
 class MetricsFile:
@@ -31,7 +27,7 @@ class MetricsFile:
         self._since = b""  # what must come after that
         self._written = 0  # bytes of it
 
-    def append(self, row: Row) -> OSError | None:
+    def append(self, row: MetricsRow) -> OSError | None:
         """Writes a row. Not-a-number and infinities become null, which JSON has.
 
         Returns:
@@ -39,7 +35,7 @@ class MetricsFile:
         """
         if self._file is None:
             return None
-        self._since += (json.dumps(jsonable(row)) + "\n").encode()
+        self._since += (json.dumps(row.to_json()) + "\n").encode()
         return self.write_waiting()
 
     def write_waiting(self) -> OSError | None:
@@ -76,18 +72,16 @@ class MetricsFile:
                 self._file.close()
 
 
-def read_rows(path: Path) -> list[dict[str, Any]]:
-    """All rows, oldest first; what is no row, like a last one that was cut off, is left out."""
-    if path.is_symlink() or not path.is_file():
-        return []
-    lines = path.read_text(errors="replace").splitlines()
-    return [row for row in map(_row, lines) if row is not None]
+def read_rows(path: Path) -> list[MetricsRow]:
+    """All rows, oldest first; a line that is not a row, such as one cut off, is left out."""
+    return [row for row in map(_row, _lines(path)) if row is not None]
 
 
 def keep_rows_until(path: Path, update: int) -> None:
     """Drops the rows after an update. On a full disk too, which has no room for another file."""
-    kept = [row for row in read_rows(path) if row["update"] <= update]
-    content = "".join(json.dumps(row) + "\n" for row in kept).encode()
+    rows = ((line, _row(line)) for line in _lines(path))
+    kept = [line for line, row in rows if row is not None and row.update <= update]
+    content = "".join(f"{line}\n" for line in kept).encode()
     cut = path.is_file() and path.read_bytes().startswith(content)
     if cut and not path.is_symlink() and path.stat().st_nlink == 1:  # it has no other name
         os.truncate(path, len(content))
@@ -95,32 +89,15 @@ def keep_rows_until(path: Path, update: int) -> None:
         write_whole(path, content)
 
 
-def _row(line: str) -> dict[str, Any] | None:
+def _lines(path: Path) -> list[str]:
+    if path.is_symlink() or not path.is_file():
+        return []
+    return path.read_text(encoding="utf-8", errors="replace").splitlines()
+
+
+def _row(line: str) -> MetricsRow | None:
     """What a line of the file holds; None where that is no row."""
     try:
-        row = json.loads(line)
-    except (ValueError, RecursionError):
+        return MetricsRow.from_json(json.loads(line))
+    except (ValueError, RecursionError, ConfigurationError):
         return None
-    if not isinstance(row, dict) or type(row.get("update")) is not int:
-        return None
-    counts = [row.get("seconds", 0.0), row.get("env_steps", 0)]
-    plain = all(map(_is_plain, row.values())) and all(isinstance(x, (int, float)) for x in counts)
-    return row if plain else None
-
-
-def _is_plain(value: Any, depth: int = 3) -> bool:
-    """Whether it is made of numbers that a float holds, in lists in lists at most."""
-    if isinstance(value, list):
-        return depth > 0 and all(_is_plain(item, depth - 1) for item in value)
-    return value is None or (isinstance(value, (int, float)) and not abs(value) > LARGEST)
-
-
-def jsonable(value: Any) -> Any:
-    """The value, with null for every number that JSON does not have."""
-    if isinstance(value, Mapping):
-        return {name: jsonable(item) for name, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [jsonable(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value

@@ -9,7 +9,7 @@ from metarl_jax.checks import require_positive
 from metarl_jax.evaluation.evaluation import Evaluation, PopulationEvaluation
 from metarl_jax.learning.train_state import TrainState
 from metarl_jax.policy.policy import PolicyParams
-from metarl_jax.training.metrics_file import Row
+from metarl_jax.training.metrics_row import MetricsRow
 from metarl_jax.types import ConfigurationError
 
 Evaluate = Callable[[PolicyParams], Evaluation | PopulationEvaluation]
@@ -44,8 +44,8 @@ class Reporter(Protocol):
         """It has ended, after so many seconds of wall-clock time."""
         ...
 
-    def progress(self, record: Row) -> None:
-        """A row of the metrics, with `num_updates` and `total_env_steps` of the whole run."""
+    def progress(self, row: MetricsRow, *, num_updates: int, total_env_steps: int) -> None:
+        """A row of the metrics, of a run of so many updates and environment steps in all."""
         ...
 
     def warn(self, message: str) -> None:
@@ -56,7 +56,7 @@ class Reporter(Protocol):
 class Logger(Protocol):
     """Where rows go beside `metrics.jsonl`; see `loggers`."""
 
-    def log(self, row: Row) -> None:
+    def log(self, row: MetricsRow) -> None:
         """Takes one row."""
         ...
 

@@ -108,7 +108,7 @@ def train(
             saved=saved,
             metrics=metrics,
             stop_vote=stop_vote,
-            past_seconds=rows[-1].get("seconds", 0.0) if rows else 0.0,
+            past_seconds=(rows[-1].seconds or 0.0) if rows else 0.0,
         )
         return run.run_to_completion()
 
@@ -165,7 +165,7 @@ def _resume(
         )
     if set_aside := _drop_after(folder, update):
         reporter.warn(f"set aside, being newer than update {update}: {set_aside}")
-    last = max((row["update"] for row in read_rows(folder / "metrics.jsonl")), default=0)
+    last = max((row.update for row in read_rows(folder / "metrics.jsonl")), default=0)
     if last < update:  # a machine without power, or another hand
         reporter.warn(f"metrics.jsonl ends with update {last}: the rows up to {update} are gone.")
     return restored.state, update

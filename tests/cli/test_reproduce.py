@@ -13,8 +13,10 @@ from metarl_experiments.reproduce import __main__ as reproduce
 from metarl_experiments.reproduce.__main__ import JOBS, SHORT, key_of, record
 from metarl_experiments.reproduce.jobs import Job, run
 from metarl_experiments.reproduce.results import read_results
+from metarl_jax.evaluation.record import write_record
 from metarl_jax.experiment.registry import load_experiment
 from metarl_jax.types import ConfigurationError
+from support.records import evaluation
 from support.runs import preset_run
 
 JOB = Job("goal_grid_5", "adaptive", "ppo")
@@ -23,17 +25,22 @@ JOB = Job("goal_grid_5", "adaptive", "ppo")
 def finished_run(folder, changes=MappingProxyType({})) -> None:
     """A folder as `metarl train` leaves it, as far as it is read."""
     preset_run(folder, JOB.experiment, ["--algorithm", "ppo"], changes)
-    evaluation = {
-        "total_return_mean": 37.11472,
-        "total_return_ci95": 0.16114,
-        "episode_return_mean": [3.98281, 11.01507, 11.05719],
-        "num_tasks": 10_017,
-        "measures": {"shortest_path_rate": [0.5, 1.0]},
-    }
-    (folder / "evaluation.json").write_text(json.dumps(evaluation))
-    ablated = {"total_return_mean": 15.9, "total_return_ci95": 0.4}
-    (folder / "evaluation_without_memory.json").write_text(json.dumps(ablated))
-    rows = [{"env_steps": 50, "seconds": 1.0}, {"env_steps": 100, "seconds": 12.6}]
+    whole = evaluation(
+        "adaptive",
+        [3.98281, 11.01507, 11.05719],
+        [0.1, 0.1, 0.1],
+        total_return_mean=37.11472,
+        total_return_ci95=0.16114,
+        num_tasks=10_017,
+        measures={"shortest_path_rate": (0.5, 1.0)},
+    )
+    write_record(folder / "evaluation.json", whole)
+    ablated = dataclasses.replace(whole, total_return_mean=15.9, total_return_ci95=0.4)
+    write_record(folder / "evaluation_without_memory.json", ablated)
+    rows = [
+        {"update": update, "env_steps": 50 * update, "seconds": seconds}
+        for update, seconds in ((1, 1.0), (2, 12.6))
+    ]
     (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
@@ -69,8 +76,8 @@ def test_a_finished_run_is_not_repeated_and_has_its_row(tmp_path, monkeypatch) -
 def test_a_run_is_evaluated_over_more_episodes_than_it_was_trained_on(tmp_path) -> None:
     job = dataclasses.replace(JOB, flags=("--seed", "1"), more_episodes=3)
     finished_run(tmp_path, {"budget.seed": 1})
-    longer = {"episode_return_mean": [1.0, 2.0, 2.5], "episode_return_ci95": [0.1, 0.1, 0.2]}
-    (tmp_path / "evaluation_3_episodes.json").write_text(json.dumps(longer))
+    longer = evaluation("adaptive", [1.0, 2.0, 2.5], [0.1, 0.1, 0.2])
+    write_record(tmp_path / "evaluation_3_episodes.json", longer)
     assert run(job, tmp_path) == 0
     record(job, tmp_path, tmp_path / "families.csv")
     [(key, row)] = read_results(tmp_path / "families.csv").items()

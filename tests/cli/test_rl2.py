@@ -13,9 +13,11 @@ from metarl_experiments.reproduce.jobs import Job
 from metarl_experiments.runs import make_tasks
 from metarl_jax.evaluation.evaluate import meta_test_tasks
 from metarl_jax.evaluation.evaluation import Evaluation
+from metarl_jax.evaluation.record import write_record
 from metarl_jax.evaluation.scores import with_control_variate
 from metarl_jax.experiment.registry import load_experiment
 from metarl_jax.types import ConfigurationError
+from support.records import evaluation
 from support.runs import preset_run
 
 
@@ -23,15 +25,13 @@ def finished_run(runs, job: Job, episode_returns: np.ndarray) -> None:
     folder = runs / job.name
     preset_run(folder, job.experiment, job.options)
     totals = episode_returns.sum(axis=1)
-    evaluation = {
-        "total_return_mean": float(totals.mean()),
-        "total_return_ci95": 0.25,
-        "num_tasks": len(totals),
-    }
-    (folder / "evaluation.json").write_text(json.dumps(evaluation))
+    means, widths = episode_returns.mean(axis=0), [0.1] * episode_returns.shape[1]
+    told = {"total_return_mean": float(totals.mean()), "num_tasks": len(totals)}
+    write_record(folder / "evaluation.json", evaluation("adaptive", means, widths, **told))
     np.savez(folder / "evaluation.npz", episode_returns=episode_returns)
     (folder / "evaluation_without_memory.json").write_text("{}")
-    (folder / "metrics.jsonl").write_text(json.dumps({"env_steps": 2_000_000, "seconds": 12.6}))
+    row = {"update": 5, "env_steps": 2_000_000, "seconds": 12.6}
+    (folder / "metrics.jsonl").write_text(json.dumps(row))
 
 
 def test_a_finished_run_has_its_row_and_every_tasks_total(tmp_path, monkeypatch, capsys) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from metarl_jax.checkpoint.checkpoint import restore, save
-from metarl_jax.evaluation.evaluate import make_evaluator, meta_test_tasks
+from metarl_jax.evaluation.evaluate import make_task_evaluator, meta_test_tasks
 from metarl_jax.learning.algorithms import ppo
 from metarl_jax.learning.schedules import hyperparameters
 from metarl_jax.learning.train_state import Algorithm, TrainState, UpdateConfig
@@ -157,7 +157,7 @@ def test_an_evaluation_is_that_of_one_device(num_tasks: int) -> None:
         lambda x: x[:num_tasks], meta_test_tasks(tasks, jax.random.key(1), num_tasks)
     )
     one, two = (
-        make_evaluator(tasks, policy, num_devices=n)(
+        make_task_evaluator(tasks, policy, num_devices=n)(
             state.learner.params, meta_test, jax.random.key(2)
         )
         for n in (1, 2)

@@ -17,6 +17,7 @@ from metarl_experiments import runs
 from metarl_experiments.commands.pictures import find_baselines
 from metarl_experiments.measures import MEASURES, measure
 from metarl_experiments.runs import create_run
+from metarl_jax.evaluation.record import write_record
 from metarl_jax.experiment.build import build_setup
 from metarl_jax.experiment.run_config import RunConfig
 from metarl_jax.experiment.settings import Budget, Settings
@@ -24,6 +25,7 @@ from metarl_jax.memory import unroll_by_steps
 from metarl_jax.policy.distributions import Categorical
 from metarl_jax.policy.policy import Policy, PolicyOutput
 from metarl_jax.types import Array, Experience, PyTree
+from support.records import evaluation
 
 NOON = SimpleNamespace(now=lambda: datetime.datetime(2026, 1, 1, 12))
 UP, RIGHT, DOWN, LEFT = range(4)
@@ -135,9 +137,9 @@ def a_run(
 ) -> RunConfig:
     config = RunConfig(experiment, {"size": 3}, Settings().choose("policy", policy))
     create_run(folder, config, [])
-    evaluation = {"total": total, "task_set_hash": task_set_hash, "policy": policy}
-    evaluation |= {"episode_return_mean": [total, 1.0], "episode_return_ci95": [0.1, None]}
-    (folder / "evaluation.json").write_text(json.dumps(evaluation))
+    nan = float("nan")
+    own = evaluation(policy, [total, 1.0], [0.1, nan], task_set_hash=task_set_hash)
+    write_record(folder / "evaluation.json", own)
     return config
 
 
@@ -165,5 +167,7 @@ def test_baselines_are_the_newest_runs_on_the_same_tasks_beside_it(tmp_path: Pat
         (tmp_path / name / "evaluation.json").write_text(json.dumps(strange))
     (tmp_path / "torn").mkdir()
     (tmp_path / "torn" / "evaluation.json").write_text("{")
-    totals = sorted(each["total"] for each in find_baselines(tmp_path / "own", config, "same"))
+    totals = sorted(
+        each.episode_return_mean[0] for each in find_baselines(tmp_path / "own", config, "same")
+    )
     assert totals == [1.0, 5.0]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from metarl_jax.evaluation.ablations import make_play, without_memory, without_rewards
-from metarl_jax.evaluation.evaluate import evaluate, make_evaluator, with_others
+from metarl_jax.evaluation.evaluate import evaluate, make_task_evaluator, with_others
 from metarl_jax.policy.policy import Architecture, Policy, memoryless_policy
 from metarl_jax.rollout import Actors, collect, start, task_keys
 from metarl_jax.tasks.distribution import TaskDistribution
@@ -162,13 +162,13 @@ def test_what_lies_before_an_episode_needs_one_before_and_another_task() -> None
     tasks = counter(num_episodes=1)
     for ablation in ("memory", "history"):
         with pytest.raises(ConfigurationError, match="at least 2 episodes"):
-            make_evaluator(tasks, small_policy(tasks), ablation=ablation)
+            make_task_evaluator(tasks, small_policy(tasks), ablation=ablation)
     tasks = doors(num_episodes=2)
     policy = small_policy(tasks)
     one = jax.tree.map(lambda x: x[None], tasks.sample(key()))
     same = jax.tree.map(lambda x: jnp.concatenate([x, x]), one)
     with pytest.raises(ConfigurationError, match="at least 2 different tasks"):
-        make_evaluator(tasks, policy, ablation="history")(random_params(policy), same, key())
+        make_task_evaluator(tasks, policy, ablation="history")(random_params(policy), same, key())
 
 
 def test_the_other_task_is_any_that_differs() -> None:

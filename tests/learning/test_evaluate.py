@@ -7,7 +7,12 @@ import numpy as np
 import pytest
 
 from metarl_envs.bandit import bandit
-from metarl_jax.evaluation.evaluate import evaluate, make_evaluator, make_meta_test, meta_test_tasks
+from metarl_jax.evaluation.evaluate import (
+    evaluate,
+    make_evaluator,
+    make_task_evaluator,
+    meta_test_tasks,
+)
 from metarl_jax.evaluation.scores import with_control_variate
 from metarl_jax.memory import gru
 from metarl_jax.policy.policy import adaptive_policy, contextual_policy
@@ -27,7 +32,7 @@ def test_known_tasks_are_a_control_of_what_is_evaluated_once() -> None:
     result = evaluate(TASKS, THOMPSON, (), key(), 200)
     tasks_key, actors_key = jax.random.split(key())
     meta_test = meta_test_tasks(TASKS, tasks_key, 200)
-    plain = make_evaluator(TASKS, THOMPSON)((), meta_test, actors_key)
+    plain = make_task_evaluator(TASKS, THOMPSON)((), meta_test, actors_key)
     expected = with_control_variate(plain, TASKS.references(), meta_test)
     np.testing.assert_array_equal(result.episode_returns, plain.episode_returns)
     assert result.total_return_mean == expected.total_return_mean != plain.total_return_mean
@@ -45,7 +50,7 @@ def test_of_other_episodes_splits_and_histories_no_known_task_is_a_control() -> 
 
 def test_every_policy_meets_the_same_tasks_and_its_own_luck() -> None:
     gittins = TASKS.references().agents["gittins"]()
-    first, second = (make_meta_test(TASKS, p, key(), 64) for p in (THOMPSON, gittins))
+    first, second = (make_evaluator(TASKS, p, key(), 64) for p in (THOMPSON, gittins))
     one, again, other = (first((), key(seed)) for seed in (1, 1, 2))
     assert one.task_set_hash == other.task_set_hash
     assert one.task_set_hash == second(gittins.init(key()), key(1)).task_set_hash

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from metarl_jax.evaluation.evaluate import evaluate, make_evaluator, meta_test_tasks
+from metarl_jax.evaluation.evaluate import evaluate, make_task_evaluator, meta_test_tasks
 from metarl_jax.evaluation.evaluation import Evaluation, task_set_hash
 from metarl_jax.evaluation.statistics import confidence_half_width
 from metarl_jax.policy.policy import Policy
@@ -31,7 +31,7 @@ def test_returns_per_episode_are_those_of_the_script() -> None:
     tasks = counter(ends_early=True, num_episodes=2)
     script = np.zeros((8, 6), np.int32)
     script[5] = [0, 1, 1, 0, 0, 0]  # episodes of two steps and of one
-    result = make_evaluator(tasks, scripted_policy(script))((), tasks.all_tasks(), key())
+    result = make_task_evaluator(tasks, scripted_policy(script))((), tasks.all_tasks(), key())
     expected = np.array([[3 * i + 6 / 8] * 2 for i in range(8)])
     expected[5] = [2 * 5 + 3 / 8, 5 + 1 / 8]
     np.testing.assert_array_equal(result.episode_returns, expected.astype(np.float32))
@@ -57,9 +57,9 @@ def test_chunks_change_neither_results_nor_programs(monkeypatch: pytest.MonkeyPa
     counting = Counting(small_policy(tasks))
     params = random_params(counting.policy)
     meta_test = meta_test_tasks(tasks, jax.random.key(0), 8)
-    whole = make_evaluator(tasks, counting.policy)(params, meta_test, key())
+    whole = make_task_evaluator(tasks, counting.policy)(params, meta_test, key())
     monkeypatch.setattr(evaluate_module, "CHUNK", 3)
-    evaluator = make_evaluator(tasks, counting.policy)
+    evaluator = make_task_evaluator(tasks, counting.policy)
     cut = evaluator(params, meta_test, key())
     np.testing.assert_array_equal(cut.episode_returns, whole.episode_returns)
     assert cut.task_set_hash == whole.task_set_hash
@@ -77,8 +77,8 @@ def test_greedy_takes_the_most_probable_action_and_needs_no_luck() -> None:
     policy = small_policy(tasks)
     params = random_params(policy)
     meta_test = meta_test_tasks(tasks, jax.random.key(0), 64)
-    greedy = make_evaluator(tasks, policy, greedy=True)
-    sampled = make_evaluator(tasks, policy)
+    greedy = make_task_evaluator(tasks, policy, greedy=True)
+    sampled = make_task_evaluator(tasks, policy)
     first, second = (greedy(params, meta_test, jax.random.key(seed)) for seed in (1, 2))
     np.testing.assert_array_equal(first.episode_returns, second.episode_returns)
     assert np.ptp(first.episode_returns[0::2], axis=0).max() == 0  # two tasks, in turn
@@ -90,7 +90,7 @@ def test_greedy_takes_the_most_probable_action_and_needs_no_luck() -> None:
 def test_more_episodes_than_in_training() -> None:
     tasks = counter(num_episodes=2)
     policy = scripted_policy(np.zeros((8, 1)))
-    result = make_evaluator(tasks, policy, num_episodes=5)((), tasks.all_tasks(), key())
+    result = make_task_evaluator(tasks, policy, num_episodes=5)((), tasks.all_tasks(), key())
     assert result.episode_returns.shape == (8, 5)
     np.testing.assert_array_equal(result.episode_returns[:, 4], result.episode_returns[:, 0])
 

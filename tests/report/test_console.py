@@ -1,5 +1,6 @@
 """What the console prints: the right numbers, one line each off a terminal, a live view on one."""
 
+import dataclasses
 import io
 
 import pytest
@@ -9,27 +10,32 @@ from metarl_jax.report.console import Console, evaluation_line, progress_line
 from metarl_jax.report.live_view import LiveView, sparkline
 from metarl_jax.report.progress import Progress
 from metarl_jax.report.units import count, duration, quantity, roughly, round_count
+from metarl_jax.training.metrics_row import MetricsRow
 
-ROW = {
-    "update": 100,
-    "num_updates": 1000,
-    "env_steps": 2_400_000,
-    "total_env_steps": 24_000_000,
-    "seconds": 140.0,
-    "env_steps_per_second": 17_200.0,
-    "return": -498.7,
-    "return_first_episode": -261.4,
-    "return_last_episode": -237.3,
-    "entropy": 5.512,
-    "value_error": 0.1234,
-    "gradient_norm": 0.4567,
-    "skipped": 0.0,
-}
-EVALUATED = ROW | {"meta_test_episode_returns": [-98.2, -47.9]}
+ROW = MetricsRow(
+    update=100,
+    env_steps=2_400_000,
+    seconds=140.0,
+    env_steps_per_second=17_200.0,
+    total_return=-498.7,
+    return_first_episode=-261.4,
+    return_last_episode=-237.3,
+    entropy=5.512,
+    value_error=0.1234,
+    gradient_norm=0.4567,
+    skipped=0.0,
+)
+EVALUATED = dataclasses.replace(ROW, meta_test_episode_returns=(-98.2, -47.9))
+TOTALS = {"num_updates": 1000, "total_env_steps": 24_000_000}
 
 
 def row(update, **changes):
-    return ROW | {"update": update, "env_steps": 24_000 * update} | changes
+    return dataclasses.replace(ROW, update=update, env_steps=24_000 * update, **changes)
+
+
+def after(row, now=0.0, total_env_steps=24_000_000, before=None):
+    """The progress after a row of a run of so many steps."""
+    return (before or Progress()).after(row, now, total_env_steps)
 
 
 def plain(width=80, encoding="utf-8"):
@@ -105,27 +111,34 @@ def test_durations():
 
 
 def test_progress_line_tells_the_row():
-    line = progress_line(Progress().after(ROW, now=0.0))
+    line = progress_line(after(ROW))
     expected = " 10% 2.40 M steps  17.2 k/s  21 min left  return -498.7"
     assert line == f"{expected}  entropy 5.51  value err 0.123  grad 0.457"
-    skipped = progress_line(Progress().after(ROW | {"skipped": 3.0}, now=0.0))
+    skipped = progress_line(after(dataclasses.replace(ROW, skipped=3.0)))
     assert skipped.endswith("grad 0.457  skipped 3")
 
 
 def test_no_plain_line_is_longer_than_100_characters():
-    long = row(1000, env_steps=999_000_000, total_env_steps=10**12, **{"return": -1234.567})
-    long |= {"entropy": -9.8765, "value_error": 1e-7, "gradient_norm": 123.4}
-    long |= {"meta_test_episode_returns": [-1234.5] * 500}
-    progress = Progress().after(long, now=0.0)
+    long = dataclasses.replace(
+        ROW,
+        update=1000,
+        env_steps=999_000_000,
+        total_return=-1234.567,
+        entropy=-9.8765,
+        value_error=1e-7,
+        gradient_norm=123.4,
+        meta_test_episode_returns=(-1234.5,) * 500,
+    )
+    progress = after(long, total_env_steps=10**12)
     assert len(progress_line(progress)) <= 100
     assert len(evaluation_line(progress)) <= 100
 
 
 def test_evaluation_line_has_first_last_and_total():
-    progress = Progress().after(EVALUATED, now=0.0)
+    progress = after(EVALUATED)
     expected = "meta-test after 2.40 M steps: episode 1 -98.2 -> episode 2 -47.9, total -146.1"
     assert evaluation_line(progress).strip() == expected
-    one = Progress().after(ROW | {"meta_test_episode_returns": [0.5]}, now=0.0)
+    one = after(dataclasses.replace(ROW, meta_test_episode_returns=(0.5,)))
     assert evaluation_line(one).strip() == "meta-test after 2.40 M steps: episode 1 0.500"
 
 
@@ -135,7 +148,7 @@ def test_a_file_gets_plain_lines_and_no_more_than_one_in_two_percent():
     console.compiling("10 updates")
     console.compiled(12.34)
     for update in range(1, 1001):
-        console.progress(row(update))
+        console.progress(row(update), **TOTALS)
     console.warn("the disk is full")
     console.finish("finished")
     lines = printed(file).splitlines()
@@ -156,8 +169,8 @@ def test_a_file_gets_plain_lines_and_no_more_than_one_in_two_percent():
 def test_every_evaluation_has_its_line_once():
     console, file = plain()
     for update in range(1, 101):
-        tested = {"meta_test_episode_returns": [-1.0, float(update)]}
-        console.progress(row(update) | (tested if update % 10 == 5 else {}))
+        tested = {"meta_test_episode_returns": (-1.0, float(update))} if update % 10 == 5 else {}
+        console.progress(row(update, **tested), **TOTALS)
     lines = [line for line in printed(file).splitlines() if "meta-test" in line]
     assert [line.split("episode 2 ")[1] for line in lines] == [
         f"{quantity(u)}, total {quantity(u - 1.0)}" for u in range(5, 100, 10)
@@ -167,30 +180,32 @@ def test_every_evaluation_has_its_line_once():
 def test_an_encoding_without_the_characters_never_stops_a_run():
     console, file = plain(encoding="ascii")
     console.start({"update": "128 tasks × 2 episodes"})
-    console.progress(EVALUATED)
+    console.progress(EVALUATED, **TOTALS)
     assert "128 tasks ? 2 episodes" in printed(file)
 
 
 def test_time_left_counts_down_and_follows_the_mean_speed():
-    progress = Progress().after(ROW, now=50.0)
+    progress = after(ROW, now=50.0)
     assert progress.seconds_left(50.0) == pytest.approx(21_600_000 / 17_200)
     assert progress.seconds_left(60.0) == pytest.approx(21_600_000 / 17_200 - 10)
-    faster = progress.after(ROW | {"env_steps_per_second": 27_200.0}, now=60.0)
+    faster = progress.after(dataclasses.replace(ROW, env_steps_per_second=27_200.0), now=60.0)
     assert faster.steps_per_second == pytest.approx(0.3 * 27_200 + 0.7 * 17_200)
-    assert Progress().after({"env_steps": 5}, now=0.0).seconds_left(1.0) is None
+    assert Progress().after(MetricsRow(update=1, env_steps=5), now=0.0).seconds_left(1.0) is None
 
 
 def test_an_evaluation_stays_in_view_until_the_next():
-    progress = Progress().after(EVALUATED, now=0.0).after(row(101), now=1.0)
+    progress = after(EVALUATED).after(row(101), now=1.0)
     assert progress.meta_test == (-98.2, -47.9)
     assert progress.meta_test_steps == 2_400_000
     assert not progress.just_evaluated
-    later = progress.after(EVALUATED | {"meta_test_episode_returns": [-90.0, -40.0]}, now=2.0)
+    later = progress.after(
+        dataclasses.replace(EVALUATED, meta_test_episode_returns=(-90.0, -40.0)), now=2.0
+    )
     assert later.history == pytest.approx((-146.1, -130.0))
 
 
 def test_live_view_shows_the_numbers():
-    text = drawn(LiveView(Progress().after(EVALUATED, now=0.0)))
+    text = drawn(LiveView(after(EVALUATED)))
     assert "10%" in text
     assert "2.40 M / 24.0 M steps" in text
     assert "17.2 k/s" in text
@@ -206,7 +221,7 @@ def test_live_view_shows_the_numbers():
 
 def test_live_view_of_many_episodes_shows_first_last_and_total():
     returns = [0.25] * 499 + [0.75]
-    progress = Progress().after(ROW | {"meta_test_episode_returns": returns}, now=0.0)
+    progress = after(dataclasses.replace(ROW, meta_test_episode_returns=returns))
     text = drawn(LiveView(progress))
     header = next(line for line in text.splitlines() if "episode" in line)
     assert header.split() == ["episode", "1", "500", "total"]
@@ -220,9 +235,8 @@ def test_live_view_of_many_episodes_shows_first_last_and_total():
 def test_live_view_breaks_no_line(width, num_episodes):
     progress = Progress()
     for _ in range(20):
-        progress = progress.after(
-            ROW | {"meta_test_episode_returns": [-355.6] * num_episodes}, now=0.0
-        )
+        tested = dataclasses.replace(ROW, meta_test_episode_returns=(-355.6,) * num_episodes)
+        progress = after(tested, before=progress)
     lines = drawn(LiveView(progress), width).splitlines()
     assert len(lines) == 7
     assert max(map(len, lines)) <= min(width, 96)
@@ -232,7 +246,7 @@ def test_live_view_breaks_no_line(width, num_episodes):
 
 
 def test_live_view_before_the_first_evaluation_and_before_the_first_row():
-    text = drawn(LiveView(Progress().after(ROW, now=0.0)))
+    text = drawn(LiveView(after(ROW)))
     assert "meta-test" not in text
     line = next(line for line in text.splitlines() if "training" in line)
     assert line.split() == ["training", "-261.4", "-237.3", "-498.7"]
@@ -247,7 +261,7 @@ def test_a_terminal_gets_the_live_view_and_its_cursor_back():
     console.compiled(12.34)
     assert console._live is not None
     assert "running" in drawn(console._live.get_renderable())
-    console.progress(EVALUATED)
+    console.progress(EVALUATED, **TOTALS)
     console.warn("the disk is full")
     console.finish("finished")
     text = printed(buffer)

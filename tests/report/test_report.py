@@ -14,9 +14,12 @@ from metarl_jax.report.panels import ROLE_COLOURS, behaviour_figure, separate_la
 from metarl_jax.report.style import DPI, save_figure, spread
 from metarl_jax.tasks.distribution import References
 from metarl_jax.tasks.scene import Rectangle, Scene
+from metarl_jax.training.metrics_row import MetricsRow
 from metarl_jax.types import ConfigurationError
 from support.probes import counter, scripted_policy, tiny_bandit
 from support.records import REFERENCES, evaluation, rows
+
+NAN = float("nan")
 
 
 def drawn(axes):
@@ -71,19 +74,19 @@ def test_learning_figure_draws_the_rows(tmp_path):
 
 
 def test_rows_of_another_shape_are_not_drawn():
-    """Of another run, or another hand: what does not fit the last row is left out."""
+    """Of another run: what does not fit the last row is left out."""
     strange = [
-        {"update": 1, "env_steps": 10, "return": [1.0], "meta_test_episode_returns": [1.0]},
-        {"update": 2, "env_steps": 20, "return": 0.5, "meta_test_episode_returns": 3.0},
-        {"update": 3, "env_steps": 30, "meta_test_episode_returns": [1.0, 2.0]},
+        MetricsRow(update=1, env_steps=10, meta_test_episode_returns=(1.0,)),
+        MetricsRow(update=2, env_steps=20, total_return=0.5),
+        MetricsRow(update=3, env_steps=30, total_return=NAN, meta_test_episode_returns=(1.0, 2.0)),
     ]
     total, *_ = learning_figure(strange, title="a run").axes
     assert [line.tolist() for line in drawn(total)] == [[[20, 0.5]], [[30, 3.0]]]
 
 
 def test_learning_figure_of_what_little_there_is(tmp_path):
-    """One row, no evaluation, rows of a crash without steps, a single episode, nothing."""
-    for some in (rows(1), [*rows(1), {"update": 2, "entropy": 1.0}], []):
+    """One row, no evaluation, a row without the metric, a single episode, nothing."""
+    for some in (rows(1), [*rows(1), MetricsRow(update=2, env_steps=2000)], []):
         figure = learning_figure(some, title="a run")
         assert [len(line) for line in drawn(figure.axes[2])] == [min(len(some), 1)]
     save_figure(figure, tmp_path / "learning.png")

@@ -1,6 +1,7 @@
 """The report's page without a browser: its data, its words, its tables, and that it is closed."""
 
 import base64
+import dataclasses
 import hashlib
 import html
 import json
@@ -9,11 +10,14 @@ import re
 import numpy as np
 import pytest
 
+from metarl_jax.evaluation.population_record import PopulationRecord
+from metarl_jax.evaluation.record import ReferenceTotals
 from metarl_jax.report import charts, style, tables
 from metarl_jax.report.html import Report, Section, report_page
 from metarl_jax.report.replay import replay_data
 from metarl_jax.report.run_report import write_points_report, write_report
 from metarl_jax.tasks.distribution import References
+from metarl_jax.training.metrics_row import MetricsRow
 from support.records import (
     REFERENCES,
     body,
@@ -21,6 +25,7 @@ from support.records import (
     evaluation,
     family,
     plane,
+    point,
     recording,
     rows,
     write_run,
@@ -29,11 +34,9 @@ from support.records import (
 RECURRENT = evaluation("adaptive", [1.9, 3.2, 3.4], [0.1, 0.2, 0.3], adaptation_gain=1.5)
 MEMORYLESS = evaluation("memoryless", [2.0, 2.0, 2.0], [0.1, 0.1, 0.1])
 ABLATIONS = {
-    "rewards withheld": {
-        "total_return_mean": 5.5,
-        "total_return_ci95": 0.5,
-        "episode_return_mean": [1.9, 1.8, 1.8],
-    }
+    "rewards withheld": evaluation(
+        "adaptive", [1.9, 1.8, 1.8], [0.1, 0.1, 0.1], total_return_ci95=0.5
+    )
 }
 
 
@@ -132,15 +135,15 @@ def test_a_curve_is_said_in_words():
 
 def test_a_logarithm_is_taken_of_what_has_one():
     """A small number beside a large one is not rounded to 0."""
-    some = [{"env_steps": i, "value_error": v} for i, v in enumerate((1e6, 1e-7))]
+    some = [MetricsRow(update=i, env_steps=i, value_error=v) for i, v in enumerate((1e6, 1e-7))]
     value_error = charts.diagnostic_charts(some)[1]
     assert value_error["log"] and value_error["lines"][0]["ys"] == [1e6, 1e-7]
-    some[1]["value_error"] = 0.0
+    some[1] = MetricsRow(update=1, env_steps=1, value_error=0.0)
     assert not charts.diagnostic_charts(some)[1]["log"]
 
 
 def test_long_curves_are_thinned_and_keep_their_ends():
-    many = [{"env_steps": i, "entropy": float(i)} for i in range(5000)]
+    many = [MetricsRow(update=i, env_steps=i, entropy=float(i)) for i in range(5000)]
     line = charts.diagnostic_charts(many)[0]["lines"][0]
     assert len(line["xs"]) == charts.MOST_POINTS
     assert (line["xs"][0], line["xs"][-1]) == (0, 4999) and line["ys"][-1] == 4999
@@ -171,11 +174,12 @@ def test_a_mean_is_told_to_the_second_digit_of_its_interval():
         (1234.5, 120.0, "1,234 ± 120"),
         (-0.00001, 0.0004, "0.0000 ± 0.0004"),
         (2.0, None, "2.00"),
-        (None, None, ""),
+        (2.0, float("nan"), "2.00"),
     ):
-        assert tables.interval({"a_mean": mean, "a_ci95": width}, "a") == text
-    of_one_task = {"a": 7.0, "a_interval95": [None, None]}
-    assert tables.interval(of_one_task, "a") == "7.00"
+        assert tables.with_interval(mean, width) == text
+    assert tables.between(7.0, (6.5, 7.2)) == "7.00, 6.50 to 7.20"
+    of_one_task = (float("nan"), float("nan"))
+    assert tables.between(7.0, of_one_task) == "7.00"
 
 
 def test_of_many_episodes_round_numbers_are_shown():
@@ -184,22 +188,22 @@ def test_of_many_episodes_round_numbers_are_shown():
 
 
 def test_what_is_held_against_it_is_shown_where_it_is_known(tmp_path):
-    known = {"random": -1.5, "optimal": 9.0, "bound": None}
-    measures = {"success_rate": [0.25, 0.5, 0.75], "speed": 2.0}
-    record = RECURRENT | {
-        "references": known,
-        "normalized_score": 0.952,
-        "normalized_score_ci95": 0.041,
-        "regret": 0.5,
-        "total_return_iqm": 8.7,
-        "total_return_iqm_interval95": [8.6, 8.8],
-        "ablations": ABLATIONS,
-        "measures": measures,
-    }
-    page = page_of(tmp_path, record)
+    known = ReferenceTotals(random=-1.5, optimal=9.0)
+    measures = {"success_rate": (0.25, 0.5, 0.75), "speed": 2.0}
+    record = dataclasses.replace(
+        RECURRENT,
+        references=known,
+        normalized_score=0.952,
+        normalized_score_ci95=0.041,
+        regret=0.5,
+        total_return_p20=8.7,
+        total_return_p20_interval95=(8.6, 8.8),
+        measures=measures,
+    )
+    page = page_of(tmp_path, record, ablations=ABLATIONS)
     found = cells(page)
     assert ["Bayes-optimal", "9.00", "\N{MINUS SIGN}0.50 ± 0.25"] in found
-    assert ["middle half of the tasks", "8.70, 8.60 to 8.80", ""] in found
+    assert ["a fifth of the tasks get less than", "8.70, 8.60 to 8.80", ""] in found
     assert ["adaptive", "8.50", ""] in found
     assert ["random actions", "\N{MINUS SIGN}1.50", "10.00 ± 0.25"] in found
     assert ["rewards withheld", "5.50 ± 0.50", "\N{MINUS SIGN}3.00"] in found
@@ -229,23 +233,25 @@ def test_what_was_trained_is_told(tmp_path):
 def test_several_agents_have_a_line_for_each_value(tmp_path):
     write_run(tmp_path)
     points = [
-        {
-            "values": {"learning_rate": value},
-            "agents": [2 * i, 2 * i + 1],
-            "episode_return_mean": [1.0, 2.0 + i],
-            "episode_return_ci95": [0.5, 0.5],
-            "total_return_mean": 3.0 + i,
-            "total_return_ci95": 0.5,
-        }
+        point({"learning_rate": value}, [2 * i, 2 * i + 1], [1.0, 2.0 + i], 0.5)
         for i, value in enumerate((0.1, 0.2))
     ]
     tested = [
         {"env_steps": 100, "update": 1, "meta_test_total_return_members": [1.0, 3.0, 5.0, None]}
     ]
     (tmp_path / "metrics.jsonl").write_text("\n".join(map(json.dumps, tested)))
-    record = {key: RECURRENT[key] for key in ("task_family", "num_tasks", "sampled_actions")}
-    path = write_points_report(tmp_path, record | {"points": points}, REFERENCES)
+    path = write_points_report(tmp_path, PopulationRecord.of(RECURRENT, points), REFERENCES)
     page = path.read_text(encoding="utf-8")
     assert ["learning rate 0.2", "2", "1.00 ± 0.50", "3.00 ± 0.50", "4.00 ± 0.50"] in cells(page)
     lines = data_of(page)["charts"]["learning"]["lines"]
     assert [line["ys"] for line in lines] == [[2.0], [None]]
+
+
+def test_four_agents_have_an_interquartile_mean_and_fewer_none():
+    of_agents = {"total_return_iqm": 3.25, "total_return_iqm_interval95": (3.0, 3.5)}
+    four = point({"learning_rate": 0.1}, range(4), [1.0, 2.0], 0.5, **of_agents)
+    two = point({"learning_rate": 0.2}, [4, 5], [1.0, 2.0], 0.5)
+    drawn = cells(tables.points_table([four, two]))
+    assert drawn[0][-1] == "interquartile mean"
+    assert [line[-1] for line in drawn[1:]] == ["3.25, 3.00 to 3.50", ""]
+    assert "interquartile mean" not in tables.points_table([two])

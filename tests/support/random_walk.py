@@ -73,16 +73,17 @@ class Recorder:
     def compiled(self, seconds):
         self.compile_seconds = seconds
 
-    def progress(self, record):
-        self.records.append(record)
+    def progress(self, row, *, num_updates, total_env_steps):
+        self.records.append(row)
+        self.totals = (num_updates, total_env_steps)
 
     def warn(self, message):
         self.warnings.append(message)
 
     def log(self, row):
         self.rows.append(row)
-        if row["update"] in self.actions:
-            self.actions[row["update"]]()
+        if row.update in self.actions:
+            self.actions[row.update]()
 
 
 def run(folder, *, algorithm=None, recorder=None, plan=PLAN, evaluate=evaluate, resume_from=None):

@@ -5,12 +5,15 @@ import json
 
 import numpy as np
 
+from metarl_jax.evaluation.population_record import PointRecord
+from metarl_jax.evaluation.record import EvaluationRecord
 from metarl_jax.experiment.run_config import RunConfig, config_text
 from metarl_jax.experiment.settings import Budget, Settings
 from metarl_jax.memory.settings import GRU
 from metarl_jax.report.behaviour import Recording
 from metarl_jax.tasks.distribution import References
 from metarl_jax.tasks.scene import Choice, Limbs, Rectangle, Scene
+from metarl_jax.training.metrics_row import MetricsRow
 from support.probes import counter
 
 REFERENCES = References(
@@ -25,27 +28,52 @@ def rows(num=40, num_episodes=3, every=4):
     """Rows of a run whose every number tells its row."""
     found = []
     for i in range(1, num + 1):
-        row = {"update": i, "env_steps": 1000 * i, "entropy": 2.0 / i, "value_error": 0.1 + i}
-        row |= {"gradient_norm": i % 3, "return": 0.2 * i}
-        row |= {"return_first_episode": 0.05 * i, "return_last_episode": 0.1 * i}
-        if i % every == 0:
-            row["meta_test_episode_returns"] = [0.01 * i + e for e in range(num_episodes)]
+        tested = tuple(0.01 * i + e for e in range(num_episodes)) if i % every == 0 else None
+        row = MetricsRow(
+            update=i,
+            env_steps=1000 * i,
+            seconds=float(i),
+            entropy=2.0 / i,
+            value_error=0.1 + i,
+            gradient_norm=i % 3,
+            total_return=0.2 * i,
+            return_first_episode=0.05 * i,
+            return_last_episode=0.1 * i,
+            meta_test_episode_returns=tested,
+        )
         found.append(row)
     return found
 
 
 def evaluation(policy, mean, half_width, **changes):
-    record = {
+    fields = {
         "task_family": "probe",
+        "update": 40,
         "num_tasks": 256,
-        "episode_return_mean": list(mean),
-        "episode_return_ci95": list(half_width),
+        "task_set_hash": "same",
+        "episode_return_mean": tuple(map(float, mean)),
+        "episode_return_ci95": tuple(map(float, half_width)),
         "total_return_mean": float(np.sum(mean)),
         "total_return_ci95": 0.25,
         "policy": policy,
         "sampled_actions": True,
     }
-    return record | changes
+    return EvaluationRecord(**fields | changes)
+
+
+def point(values, agents, mean, half_width, **changes):
+    """What some agents of a population came to, all of them the same."""
+    fields = {
+        "values": values,
+        "seeds": tuple(range(len(agents))),
+        "agents": tuple(agents),
+        "episode_return_mean": tuple(map(float, mean)),
+        "episode_return_ci95": (half_width,) * len(mean),
+        "total_return_mean": float(np.sum(mean)),
+        "total_return_ci95": half_width,
+        "total_return_of_agents": (float(np.sum(mean)),) * len(agents),
+    }
+    return PointRecord(**fields | changes)
 
 
 EPISODES, STEPS = 3, 4
@@ -138,5 +166,5 @@ def write_run(folder):
     run = {"devices": ["cpu"], "versions": {"jax": "1.2.3"}}
     (folder / "config.json").write_text(config_text(config))
     (folder / "run.json").write_text(json.dumps(run))
-    lines = [json.dumps(row | {"seconds": row["update"]}) for row in rows()]
+    lines = [json.dumps(row.to_json()) for row in rows()]
     (folder / "metrics.jsonl").write_text("\n".join(lines))

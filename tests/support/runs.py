@@ -25,4 +25,4 @@ def preset_run(
 def rows_of(folder: Path) -> list[dict[str, Any]]:
     """The rows of a run, without what the wall clock makes of them."""
     rows = read_rows(folder / "metrics.jsonl")
-    return [{k: v for k, v in row.items() if k not in WALL_CLOCK_FIELDS} for row in rows]
+    return [{k: v for k, v in row.to_json().items() if k not in WALL_CLOCK_FIELDS} for row in rows]

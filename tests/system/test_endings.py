@@ -1,6 +1,7 @@
 """How a run ends, and how it goes on: stopped, killed, failed, diverged, resumed."""
 
 import contextlib
+import dataclasses
 import importlib
 import json
 import os
@@ -62,7 +63,7 @@ def test_killed_at_once_and_resumed(tmp_path, undisturbed, update):
     copy = lambda: shutil.copytree(tmp_path / "run", tmp_path / "killed")
     run(tmp_path / "run", recorder=Recorder(**{f"at_{update}": copy}))
     rows = tmp_path / "killed" / "metrics.jsonl"
-    assert read_rows(rows)[-1]["update"] == update
+    assert read_rows(rows)[-1].update == update
     with rows.open("a") as file:
         file.write('{"update": 999, "w')
     outcome = run(tmp_path / "killed", resume_from="latest")
@@ -74,7 +75,7 @@ def test_resumed_from_an_earlier_checkpoint(tmp_path, undisturbed):
     recorder = Recorder()
     outcome = run(tmp_path / "run", resume_from=18, recorder=recorder)
     assert_undisturbed(tmp_path / "run", outcome, undisturbed)
-    assert [row["update"] for row in recorder.rows] == [20, 22, 24]
+    assert [row.update for row in recorder.rows] == [20, 22, 24]
     assert recorder.warnings == ["set aside, being newer than update 18: 24.set-aside-0"]
 
 
@@ -111,10 +112,10 @@ def test_seconds_go_on_where_they_stopped(tmp_path):
     run(tmp_path / "run", recorder=Recorder(at_4=kill(signal.SIGTERM)))
     path = tmp_path / "run" / "metrics.jsonl"
     rows = read_rows(path)
-    rows[-1]["seconds"] = 1000.0
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    rows[-1] = dataclasses.replace(rows[-1], seconds=1000.0)
+    path.write_text("".join(json.dumps(row.to_json()) + "\n" for row in rows))
     run(tmp_path / "run", resume_from="latest")
-    assert 1000 < read_rows(path)[-1]["seconds"] < 1100
+    assert 1000 < read_rows(path)[-1].seconds < 1100
 
 
 def test_ten_skipped_in_a_row_end_the_run(tmp_path):
@@ -260,7 +261,7 @@ def test_rows_that_waited_come_with_the_next_checkpoint(tmp_path, monkeypatch):
     def watched(folder, step, *arguments, **options):
         no_room.close()
         save(folder, step, *arguments, **options)
-        seen.append((step, read_rows(tmp_path / "metrics.jsonl")[-1]["update"]))
+        seen.append((step, read_rows(tmp_path / "metrics.jsonl")[-1].update))
 
     monkeypatch.setattr(run_loop, "save", watched)
     with contextlib.ExitStack() as no_room:

@@ -1,5 +1,6 @@
 """SIGKILL at a random moment, half of the time in a save: what is lost, and what stays."""
 
+import math
 import random
 import time
 from collections.abc import Iterator
@@ -76,7 +77,8 @@ def test_nothing_that_was_saved_is_lost(tmp_path, undisturbed) -> None:
     assert finished >= KILLS / 2, "too few saves to tell"
     assert broken_off >= KILLS / 4, "too few kills in a save to tell"
     rows = read_rows(folder / "metrics.jsonl")
-    assert [row["update"] for row in rows] == list(range(1, len(rows) + 1))
+    assert [row.update for row in rows] == list(range(1, len(rows) + 1))
     for row in rows:
-        expected = undisturbed[row["update"]][1]
-        assert row["w"] is None if row["update"] in BAD_UPDATES else row["w"] == expected
+        expected = undisturbed[row.update][1]
+        w = row.metrics["w"]
+        assert math.isnan(w) if row.update in BAD_UPDATES else w == expected

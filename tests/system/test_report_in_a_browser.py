@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from metarl_jax.evaluation.record import ReferenceTotals
 from metarl_jax.report import style
 from metarl_jax.report.html import GROUNDS
 from metarl_jax.report.replay import replay_data
@@ -48,19 +49,22 @@ def browser():
 def reports(tmp_path_factory):
     """A report for each kind of scene, with everything that a report can hold."""
     found = {}
-    change = {"total_return_mean": 5.5, "total_return_ci95": 0.5}
+    widths = [0.1, 0.2, 0.3]
     ablations = {
-        "fresh memory every episode": change | {"episode_return_mean": [1.9, 1.8, 1.8]},
-        "rewards withheld": change | {"episode_return_mean": [1.9, 2.2, 2.4]},
+        "fresh memory every episode": evaluation("adaptive", [1.9, 1.8, 1.8], widths),
+        "rewards withheld": evaluation("adaptive", [1.9, 2.2, 2.4], widths),
     }
-    record = evaluation("adaptive", [1.9, 3.2, 3.4], [0.1, 0.2, 0.3], ablations=ablations)
-    record |= {"references": {"random": -1.5, "optimal": 9.0}, "normalized_score": 0.95}
+    known = ReferenceTotals(random=-1.5, optimal=9.0)
+    record = evaluation(
+        "adaptive", [1.9, 3.2, 3.4], widths, references=known, normalized_score=0.95
+    )
     baselines = [evaluation("memoryless", [2.0, 2.0, 2.0], [0.1, 0.1, 0.1])]
+    others = {"baselines": baselines, "ablations": ablations}
     for name, scene in (SCENES | PLAIN_SCENES).items():
         folder = tmp_path_factory.mktemp(name)
         write_run(folder)
         replay = replay_data(family(scene), recording())
-        found[name] = write_report(folder, record, REFERENCES, baselines=baselines, replay=replay)
+        found[name] = write_report(folder, record, REFERENCES, replay=replay, **others)
     return found
 
 

@@ -106,4 +106,4 @@ def test_a_run_whose_terminal_is_closed_saves(tmp_path: Path) -> None:
         process.send_signal(signal.SIGHUP)  # as the system does to what a terminal has begun
     assert process.returncode == 75
     newest = steps(run / "checkpoints")[0]
-    assert newest == read_rows(run / "metrics.jsonl")[-1]["update"]
+    assert newest == read_rows(run / "metrics.jsonl")[-1].update

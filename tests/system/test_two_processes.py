@@ -59,7 +59,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_one_writes_and_both_tell_who_they_are(undisturbed: Path) -> None:
-    updates = [row["update"] for row in read_rows(undisturbed / "metrics.jsonl")]
+    updates = [row.update for row in read_rows(undisturbed / "metrics.jsonl")]
     assert updates == sorted(set(updates))
     assert len(updates) == 50
     assert {"evaluation.json", "report.html"} <= {path.name for path in undisturbed.iterdir()}
@@ -103,7 +103,7 @@ def test_what_jax_is_told_of_before_our_handler_is_set(tmp_path: Path) -> None:
     assert codes == [75, 75], said
     assert "stopped by SIGTERM" in said[0]
     (newest, *_) = steps(run / "checkpoints")
-    assert newest == read_rows(run / "metrics.jsonl")[-1]["update"]
+    assert newest == read_rows(run / "metrics.jsonl")[-1].update
     assert leaf_digests(run / "checkpoints")
 
 

@@ -9,10 +9,16 @@ import pytest
 from tensorboardX.proto import event_pb2
 
 from metarl_jax.training.loggers import TensorBoardLogger, WandbLogger
+from metarl_jax.training.metrics_row import MetricsRow
 from metarl_jax.types import ConfigurationError
 from support.full_disk import largest_file
 
 RETURNS = "meta_test_episode_returns"
+
+
+def row(env_steps, **more):
+    """A row after 10 steps an update."""
+    return MetricsRow(update=env_steps // 10, env_steps=env_steps, **more)
 
 
 def events(folder):
@@ -30,12 +36,12 @@ def events(folder):
 
 def test_tensorboard_gets_every_finite_number(tmp_path):
     logger = TensorBoardLogger(tmp_path)
-    logger.log({"env_steps": 50, "loss": float("nan"), RETURNS: [1.0, 2.0]})
-    logger.log({"env_steps": 60, "loss": 0.5})
+    logger.log(row(50, metrics={"loss": float("nan")}, meta_test_episode_returns=(1.0, 2.0)))
+    logger.log(row(60, metrics={"loss": 0.5}))
     expected = [
         (50, "session_log"),  # what is beyond is purged
-        (50, {"env_steps": 50, f"{RETURNS}/1": 1.0, f"{RETURNS}/2": 2.0}),
-        (60, {"env_steps": 60, "loss": 0.5}),
+        (50, {"update": 5, "env_steps": 50, f"{RETURNS}/1": 1.0, f"{RETURNS}/2": 2.0}),
+        (60, {"update": 6, "env_steps": 60, "loss": 0.5}),
     ]
     assert list(events(tmp_path)) == expected
     logger.close()
@@ -45,15 +51,15 @@ def test_tensorboard_gets_every_finite_number(tmp_path):
 def test_tensorboard_goes_on_when_there_is_room_again(tmp_path):
     """No thread that has died, and no file without a row."""
     logger = TensorBoardLogger(tmp_path)
-    logger.log({"env_steps": 50})
+    logger.log(row(50))
     with largest_file(100):
         for step in range(60, 90):
             with pytest.raises(OSError, match="File too large"):
-                logger.log({"env_steps": step, "loss": 0.5})
-    logger.log({"env_steps": 90})
+                logger.log(row(step, metrics={"loss": 0.5}))
+    logger.log(row(90))
     logger.close()
     rows = [(step, what) for step, what in events(tmp_path) if what != "session_log"]
-    assert rows == [(50, {"env_steps": 50}), (90, {"env_steps": 90})]
+    assert rows == [(50, {"update": 5, "env_steps": 50}), (90, {"update": 9, "env_steps": 90})]
     assert len(list((tmp_path / "tensorboard").iterdir())) == 2
 
 
@@ -67,11 +73,11 @@ def test_wandb_goes_on_with_the_same_run(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "wandb", types.SimpleNamespace(init=init, Error=KeyError))
     for _ in range(2):
         logger = WandbLogger(tmp_path, project="p", name="n", config={"seed": 1})
-        logger.log({"env_steps": 50, "loss": 0.5})
+        logger.log(row(50, metrics={"loss": 0.5}))
     assert begun[0] == begun[1]
     assert begun[0]["id"] == (tmp_path / "wandb_id").read_text()
     assert begun[0]["resume"] == "allow"
-    assert logged == [({"env_steps": 50, "loss": 0.5}, 50)] * 2
+    assert logged == [({"update": 5, "env_steps": 50, "loss": 0.5}, 50)] * 2
 
 
 class WandbError(Exception):
@@ -89,8 +95,8 @@ def test_no_server_is_told_once(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "wandb", types.SimpleNamespace(init=init, Error=WandbError))
     logger = WandbLogger(tmp_path, project="p", name="n", config={})
     with pytest.raises(OSError, match=r"Weights & Biases: timed out after 90\.0 sec"):
-        logger.log({"env_steps": 50})
-    logger.log({"env_steps": 60})
+        logger.log(row(50))
+    logger.log(row(60))
     logger.close()
     assert len(asked) == 1
 
@@ -105,8 +111,8 @@ def test_no_room_for_the_run_of_wandb_leaves_no_half_of_it(tmp_path, monkeypatch
     monkeypatch.setitem(sys.modules, "wandb", types.SimpleNamespace(init=init, Error=WandbError))
     logger = WandbLogger(tmp_path, project="p", name="n", config={})
     with largest_file(5), pytest.raises(OSError, match="File too large"):
-        logger.log({"env_steps": 50})
-    logger.log({"env_steps": 60})
+        logger.log(row(50))
+    logger.log(row(60))
     assert begun == [(tmp_path / "wandb_id").read_text()]
     assert uuid.UUID(hex=begun[0]).version == 4
 

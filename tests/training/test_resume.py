@@ -14,7 +14,7 @@ import pytest
 from metarl_envs.cheetah import cheetah_vel
 from metarl_jax.checkpoint.checkpoint import CheckpointError, restore
 from metarl_jax.checkpoint.folder import steps
-from metarl_jax.evaluation.evaluate import make_evaluator, meta_test_tasks
+from metarl_jax.evaluation.evaluate import make_task_evaluator, meta_test_tasks
 from metarl_jax.learning.algorithms import a2c, ppo
 from metarl_jax.learning.schedules import hyperparameters
 from metarl_jax.learning.train_state import Algorithm, UpdateConfig
@@ -43,8 +43,9 @@ class Quiet:
     def compiled(self, seconds):
         assert seconds > 0
 
-    def progress(self, record):
-        if record["update"] == self.stop_at:
+    def progress(self, row, *, num_updates, total_env_steps):
+        assert num_updates == PLAN.num_updates and total_env_steps > 0
+        if row.update == self.stop_at:
             os.kill(os.getpid(), signal.SIGTERM)
 
     def warn(self, message):
@@ -83,7 +84,7 @@ class Program(NamedTuple):
 def program(tasks, make_algorithm, **options):
     """An algorithm, and an evaluator on a fixed set of tasks."""
     policy = small_policy(tasks)
-    evaluator = make_evaluator(tasks, policy)
+    evaluator = make_task_evaluator(tasks, policy)
     meta_test, key = meta_test_tasks(tasks, jax.random.key(1), 8), jax.random.key(2)
     return Program(
         make_algorithm(tasks, policy, SCHEDULES, CONFIG, **options),

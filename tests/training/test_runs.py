@@ -67,7 +67,7 @@ def test_a_run_that_cannot_write_its_evaluation_may_go_on(error, monkeypatch, ca
         raise error
 
     monkeypatch.setattr(train, "evaluate_and_draw", full)
-    monkeypatch.setattr(train, "here", lambda state: state)
+    monkeypatch.setattr(train, "local_replica", lambda state: state)
     assert train._conclude(Path("run"), config(), None, None) == ExitCode.NOT_SAVED
     assert "trained and saved, but: " in capsys.readouterr().err
 
@@ -79,7 +79,7 @@ def test_an_evaluation_that_leaks_is_no_want_of_room(monkeypatch) -> None:
         raise ConfigurationError("the evaluation leaks")
 
     monkeypatch.setattr(train, "evaluate_and_draw", leaking)
-    monkeypatch.setattr(train, "here", lambda state: state)
+    monkeypatch.setattr(train, "local_replica", lambda state: state)
     with pytest.raises(ConfigurationError, match="leaks"):
         train._conclude(Path("run"), config(), None, None)
 

@@ -13,6 +13,7 @@ import scipy.stats
 from metarl_experiments.commands.options import read_sweep
 from metarl_experiments.commands.populations import print_population
 from metarl_jax.evaluation.evaluation import Evaluation, PopulationEvaluation
+from metarl_jax.evaluation.population_record import PointRecord, PopulationRecord
 from metarl_jax.evaluation.statistics import seeds_half_width
 from metarl_jax.experiment.build import split_devices
 from metarl_jax.experiment.settings import Budget, Settings
@@ -22,6 +23,7 @@ from metarl_jax.parallel.sharding import DataParallel
 from metarl_jax.report.population import adaptation_figure, learning_figure, sweep_figure
 from metarl_jax.tasks.distribution import References
 from metarl_jax.training.metrics_file import read_rows
+from metarl_jax.training.metrics_row import MetricsRow
 from metarl_jax.types import ConfigurationError
 from support.command_line import (
     SMALL,
@@ -31,6 +33,8 @@ from support.command_line import (
     metarl_here,
     signalled,
 )
+from support.records import evaluation
+from support.records import point as point_record
 from support.runs import rows_of
 
 SWEEP = ["sweep", "bandit_10_5", "--over", "learning_rate=1e-3,1e-2", "--num-seeds", "2", *SMALL]
@@ -141,35 +145,48 @@ def test_the_interval_over_few_seeds_is_students() -> None:
 
 def test_a_row_has_each_agents_evaluation() -> None:
     first, second = np.array([[1.0, 2.0]]), np.array([[3.0, 6.0]])
-    row = PopulationEvaluation((Evaluation(first, ""), Evaluation(second, ""))).row()
-    assert row == {
+    population = PopulationEvaluation((Evaluation(first, ""), Evaluation(second, "")))
+    row = MetricsRow(update=1, env_steps=10).with_evaluation(population, 2.0)
+    assert row.to_json() == {
+        "update": 1,
+        "env_steps": 10,
         "meta_test_episode_returns": [2.0, 4.0],
         "meta_test_episode_returns_members": [[1.0, 2.0], [3.0, 6.0]],
         "meta_test_total_return": 6.0,
         "meta_test_total_return_members": [3.0, 9.0],
+        "evaluation_seconds": 2.0,
     }
 
 
-def point(values: dict[str, float], agents: list[int], total: float) -> dict[str, Any]:
-    nan = [float("nan")] * 2 if len(agents) == 1 else [0.1, 0.1]
-    return {
-        "values": values,
-        "agents": agents,
-        "episode_return_mean": [0.0, total],
-        "episode_return_ci95": nan,
-        "total_return_mean": total,
-        "total_return_ci95": nan[0],
-        "total_return_of_agents": [total] * len(agents),
-    }
+def point(values: dict[str, float], agents: list[int], total: float) -> PointRecord:
+    width = float("nan") if len(agents) == 1 else 0.1
+    return point_record(values, agents, [0.0, total], width)
+
+
+def test_a_point_of_four_agents_has_an_interquartile_mean() -> None:
+    """Of 1, 2, 3 and 100 the middle half is 2 and 3; its interval is over agents."""
+    each = [Evaluation(np.array([[x]], np.float32), "") for x in (1.0, 100.0, 3.0, 2.0)]
+    four = PointRecord.of({}, range(4), range(4), each)
+    assert four.total_return_iqm == 2.5
+    assert four.total_return_iqm_interval95 is not None
+    low, high = four.total_return_iqm_interval95
+    assert 1.0 <= low < 2.5 < high <= 100.0
+    three = PointRecord.of({}, range(3), range(3), each[:3])
+    assert three.total_return_iqm is three.total_return_iqm_interval95 is None
 
 
 def test_pictures_say_what_they_show() -> None:
     points = [point({"learning_rate": 1e-3}, [0, 1], 1.0), point({"learning_rate": 1e-1}, [2], 9.0)]
+    nan = float("nan")
     rows = [
-        {"env_steps": 10 * i, "meta_test_total_return_members": [i, i + 1.0, None]} for i in (1, 2)
+        MetricsRow(update=i, env_steps=10 * i, meta_test_total_return_members=(i, i + 1.0, nan))
+        for i in (1, 2)
     ]
     learning = learning_figure(
-        [{"env_steps": 1}, *rows], points, title="t", references=References(optimal_total=12.5)
+        [MetricsRow(update=1, env_steps=1), *rows],
+        points,
+        title="t",
+        references=References(optimal_total=12.5),
     ).axes[0]
     texts = [text.get_text() for text in learning.texts]
     assert {"learning rate 0.001: 2.50", "Bayes-optimal: 12.50"} <= {*texts}
@@ -193,9 +210,10 @@ def test_pictures_say_what_they_show() -> None:
 
 def test_an_agent_that_diverged_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     points = [point({}, [0, 1], 1.0)]
-    print_population({"points": points, "num_tasks": 4, "diverged_agents": []})
+    subject = evaluation("adaptive", [1.0], [0.1])
+    print_population(PopulationRecord.of(subject, points))
     assert "diverged" not in capsys.readouterr().out
-    print_population({"points": points, "num_tasks": 4, "diverged_agents": [1]})
+    print_population(PopulationRecord.of(subject, points, [1]))
     assert "diverged: agents 1 (counted from 0)" in capsys.readouterr().out
 
 
@@ -238,10 +256,12 @@ def test_an_agent_of_a_sweep_learns_as_it_does_alone(
     of_one, of_all = (
         read_rows(folder / "metrics.jsonl")[0] for folder in (tmp_path / "alone", sweep)
     )
-    assert of_one["update"] == of_all["update"]
+    assert of_one.update == of_all.update
+    one = of_one.to_json()
     for name in ("return", "entropy", "value_error"):
-        assert of_all[f"{name}_members"][3] == pytest.approx(of_one[name], rel=2e-3)
-    assert of_all["entropy_members"][3] != pytest.approx(of_all["entropy_members"][1], rel=1e-2)
+        assert of_all.members[name][3] == pytest.approx(one[name], rel=2e-3)
+    entropy = of_all.members["entropy"]
+    assert entropy[3] != pytest.approx(entropy[1], rel=1e-2)
 
 
 def test_a_sweep_that_was_stopped_goes_on(sweep: pathlib.Path, tmp_path: pathlib.Path) -> None:

@@ -66,9 +66,9 @@ def test_rows_are_those_of_a_plain_loop(undisturbed):
 
 def test_seconds_rise_and_speeds_are_positive(undisturbed):
     rows = read_rows(undisturbed[0] / "metrics.jsonl")
-    seconds = [row["seconds"] for row in rows]
+    seconds = [row.seconds for row in rows]
     assert seconds == sorted(seconds)
-    assert all(row["env_steps_per_second"] > 0 for row in rows)
+    assert all(row.env_steps_per_second > 0 for row in rows)
 
 
 def test_the_reporter_gets_the_rows_and_the_totals(tmp_path):
@@ -76,9 +76,8 @@ def test_the_reporter_gets_the_rows_and_the_totals(tmp_path):
     run(tmp_path / "run", recorder=recorder)
     assert recorder.what == "2 updates"
     assert recorder.compile_seconds > 0
-    assert [r["update"] for r in recorder.records] == list(range(2, 25, 2))
-    assert {r["num_updates"] for r in recorder.records} == {24}
-    assert {r["total_env_steps"] for r in recorder.records} == {24 * STEPS_PER_UPDATE}
+    assert [r.update for r in recorder.records] == list(range(2, 25, 2))
+    assert recorder.totals == (24, 24 * STEPS_PER_UPDATE)
     assert recorder.warnings == []
 
 
@@ -107,9 +106,9 @@ def test_a_chunk_that_blocks_its_caller_holds_up_neither_rows_nor_signals(tmp_pa
     recorder = Recorder(at_6=kill(signal.SIGTERM))
     outcome = run(tmp_path / "run", recorder=recorder)
     assert outcome.update == 6
-    took = [2 * STEPS_PER_UPDATE / row["env_steps_per_second"] for row in recorder.rows]
+    took = [2 * STEPS_PER_UPDATE / row.env_steps_per_second for row in recorder.rows]
     assert all(seconds > 0.19 for seconds in took)
-    assert sum(took) < recorder.rows[-1]["seconds"] + 0.01
+    assert sum(took) < recorder.rows[-1].seconds + 0.01
 
 
 @pytest.mark.parametrize(("per_evaluation", "per_checkpoint"), [(1, 4), (4, 1)])

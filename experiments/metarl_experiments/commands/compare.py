@@ -1,7 +1,6 @@
 """`metarl compare`: runs and classical agents on the same meta-test tasks, side by side."""
 
 import dataclasses
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,17 +15,17 @@ from metarl_experiments.commands.evaluation_record import META_TEST_SEED
 from metarl_experiments.commands.options import parse_train_options
 from metarl_experiments.runs import load_tasks
 from metarl_jax.checks import require_positive, require_seed
-from metarl_jax.evaluation.evaluate import make_meta_test
+from metarl_jax.evaluation.evaluate import make_evaluator
 from metarl_jax.evaluation.evaluation import Evaluation
-from metarl_jax.evaluation.scores import standing
+from metarl_jax.evaluation.scores import scores_of
 from metarl_jax.evaluation.statistics import confidence_half_width
 from metarl_jax.experiment.registry import load_experiment
 from metarl_jax.experiment.run_config import RunConfig, load_config
+from metarl_jax.files import json_text
 from metarl_jax.policy.policy import Policy
-from metarl_jax.report.population import adaptation_figure
+from metarl_jax.report.population import NamedCurve, curves_figure
 from metarl_jax.report.style import save_figure
 from metarl_jax.tasks.distribution import References, TaskDistribution
-from metarl_jax.training.metrics_file import jsonable
 from metarl_jax.types import ConfigurationError
 
 WIDE = 160
@@ -72,6 +71,56 @@ class Contender(NamedTuple):
     params: Any
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ContenderRecord:
+    """What a contender came to, in reward units; intervals are half-widths of 95% intervals.
+
+    Attributes:
+        name: of its line.
+        policy: the policy's name.
+        episode_return_mean: [E] mean return of each episode.
+        episode_return_ci95: [E] of these means.
+        total_return_mean: mean return of a whole meta-episode.
+        total_return_ci95: of this mean.
+        total_return_p20: what a fifth of the tasks fall short of.
+        difference_mean: its total less the first contender's, on the same tasks, pair by pair.
+        difference_ci95: of this mean.
+        normalized_score: 0 at random and 1 at the best known return; None where one is unknown.
+    """
+
+    name: str
+    policy: str
+    episode_return_mean: tuple[float, ...]
+    episode_return_ci95: tuple[float, ...]
+    total_return_mean: float
+    total_return_ci95: float
+    total_return_p20: float
+    difference_mean: float
+    difference_ci95: float
+    normalized_score: float | None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """What compare.json holds.
+
+    Attributes:
+        experiment: whose tasks they are.
+        num_tasks: meta-test tasks.
+        task_set_hash: SHA-256 of these tasks.
+        contenders: in the order they were given.
+    """
+
+    experiment: str
+    num_tasks: int
+    task_set_hash: str
+    contenders: tuple[ContenderRecord, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """The comparison by the keys of the file."""
+        return dataclasses.asdict(self)
+
+
 def compare_command(arguments: Sequence[str]) -> int:
     """Evaluates every contender, prints a table, and writes what is asked for."""
     options = tyro.cli(CompareOptions, prog="metarl compare", args=list(arguments))
@@ -87,17 +136,16 @@ def compare_command(arguments: Sequence[str]) -> int:
     labels = _labels(options.names)
     contenders = [contender._replace(name=labels[contender.name]) for contender in contenders]
     num_tasks = options.tasks or config.settings.evaluation.final_evaluation_tasks
-    compared = compare(tasks, contenders, num_tasks, options.seed)
-    record = {"experiment": config.experiment} | compared
+    compared = compare(tasks, contenders, num_tasks, options.seed, experiment=config.experiment)
     if options.json:
-        print(json.dumps(jsonable(record), indent=2))
+        print(json_text(compared.to_json()), end="")
     else:
         console = Console(highlight=False)
         if not console.is_terminal:
             console.width = WIDE  # nothing is cut off in a file
-        console.print(comparison_table(record))
+        console.print(comparison_table(compared))
     if options.out is not None:
-        _write(options.out, record, tasks)
+        _write(options.out, compared, tasks)
     return 0
 
 
@@ -162,8 +210,13 @@ def _contender(name: str, tasks: TaskDistribution, config: RunConfig | None) -> 
 
 
 def compare(
-    tasks: TaskDistribution, contenders: Sequence[Contender], num_tasks: int, seed: int = 0
-) -> dict[str, Any]:
+    tasks: TaskDistribution,
+    contenders: Sequence[Contender],
+    num_tasks: int,
+    seed: int = 0,
+    *,
+    experiment: str = "",
+) -> Comparison:
     """Evaluates contenders on the same tasks, with the same luck of each task's environment.
 
     Args:
@@ -171,10 +224,10 @@ def compare(
         contenders: at least one; the others are held against the first.
         num_tasks: meta-test tasks, N or a few more.
         seed: of the actions.
+        experiment: whose tasks they are.
 
     Returns:
-        `num_tasks`, `task_set_hash`, and a list of `contenders`: means with the half-widths of
-        their 95% intervals; their differences to the first are of the same tasks, pairwise.
+        Every contender's means with their 95% intervals, and its differences to the first.
 
     Raises:
         ConfigurationError: a mean is higher than what is possible.
@@ -182,47 +235,46 @@ def compare(
     tasks_key, actors_key = jax.random.split(jax.random.key(META_TEST_SEED))
     key, devices = jax.random.fold_in(actors_key, seed), jax.local_device_count()
     evaluations = [
-        make_meta_test(tasks, policy, tasks_key, num_tasks, num_devices=devices)(params, key)
+        make_evaluator(tasks, policy, tasks_key, num_tasks, num_devices=devices)(params, key)
         for _, policy, params in contenders
     ]
-    return {
-        "num_tasks": evaluations[0].num_tasks,
-        "task_set_hash": evaluations[0].task_set_hash,
-        "contenders": [
+    return Comparison(
+        experiment=experiment or tasks.name,
+        num_tasks=evaluations[0].num_tasks,
+        task_set_hash=evaluations[0].task_set_hash,
+        contenders=tuple(
             _line(contender, evaluation, evaluations[0], tasks.references())
             for contender, evaluation in zip(contenders, evaluations, strict=True)
-        ],
-    }
+        ),
+    )
 
 
 def _line(
     contender: Contender, evaluation: Evaluation, first: Evaluation, references: References
-) -> dict[str, Any]:
+) -> ContenderRecord:
     apart = evaluation.controlled_returns.sum(axis=1) - first.controlled_returns.sum(axis=1)
-    contextual = contender.policy.contextual
-    stands = standing(evaluation, references, contextual=contextual)
-    return {
-        "name": contender.name,
-        "policy": contender.policy.name,
-        "episode_return_mean": evaluation.episode_return_mean.tolist(),
-        "episode_return_ci95": evaluation.episode_return_ci95.tolist(),
-        "total_return_mean": evaluation.total_return_mean,
-        "total_return_ci95": evaluation.total_return_ci95,
-        "total_return_iqm": evaluation.total_return_iqm,
-        "total_return_p20": evaluation.total_return_p20,
-        "difference_mean": float(apart.mean()),
-        "difference_ci95": float(confidence_half_width(apart[:, None])[0]),
-        "normalized_score": None if stands is None else stands.normalized_score,
-    }
+    scores = scores_of(evaluation, references, contextual=contender.policy.contextual)
+    return ContenderRecord(
+        name=contender.name,
+        policy=contender.policy.name,
+        episode_return_mean=tuple(evaluation.episode_return_mean.tolist()),
+        episode_return_ci95=tuple(evaluation.episode_return_ci95.tolist()),
+        total_return_mean=evaluation.total_return_mean,
+        total_return_ci95=evaluation.total_return_ci95,
+        total_return_p20=evaluation.total_return_p20,
+        difference_mean=float(apart.mean()),
+        difference_ci95=float(confidence_half_width(apart[:, None])[0]),
+        normalized_score=None if scores is None else scores.normalized_score,
+    )
 
 
-def comparison_table(record: dict[str, Any]) -> Table:
+def comparison_table(record: Comparison) -> Table:
     """A line for each contender."""
-    contenders = record["contenders"]
-    last = len(contenders[0]["episode_return_mean"])
+    contenders = record.contenders
+    last = len(contenders[0].episode_return_mean)
     title = (
-        f"{record['experiment']}, {record['num_tasks']:,} meta-test tasks, 95% intervals, "
-        f"differences to {contenders[0]['name']}"
+        f"{record.experiment}, {record.num_tasks:,} meta-test tasks, 95% intervals, "
+        f"differences to {contenders[0].name}"
     )
     table = Table(title=title, title_justify="left", title_style="", box=None, pad_edge=False)
     table.add_column("", no_wrap=True)
@@ -230,15 +282,15 @@ def comparison_table(record: dict[str, Any]) -> Table:
     for column in (*episodes, "total", "difference", "score"):
         table.add_column(column, justify="right", no_wrap=True)
     for line in contenders:
-        means = line["episode_return_mean"]
-        score = line["normalized_score"]
+        means = line.episode_return_mean
+        score = line.normalized_score
         table.add_row(
-            line["name"],
+            line.name,
             *(f"{means[i]:.4f}" for i in sorted({0, last - 1})),
-            _with_interval(line["total_return_mean"], line["total_return_ci95"]),
+            _with_interval(line.total_return_mean, line.total_return_ci95),
             ""
             if line is contenders[0]
-            else _with_interval(line["difference_mean"], line["difference_ci95"], sign="+"),
+            else _with_interval(line.difference_mean, line.difference_ci95, sign="+"),
             "" if score is None else f"{score:.3f}",
         )
     return table
@@ -248,17 +300,25 @@ def _with_interval(mean: float, width: float, sign: str = "") -> str:
     return f"{mean:{sign}.4f} ± {width:.4f}"
 
 
-def _write(folder: Path, record: dict[str, Any], tasks: TaskDistribution) -> None:
+def _write(folder: Path, record: Comparison, tasks: TaskDistribution) -> None:
     """compare.json and compare.png.
 
     Raises:
         ConfigurationError: the folder cannot be made.
     """
-    curves = [line | {"agents": [0], "values": {}} for line in record["contenders"]]
-    figure = adaptation_figure(curves, title=record["experiment"], references=tasks.references())
+    curves = [
+        NamedCurve(f"{line.name}: ", line.episode_return_mean, line.episode_return_ci95)
+        for line in record.contenders
+    ]
+    figure = curves_figure(
+        curves,
+        title=f"{record.experiment}: adaptation",
+        subtitle="return per meta-test episode",
+        references=tasks.references(),
+    )
     try:
         folder.mkdir(parents=True)
-        (folder / "compare.json").write_text(json.dumps(jsonable(record), indent=2) + "\n")
+        (folder / "compare.json").write_text(json_text(record.to_json()))
         save_figure(figure, folder / "compare.png")
     except OSError as error:
         raise ConfigurationError(

@@ -1,8 +1,8 @@
 """`metarl evaluate RUN`: a run's checkpoint on meta-test tasks, from its folder alone."""
 
-import json
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,19 +12,22 @@ import tyro
 from metarl_experiments.commands.evaluation_record import (
     MEASURE_SEED,
     EvaluateOptions,
-    evaluation_record,
     evaluator_of,
+    subject_of,
     write_evaluation,
 )
 from metarl_experiments.commands.pictures import draw_run
 from metarl_experiments.runs import load_tasks
 from metarl_jax.checkpoint.checkpoint import restore
+from metarl_jax.evaluation.evaluate import references_of
+from metarl_jax.evaluation.population_record import PopulationRecord
+from metarl_jax.evaluation.record import EvaluationRecord
 from metarl_jax.experiment.build import Setup, build_setup, shorter_window
 from metarl_jax.experiment.run_config import RunConfig, load_config
+from metarl_jax.files import json_text
 from metarl_jax.learning.train_state import TrainState
 from metarl_jax.parallel.processes import is_first, on_all_processes
 from metarl_jax.tasks.distribution import TaskDistribution
-from metarl_jax.training.metrics_file import jsonable
 
 
 def evaluate_command(arguments: Sequence[str]) -> int:
@@ -83,32 +86,33 @@ def evaluate_and_draw(
         The pictures' paths.
     """
     plain = options.label == "evaluation"
+    record: EvaluationRecord | PopulationRecord
     if setup.is_population:
         from metarl_experiments.commands import populations
 
-        record = populations.evaluate_population(options, config, setup, state)
-        in_words, draw = populations.print_population, populations.draw_population
-        drawn: Any = record
+        whole = populations.evaluate_population(options, config, setup, state)
+        record, in_words = whole, partial(populations.print_population, whole)
+        draw = partial(populations.draw_population, options.run, config, setup, whole)
     else:
-        record = evaluate_run(options, config, setup, state)
-        in_words, draw = print_evaluation, draw_run
-        drawn = state.learner.params
+        alone = evaluate_run(options, config, setup, state)
+        record, in_words = alone, partial(print_evaluation, alone)
+        draw = partial(draw_run, options.run, config, setup, state.learner.params)
 
     def tell() -> list[Path]:
         if not is_first():
             return []
         if options.json:
-            print(json.dumps(jsonable(record), indent=2))
+            print(json_text(record.to_json()), end="")
         else:
-            in_words(record)
-        return draw(options.run, config, setup, drawn) if plain else []
+            in_words()
+        return draw() if plain else []
 
     return on_all_processes(tell)
 
 
 def evaluate_run(
     options: EvaluateOptions, config: RunConfig, setup: Setup, state: TrainState
-) -> dict[str, Any]:
+) -> EvaluationRecord:
     """Evaluates a policy and writes LABEL.npz and LABEL.json into the run's folder.
 
     Args:
@@ -118,45 +122,50 @@ def evaluate_run(
         state: the train state of the checkpoint.
 
     Returns:
-        What LABEL.json holds.
+        The record that LABEL.json holds.
     """
     params = state.learner.params
     evaluation = evaluator_of(options, config, setup)(params)
-    record = evaluation_record(evaluation, options, config, setup, int(state.update))
-    if options.label == "evaluation":
-        from metarl_experiments.measures import measure
-
-        record["measures"] = measure(setup, params, jax.random.key(MEASURE_SEED))
+    record = EvaluationRecord.of(
+        evaluation,
+        subject_of(evaluation, options, config, setup, int(state.update)),
+        references_of(setup.tasks, options.episodes, options.split),
+        contextual=setup.policy.contextual,
+        measures=_measures(setup, params) if options.label == "evaluation" else None,
+    )
     write_evaluation(options, record, evaluation.episode_returns)
     return record
 
 
-def print_evaluation(record: dict[str, Any]) -> None:
+def _measures(setup: Setup, params: Any) -> dict[str, float | tuple[float, ...]]:
+    from metarl_experiments.measures import measure
+
+    values = measure(setup, params, jax.random.key(MEASURE_SEED))
+    return {n: tuple(v) if isinstance(v, list) else v for n, v in values.items()}
+
+
+def print_evaluation(record: EvaluationRecord) -> None:
     """The result in words."""
-    means, widths = record["episode_return_mean"], record["episode_return_ci95"]
+    means, widths = record.episode_return_mean, record.episode_return_ci95
     shown = range(len(means)) if len(means) <= 12 else (0, 1, len(means) - 2, len(means) - 1)
-    print(f"{record['num_tasks']:,} meta-test tasks, 95% intervals:")
+    print(f"{record.num_tasks:,} meta-test tasks, 95% intervals:")
     for i in shown:
         print(f"  episode {i + 1:<4} {means[i]:10.4f} ± {widths[i]:.4f}")
-    for name, value in record.get("measures", {}).items():
-        values = value if isinstance(value, list) else [value]
+    for name, value in (record.measures or {}).items():
+        values = value if isinstance(value, tuple) else (value,)
         print(f"  {name.replace('_', ' ')}: {', '.join(f'{v:.3f}' for v in values)}")
-    gain, width = record["adaptation_gain"], record["adaptation_gain_ci95"]
+    gain, width = record.adaptation_gain, record.adaptation_gain_ci95
     print(f"  gain         {gain:10.4f} ± {width:.4f}, last episode less the first")
-    for label, name, words in (
-        ("middle half", "iqm", "interquartile mean of the total"),
-        ("worst fifth", "p20", "20th percentile of the total"),
-    ):
-        low, high = record[f"total_return_{name}_interval95"]
-        value = record[f"total_return_{name}"]
-        print(f"  {label:12} {value:10.4f}, {low:.4f} to {high:.4f}, {words}")
-    print(f"  total        {record['total_return_mean']:10.4f} ± {record['total_return_ci95']:.4f}")
-    if record["regret"] is not None:
-        best = record["total_return_mean"] + record["regret"]
-        optimal = record["references"]["optimal"]
+    low, high = record.total_return_p20_interval95
+    fifth = f"{record.total_return_p20:10.4f}, {low:.4f} to {high:.4f}"
+    print(f"  worst fifth  {fifth}, 20th percentile of the total")
+    print(f"  total        {record.total_return_mean:10.4f} ± {record.total_return_ci95:.4f}")
+    if record.regret is not None:
+        best = record.total_return_mean + record.regret
+        optimal = record.references.optimal
         told = optimal is None or abs(best - optimal) > 1e-6
         words = "who is told the task" if told else "the Bayes-optimal policy"
-        print(f"  regret       {record['regret']:10.4f}, to the {best:.4f} of {words}")
-    if record["normalized_score"] is not None:
-        score, width = record["normalized_score"], record["normalized_score_ci95"]
-        print(f"  score        {score:10.4f} ± {width:.4f}, 0 at random and 1 there")
+        print(f"  regret       {record.regret:10.4f}, to the {best:.4f} of {words}")
+    if record.normalized_score is not None:
+        score = f"{record.normalized_score:10.4f} ± {record.normalized_score_ci95:.4f}"
+        print(f"  score        {score}, 0 at random and 1 there")

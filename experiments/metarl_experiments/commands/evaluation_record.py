@@ -2,10 +2,8 @@
 
 import dataclasses
 import io
-import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import jax
 import numpy as np
@@ -14,15 +12,14 @@ import tyro
 from metarl_experiments.commands.pictures import ABLATION_LABELS
 from metarl_jax.checks import require_positive, require_seed
 from metarl_jax.evaluation.ablations import Ablation
-from metarl_jax.evaluation.evaluate import make_meta_test, references_of
+from metarl_jax.evaluation.evaluate import make_evaluator
 from metarl_jax.evaluation.evaluation import Evaluation
-from metarl_jax.evaluation.scores import standing
+from metarl_jax.evaluation.record import EvaluationSubject, write_record
 from metarl_jax.experiment.build import Setup
 from metarl_jax.experiment.run_config import RunConfig
 from metarl_jax.files import write_whole
 from metarl_jax.parallel.processes import is_first, on_all_processes
 from metarl_jax.policy.policy import PolicyParams
-from metarl_jax.training.metrics_file import jsonable
 from metarl_jax.types import UnwritableError
 
 META_TEST_SEED = 2_147_483_629
@@ -86,7 +83,7 @@ def evaluator_of(
 ) -> Callable[[PolicyParams], Evaluation]:
     """The evaluation that is asked for, as a function of a policy's parameters."""
     tasks_key, actors_key = jax.random.split(jax.random.key(META_TEST_SEED))
-    meta_test = make_meta_test(
+    evaluator = make_evaluator(
         setup.tasks,
         setup.policy,
         tasks_key,
@@ -98,11 +95,11 @@ def evaluator_of(
         num_devices=setup.num_devices,
     )
     key = jax.random.fold_in(actors_key, options.seed)
-    return lambda params: meta_test(params, key)
+    return lambda params: evaluator(params, key)
 
 
 def write_evaluation(
-    options: EvaluateOptions, record: Mapping[str, Any], episode_returns: np.ndarray
+    options: EvaluateOptions, record: EvaluationSubject, episode_returns: np.ndarray
 ) -> None:
     """Writes LABEL.npz and, last and whole, LABEL.json: where it stands, the evaluation was done.
 
@@ -115,15 +112,14 @@ def write_evaluation(
 
 
 def _write(
-    options: EvaluateOptions, record: Mapping[str, Any], episode_returns: np.ndarray
+    options: EvaluateOptions, record: EvaluationSubject, episode_returns: np.ndarray
 ) -> None:
     place = options.run / options.label
     try:
         arrays = io.BytesIO()
         np.savez_compressed(arrays, episode_returns=episode_returns)
         write_whole(place.with_name(f"{place.name}.npz"), arrays.getvalue())
-        text = json.dumps(jsonable(record), indent=2) + "\n"
-        write_whole(place.with_name(f"{place.name}.json"), text)
+        write_record(place.with_name(f"{place.name}.json"), record)
     except OSError as error:
         raise UnwritableError(
             f"expected a run's folder that can be written, got {options.run}: {error.strerror}; "
@@ -131,48 +127,29 @@ def _write(
         ) from error
 
 
-def evaluation_record(
-    evaluation: Evaluation,
-    options: EvaluateOptions,
-    config: RunConfig,
-    setup: Setup,
-    update: int,
-) -> dict[str, Any]:
-    """An evaluation as JSON: means with the half-widths of their 95% intervals."""
-    contextual = setup.policy.contextual
-    references = references_of(setup.tasks, options.episodes, options.split)
-    stands = standing(evaluation, references, contextual=contextual)
-    return {
-        "task_family": setup.tasks.name,
-        "experiment": config.experiment,
-        "policy": config.settings.policy.name,
-        "memory": config.settings.memory_name,
-        "update": update,
-        "algorithm": config.settings.algorithm.name,
-        "num_tasks": evaluation.num_tasks,
-        "task_set_hash": evaluation.task_set_hash,
-        "split": options.split,
-        "sampled_actions": not options.greedy,
-        "ablation": options.ablate,
-        "seed": options.seed,
-        "episode_return_mean": evaluation.episode_return_mean.tolist(),
-        "episode_return_ci95": evaluation.episode_return_ci95.tolist(),
-        "total_return_mean": evaluation.total_return_mean,
-        "total_return_ci95": evaluation.total_return_ci95,
-        "total_return_iqm": evaluation.total_return_iqm,
-        "total_return_iqm_interval95": list(evaluation.total_return_iqm_interval95),
-        "total_return_p20": evaluation.total_return_p20,
-        "total_return_p20_interval95": list(evaluation.total_return_p20_interval95),
-        "adaptation_gain": evaluation.adaptation_gain,
-        "adaptation_gain_ci95": evaluation.adaptation_gain_ci95,
-        "regret": stands and stands.regret,
-        "normalized_score": stands and stands.normalized_score,
-        "normalized_score_ci95": stands and stands.normalized_score_ci95,
-        "references": {
-            "random": references.random_total,
-            "memoryless": references.memoryless_total,
-            "optimal": references.optimal_total,
-            "bound": references.return_upper_bound,
-            "known_task": references.oracle_total,
-        },
-    }
+def subject_of(
+    evaluation: Evaluation, options: EvaluateOptions, config: RunConfig, setup: Setup, update: int
+) -> EvaluationSubject:
+    """What was evaluated, and how it was asked.
+
+    Args:
+        evaluation: of it, whose tasks are told.
+        options: which question was asked.
+        config: the run's.
+        setup: the run's.
+        update: of the checkpoint.
+    """
+    return EvaluationSubject(
+        task_family=setup.tasks.name,
+        experiment=config.experiment,
+        policy=config.settings.policy.name,
+        memory=config.settings.memory_name,
+        update=update,
+        algorithm=config.settings.algorithm.name,
+        num_tasks=evaluation.num_tasks,
+        task_set_hash=evaluation.task_set_hash,
+        split=options.split,
+        sampled_actions=not options.greedy,
+        ablation=options.ablate,
+        seed=options.seed,
+    )

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from metarl_jax.files import read_object, write_whole
 from metarl_jax.parallel.host import process_seconds
-from metarl_jax.training.metrics_file import Row
+from metarl_jax.training.metrics_row import MetricsRow
 from metarl_jax.training.plan import TrainingPlan
 from metarl_jax.types import ConfigurationError
 
@@ -39,14 +39,14 @@ class FirstRow:
         self._imported = imported
         self._told = False
 
-    def log(self, row: Row) -> None:
+    def log(self, row: MetricsRow) -> None:
         """Tells when the first update was done, the row being that of several, and what is long."""
-        if self._told:
+        if self._told or row.env_steps_per_second is None:
             return
         self._told = True
-        update = self._steps_per_update / row["env_steps_per_second"]
+        update = self._steps_per_update / row.env_steps_per_second
         later_updates = (self._plan.updates_per_chunk - 1) * update
-        first = process_seconds() - later_updates - row.get("evaluation_seconds", 0.0)
+        first = process_seconds() - later_updates - (row.evaluation_seconds or 0.0)
         self._tell(f"first update after {first:.1f} s, {self._imported:.1f} s of them imports")
         self._tell_of_long_chunks(self._plan.updates_per_chunk * update)
         self._record(first)

@@ -1,7 +1,6 @@
 """The pictures of a run: learning, adaptation, behaviour; and its report."""
 
 import contextlib
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +8,9 @@ import jax
 
 from metarl_jax.evaluation.ablations import Ablation
 from metarl_jax.evaluation.evaluate import meta_test_tasks
+from metarl_jax.evaluation.record import EvaluationRecord, read_record
 from metarl_jax.experiment.build import Setup
 from metarl_jax.experiment.run_config import RunConfig, load_config
-from metarl_jax.files import read_object
 from metarl_jax.report.behaviour import Behaviour, behaviour_of, record, spread_out
 from metarl_jax.report.figures import adaptation_figure, learning_figure
 from metarl_jax.report.panels import behaviour_figure
@@ -54,9 +53,8 @@ def draw_run(folder: Path, config: RunConfig, setup: Setup, params: Any) -> list
     references = setup.tasks.references()
     title = f"{config.title}, {config.settings.policy.name} policy"
     rows = read_rows(folder / "metrics.jsonl")
-    evaluation = read_object(folder / "evaluation.json")
-    evaluation["ablations"] = find_ablations(folder, evaluation)
-    baselines = find_baselines(folder, config, evaluation["task_set_hash"])
+    evaluation = read_record(folder / "evaluation.json")
+    baselines = find_baselines(folder, config, evaluation.task_set_hash)
     figures = {
         "learning.png": learning_figure(rows, title=title, references=references),
         "adaptation.png": adaptation_figure(evaluation, baselines=baselines, references=references),
@@ -66,7 +64,14 @@ def draw_run(folder: Path, config: RunConfig, setup: Setup, params: Any) -> list
         figures["behaviour.png"] = behaviour_figure(behaviour, title=title)
     for name, figure in figures.items():
         save_figure(figure, folder / name)
-    report = write_report(folder, evaluation, references, baselines=baselines, replay=replay)
+    report = write_report(
+        folder,
+        evaluation,
+        references,
+        baselines=baselines,
+        ablations=find_ablations(folder, evaluation),
+        replay=replay,
+    )
     return [*(folder / name for name in figures), report]
 
 
@@ -85,26 +90,27 @@ def _record(setup: Setup, params: Any) -> tuple[Behaviour | None, dict[str, Any]
     return behaviour_of(tasks, recording, shown), replay_data(tasks, recording)
 
 
-def find_ablations(folder: Path, evaluation: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+def find_ablations(folder: Path, evaluation: EvaluationRecord) -> dict[str, EvaluationRecord]:
     """Evaluations of the same checkpoint on the same tasks, with one thing taken away each.
 
     Args:
         folder: the run's.
-        evaluation: as in its evaluation.json.
+        evaluation: of its last checkpoint.
 
     Returns:
-        What their files hold, by what was taken.
+        Their records, by what was taken.
     """
     found = {}
     for ablation, label in ABLATION_LABELS.items():
         with contextlib.suppress(ConfigurationError):  # most often there is none
-            other = read_object(folder / f"evaluation_{label}.json")
-            if all(other.get(n) == evaluation.get(n) for n in ("task_set_hash", "update")):
+            other = read_record(folder / f"evaluation_{label}.json")
+            same_tasks = other.task_set_hash == evaluation.task_set_hash
+            if same_tasks and other.update == evaluation.update:
                 found[ABLATION_WORDS[ablation]] = other
     return found
 
 
-def find_baselines(folder: Path, config: RunConfig, task_set_hash: str) -> list[dict[str, Any]]:
+def find_baselines(folder: Path, config: RunConfig, task_set_hash: str) -> list[EvaluationRecord]:
     """Evaluations of the memoryless and the contextual policy on the same meta-test tasks.
 
     They are looked for among the folders beside this one; of several of a kind, the newest counts.
@@ -115,34 +121,23 @@ def find_baselines(folder: Path, config: RunConfig, task_set_hash: str) -> list[
         task_set_hash: of its evaluation.
 
     Returns:
-        What their evaluation.json holds.
+        Their records.
     """
-    found: dict[str, tuple[float, dict[str, Any]]] = {}
+    found: dict[str, tuple[float, EvaluationRecord]] = {}
     for path in folder.absolute().parent.glob("*/evaluation.json"):
         try:
             other = load_config(path.parent)
-            evaluation = read_object(path)
+            evaluation = read_record(path)  # refused: of a population, for one
         except ConfigurationError:
             continue  # not ours to judge: whatever lies beside a run is not part of it
         policy = other.settings.policy.name
         same_tasks = (other.experiment, other.family) == (
             config.experiment,
             config.family,
-        ) and evaluation.get("task_set_hash") == task_set_hash
+        ) and evaluation.task_set_hash == task_set_hash
         if not same_tasks or policy in ("adaptive", config.settings.policy.name):
-            continue
-        if not _is_curve(evaluation):  # of a population, for one
             continue
         age = path.stat().st_mtime
         if policy not in found or age > found[policy][0]:
             found[policy] = (age, evaluation)
     return [evaluation for _, evaluation in found.values()]
-
-
-def _is_curve(evaluation: Mapping[str, Any]) -> bool:
-    """Whether a mean and an interval of every episode can be read from it."""
-    curve = [evaluation.get(f"episode_return_{name}") for name in ("mean", "ci95")]
-    mean, interval = (x if isinstance(x, list) else [] for x in curve)
-    numbers = all(isinstance(x, (int, float)) for x in mean)
-    widths = all(isinstance(x, (int, float, type(None))) for x in interval)
-    return 0 < len(mean) == len(interval) and numbers and widths

@@ -1,7 +1,6 @@
 """The end of a run of several agents: each evaluated, and what they come to per swept value."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from rich.console import Console
@@ -9,12 +8,12 @@ from rich.table import Table
 
 from metarl_experiments.commands.evaluation_record import (
     EvaluateOptions,
-    evaluation_record,
     evaluator_of,
+    subject_of,
     write_evaluation,
 )
 from metarl_jax.evaluation.evaluation import Evaluation
-from metarl_jax.evaluation.statistics import seeds_half_width
+from metarl_jax.evaluation.population_record import PointRecord, PopulationRecord
 from metarl_jax.experiment.build import Setup
 from metarl_jax.experiment.run_config import RunConfig
 from metarl_jax.experiment.sweep import sweep_points
@@ -29,7 +28,7 @@ from metarl_jax.trees import take_agent
 
 def evaluate_population(
     options: EvaluateOptions, config: RunConfig, setup: Setup, state: TrainState
-) -> dict[str, Any]:
+) -> PopulationRecord:
     """Evaluates every agent on the same meta-test tasks; writes LABEL.npz and LABEL.json.
 
     Args:
@@ -39,87 +38,75 @@ def evaluate_population(
         state: of all agents, leading axis [S].
 
     Returns:
-        What LABEL.json holds: what was asked, and a list of `points`, one for each combination of
-        swept values, with means over its agents and, where these are several, 95% intervals;
-        and `diverged_agents`, whose last updates were skipped.
+        The record that LABEL.json holds.
     """
     evaluator = evaluator_of(options, config, setup)
     params = state.learner.params
     each = [evaluator(take_agent(params, i)) for i in range(len(setup.agents))]
-    asked = evaluation_record(each[0], options, config, setup, int(state.update[0]))
-    record = {
-        name: value
-        for name, value in asked.items()
-        if not {"return", "gain", "regret", "score", "references"} & set(name.split("_"))
-    }
-    record["points"] = _points(config, each)
     skipped = np.asarray(state.skipped_in_a_row)
-    record["diverged_agents"] = np.flatnonzero(skipped >= SKIPPED_IN_A_ROW).tolist()
+    record = PopulationRecord.of(
+        subject_of(each[0], options, config, setup, int(state.update[0])),
+        _points(config, each),
+        np.flatnonzero(skipped >= SKIPPED_IN_A_ROW).tolist(),
+    )
     write_evaluation(options, record, np.stack([e.episode_returns for e in each]))
     return record
 
 
-def _points(config: RunConfig, each: list[Evaluation]) -> list[dict[str, Any]]:
-    num_seeds = config.settings.budget.num_seeds
-    return [
-        _point(values, list(range(i * num_seeds, (i + 1) * num_seeds)), config, each)
-        for i, values in enumerate(sweep_points(config.sweep))
-    ]
+def _points(config: RunConfig, each: list[Evaluation]) -> list[PointRecord]:
+    num_seeds, first_seed = config.settings.budget.num_seeds, config.settings.budget.seed
+    seeds = range(first_seed, first_seed + num_seeds)
+    points = []
+    for i, values in enumerate(sweep_points(config.sweep)):
+        agents = range(i * num_seeds, (i + 1) * num_seeds)
+        points.append(PointRecord.of(values, seeds, agents, [each[agent] for agent in agents]))
+    return points
 
 
-def _point(
-    values: dict[str, float], agents: list[int], config: RunConfig, each: list[Evaluation]
-) -> dict[str, Any]:
-    curves = np.stack([each[i].episode_return_mean for i in agents])  # [seeds, E]
-    totals = np.array([each[i].total_return_mean for i in agents])  # [seeds]
-    return {
-        "values": values,
-        "seeds": list(
-            range(config.settings.budget.seed, config.settings.budget.seed + len(agents))
-        ),
-        "agents": agents,
-        "episode_return_mean": curves.mean(axis=0).tolist(),
-        "episode_return_ci95": seeds_half_width(curves).tolist(),
-        "total_return_mean": float(totals.mean()),
-        "total_return_ci95": float(seeds_half_width(totals)),
-        "total_return_of_agents": totals.tolist(),
-    }
-
-
-def print_population(record: dict[str, Any]) -> None:
+def print_population(record: PopulationRecord) -> None:
     """One line for each point."""
-    points = record["points"]
-    names = list(points[0]["values"])
-    last = len(points[0]["episode_return_mean"])
+    points = record.points
+    names = list(points[0].values)
+    last = len(points[0].episode_return_mean)
     table = Table(*names, "agents", box=None)
-    for column in dict.fromkeys(("episode 1", f"episode {last}", "total")):
+    several = len(points[0].agents) > 1
+    middle = ["interquartile"] if points[0].total_return_iqm is not None else []
+    for column in dict.fromkeys(("episode 1", f"episode {last}", "total", *middle)):
         table.add_column(column, justify="right")
     for point in points:
-        means, widths = point["episode_return_mean"], point["episode_return_ci95"]
+        means, widths = point.episode_return_mean, point.episode_return_ci95
         shown = [(means[i], widths[i]) for i in sorted({0, last - 1})]
-        shown.append((point["total_return_mean"], point["total_return_ci95"]))
+        shown.append((point.total_return_mean, point.total_return_ci95))
         cells = [f"{mean:.4f}" + (f" ± {w:.4f}" if np.isfinite(w) else "") for mean, w in shown]
+        cells += [_middle_half(point)] if middle else []
         table.add_row(
-            *(f"{value:g}" for value in point["values"].values()),
-            str(len(point["agents"])),
+            *(f"{value:g}" for value in point.values.values()),
+            str(len(point.agents)),
             *cells,
         )
-    several = len(points[0]["agents"]) > 1
     print(
-        f"{record['num_tasks']:,} meta-test tasks for each agent"
+        f"{record.num_tasks:,} meta-test tasks for each agent"
         + (", means over agents with 95% intervals:" if several else ":")
     )
     Console(highlight=False).print(table)
-    if record["diverged_agents"]:
+    if record.diverged_agents:
         print(
-            f"diverged: agents {', '.join(map(str, record['diverged_agents']))} (counted from 0): "
+            f"diverged: agents {', '.join(map(str, record.diverged_agents))} (counted from 0): "
             f"their last {SKIPPED_IN_A_ROW} updates or more were skipped, for what they led to was "
             "not finite."
         )
 
 
+def _middle_half(point: PointRecord) -> str:
+    """The interquartile mean over agents with the ends of its interval."""
+    if point.total_return_iqm is None or point.total_return_iqm_interval95 is None:
+        return ""
+    low, high = point.total_return_iqm_interval95
+    return f"{point.total_return_iqm:.4f}, {low:.4f} to {high:.4f}"
+
+
 def draw_population(
-    folder: Path, config: RunConfig, setup: Setup, record: dict[str, Any]
+    folder: Path, config: RunConfig, setup: Setup, record: PopulationRecord
 ) -> list[Path]:
     """Draws learning and adaptation of every point, and a sweep's outcome.
 
@@ -133,7 +120,7 @@ def draw_population(
         The paths of the pictures and of the report.
     """
     title = f"{config.title}, {config.settings.policy.name} policy"
-    rows, points = read_rows(folder / "metrics.jsonl"), record["points"]
+    rows, points = read_rows(folder / "metrics.jsonl"), record.points
     named = {"title": title, "references": setup.tasks.references()}
     figures = {
         "learning.png": learning_figure(rows, points, **named),

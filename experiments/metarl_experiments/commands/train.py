@@ -29,7 +29,7 @@ from metarl_experiments.runs import (
     make_tasks,
     require_shared,
 )
-from metarl_jax.evaluation.evaluate import make_evaluator, meta_test_tasks
+from metarl_jax.evaluation.evaluate import make_task_evaluator, meta_test_tasks
 from metarl_jax.evaluation.evaluation import PopulationEvaluation
 from metarl_jax.experiment.build import Setup, build_setup, longest_meta_episode, shorter_window
 from metarl_jax.experiment.experiment import Experiment
@@ -269,7 +269,7 @@ def _validation(setup: Setup, num_tasks: int) -> Evaluate:
     """The evaluation that is shown during training: fixed tasks, fixed keys."""
     tasks_key, actors_key = jax.random.split(jax.random.key(VALIDATION_SEED))
     meta_test = meta_test_tasks(setup.tasks, tasks_key, num_tasks)
-    evaluator = make_evaluator(setup.tasks, setup.policy, num_devices=setup.num_devices)
+    evaluator = make_task_evaluator(setup.tasks, setup.policy, num_devices=setup.num_devices)
 
     def each(params: PolicyParams) -> PopulationEvaluation:
         agents = [take_agent(params, i) for i in range(len(setup.agents))]

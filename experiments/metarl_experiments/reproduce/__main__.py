@@ -25,9 +25,11 @@ from metarl_experiments.reproduce.results import (
     write_results,
 )
 from metarl_experiments.reproduce.rl2 import reproduce_rl2
+from metarl_jax.evaluation.record import read_record
 from metarl_jax.experiment.registry import load_experiment
 from metarl_jax.experiment.run_config import load_config
 from metarl_jax.experiment.settings import MEMORIES
+from metarl_jax.files import jsonable
 from metarl_jax.report.style import save_figure
 from metarl_jax.types import ConfigurationError
 
@@ -119,23 +121,25 @@ def record(job: Job, folder: Path, path: Path = RESULTS) -> None:
 
 
 def _figures(job: Job, folder: Path) -> dict[str, Any]:
-    evaluation = json.loads((folder / "evaluation.json").read_text())
+    evaluation = read_record(folder / "evaluation.json")
     figures = result_of(folder) | {
-        "first_episode": round(evaluation["episode_return_mean"][0], 4),
-        "last_episode": round(evaluation["episode_return_mean"][-1], 4),
+        "first_episode": round(evaluation.episode_return_mean[0], 4),
+        "last_episode": round(evaluation.episode_return_mean[-1], 4),
         "seed": load_config(folder).settings.budget.seed,
-        "measures": json.dumps(evaluation["measures"]),
+        "measures": json.dumps(jsonable(evaluation.measures or {})),
     }
     ablation = folder / "evaluation_without_memory.json"
     if ablation.exists():
-        ablated = json.loads(ablation.read_text())
-        figures["ablated_return"] = round(ablated["total_return_mean"], 4)
-        figures["ablated_ci95"] = round(ablated["total_return_ci95"], 4)
+        ablated = read_record(ablation)
+        figures["ablated_return"] = round(ablated.total_return_mean, 4)
+        figures["ablated_ci95"] = round(ablated.total_return_ci95, 4)
     if job.more_episodes:
-        more = json.loads((folder / longer_evaluation(job)).read_text())
-        for column, name in (("", "mean"), ("_ci95", "ci95")):
-            values = [round(x, 4) for x in more[f"episode_return_{name}"]]
-            figures[f"more_episodes{column}"] = json.dumps(values)
+        more = read_record(folder / longer_evaluation(job))
+        for column, values in (
+            ("more_episodes", more.episode_return_mean),
+            ("more_episodes_ci95", more.episode_return_ci95),
+        ):
+            figures[column] = json.dumps([round(x, 4) for x in values])
     return figures
 
 

@@ -14,7 +14,7 @@ import jax
 from metarl_envs.bandit import bandit
 from metarl_envs.tabular_mdp import tabular_mdp
 from metarl_experiments.reproduce.results import RESULTS, csv_text, markdown
-from metarl_jax.evaluation.evaluate import make_meta_test
+from metarl_jax.evaluation.evaluate import make_evaluator
 from metarl_jax.evaluation.evaluation import Evaluation
 from metarl_jax.evaluation.statistics import NORMAL_QUANTILE
 from metarl_jax.files import write_whole
@@ -118,8 +118,8 @@ def evaluate_agent(tasks: TaskDistribution, agent: str, num_tasks: int) -> Evalu
     """Of one of the family's agents, on tasks that are the same for all of them."""
     tasks_key, actors_key = jax.random.split(jax.random.key(SEED))
     policy, devices = tasks.references().agents[agent](), jax.local_device_count()
-    meta_test = make_meta_test(tasks, policy, tasks_key, num_tasks, num_devices=devices)
-    return meta_test(policy.init(jax.random.key(0)), actors_key)
+    evaluator = make_evaluator(tasks, policy, tasks_key, num_tasks, num_devices=devices)
+    return evaluator(policy.init(jax.random.key(0)), actors_key)
 
 
 def _row(

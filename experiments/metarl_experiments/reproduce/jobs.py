@@ -5,15 +5,16 @@ settings is refused.
 """
 
 import dataclasses
-import json
 import subprocess
 from pathlib import Path
 from typing import Any
 
 from metarl_experiments.commands.options import parse_train_options
 from metarl_experiments.process.runtime import COMMAND
+from metarl_jax.evaluation.record import read_record
 from metarl_jax.experiment.registry import load_experiment
 from metarl_jax.experiment.run_config import RunConfig, load_config
+from metarl_jax.training.metrics_file import read_rows
 from metarl_jax.types import ConfigurationError
 
 
@@ -90,14 +91,14 @@ def result_of(folder: Path) -> dict[str, Any]:
         `total_return`, the half-width of its 95% interval `total_ci95`, `num_tasks` evaluated on,
         `env_steps` trained for, in so many `seconds`, evaluations among them.
     """
-    evaluation = json.loads((folder / "evaluation.json").read_text())
-    last = json.loads((folder / "metrics.jsonl").read_text().splitlines()[-1])
+    evaluation = read_record(folder / "evaluation.json")
+    last = read_rows(folder / "metrics.jsonl")[-1]
     return {
-        "total_return": round(evaluation["total_return_mean"], 4),
-        "total_ci95": round(evaluation["total_return_ci95"], 4),
-        "num_tasks": evaluation["num_tasks"],
-        "env_steps": last["env_steps"],
-        "seconds": round(last["seconds"]),
+        "total_return": round(evaluation.total_return_mean, 4),
+        "total_ci95": round(evaluation.total_return_ci95, 4),
+        "num_tasks": evaluation.num_tasks,
+        "env_steps": last.env_steps,
+        "seconds": round(last.seconds or 0.0),
     }
 
 
