@@ -20,6 +20,7 @@ from metarl_experiments.commands.evaluation_record import (
 from metarl_experiments.commands.pictures import draw_run
 from metarl_experiments.runs import RunConfig, load_config, load_tasks
 from metarl_jax.checkpoint.checkpoint import restore
+from metarl_jax.evaluation.measures import measure
 from metarl_jax.experiment.build import Setup, build_setup, shorter_window
 from metarl_jax.learning.train_state import TrainState
 from metarl_jax.parallel.processes import is_first, on_all_processes
@@ -124,9 +125,8 @@ def evaluate_run(
     evaluation = evaluator_of(options, config, setup)(params)
     record = evaluation_record(evaluation, options, config, setup, int(state.update))
     if options.label == "evaluation":
-        from metarl_experiments.measures import measure
-
-        record["measures"] = measure(setup, params, jax.random.key(MEASURE_SEED))
+        key = jax.random.key(MEASURE_SEED)
+        record["measures"] = measure(setup.tasks, setup.policy, params, key, setup.num_devices)
     write_evaluation(options, record, evaluation.episode_returns)
     return record
 

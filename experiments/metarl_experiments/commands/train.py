@@ -49,7 +49,7 @@ from metarl_jax.tasks.conformance import check_task_distribution
 from metarl_jax.training.memory_budget import available_bytes, check_fits, gigabytes, update_bytes
 from metarl_jax.training.plan import Evaluate
 from metarl_jax.training.train import ExitCode, train
-from metarl_jax.trees import take_agent
+from metarl_jax.trees import take
 from metarl_jax.types import ConfigurationError
 
 USAGE = """\
@@ -263,7 +263,7 @@ def _validation(setup: Setup, num_tasks: int) -> Evaluate:
     evaluator = make_evaluator(setup.tasks, setup.policy, num_devices=setup.num_devices)
 
     def each(params: PolicyParams) -> PopulationEvaluation:
-        agents = [take_agent(params, i) for i in range(len(setup.agents))]
+        agents = [take(params, i) for i in range(len(setup.agents))]
         return PopulationEvaluation(tuple(evaluator(x, meta_test, actors_key) for x in agents))
 
     if setup.is_population:
