@@ -51,10 +51,9 @@ def population(
             states if hyperparameters is None else states.replace(hyperparameters=hyperparameters)
         )
 
-    return Algorithm(
+    return algorithm._replace(
         init=jax.jit(init, out_shardings=_places(algorithm, devices)),
         update=devices.shard_map(update, (SPLIT,), (SPLIT, SPLIT)),
-        steps_per_update=algorithm.steps_per_update,
         find_nonfinite=find_nonfinite,
     )
 

@@ -89,7 +89,8 @@ def train(
         began = time.monotonic()
         chunk = compile_chunk(algorithm, plan.updates_per_chunk, state)
         reporter.compiled(time.monotonic() - began)
-        on_all_processes(lambda: require_room(chunk, alone=resume_from is not None))
+        alone = resume_from is not None
+        on_all_processes(lambda: require_room(chunk, algorithm.chunk_sizes, folder, alone=alone))
         rows = read_rows(folder / "metrics.jsonl")
         # Made after the compilation, so that a run that does not compile leaves no run behind.
         metrics = MetricsFile(folder / "metrics.jsonl" if is_first() else None)
