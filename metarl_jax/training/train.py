@@ -84,7 +84,7 @@ def train(
         if update == plan.num_updates:
             message = f"nothing left to do: all {update} updates are done."
             return Outcome(state, ExitCode.FINISHED, message, update)
-        stop = stack.enter_context(stop_requests())
+        stop_vote = StopVote(stack.enter_context(stop_requests()))
         reporter.compiling(f"{plan.updates_per_chunk} updates")
         began = time.monotonic()
         chunk = compile_chunk(algorithm, plan.updates_per_chunk, state)
@@ -95,7 +95,6 @@ def train(
         # Made after the compilation, so that a run that does not compile leaves no run behind.
         metrics = MetricsFile(folder / "metrics.jsonl" if is_first() else None)
         stack.enter_context(contextlib.closing(metrics))
-        stop_vote = StopVote(stop)
         runner = stack.enter_context(contextlib.closing(ChunkRunner(chunk, state, stop_vote.vote)))
         run = Run(
             algorithm=algorithm,

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from metarl_experiments.process.runtime import flag_value
+from metarl_jax.checks import require_positive
 from metarl_jax.types import ConfigurationError, PeerError
 
 HEARTBEAT_SECONDS = 60
@@ -44,10 +45,7 @@ class DistributedOptions:
     heartbeat: int = HEARTBEAT_SECONDS
 
     def __post_init__(self) -> None:
-        if self.heartbeat < 1:
-            raise ConfigurationError(
-                f"heartbeat must be at least 1 second, got {self.heartbeat}; give a larger number."
-            )
+        require_positive("heartbeat", self.heartbeat)
         named = (self.coordinator, self.num_processes, self.process_id)
         if named == (None, None, None):
             return

@@ -1,4 +1,4 @@
-"""What must be set before jax makes its first array."""
+"""What must be set before jax makes its first array; importing this imports no jax."""
 
 import ctypes
 import os
@@ -7,9 +7,6 @@ import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-
-from metarl_jax.parallel.host import usable_cores
-from metarl_jax.parallel.signals import obey_supervisor
 
 HOST_DEVICES_FLAG = "xla_force_host_platform_device_count"
 MOST_HOST_DEVICES = 1024
@@ -45,6 +42,8 @@ def end_with_supervisor() -> None:
     supervisor = os.environ.pop(SUPERVISOR, None)
     if supervisor is None:
         return
+    from metarl_jax.parallel.signals import obey_supervisor
+
     obey_supervisor()
     if sys.platform != "linux":
         return
@@ -69,6 +68,8 @@ def configure_jax(arguments: Sequence[str] = (), *, keep_compiled: bool = True) 
         keep_compiled: whether there is a cache; not where the seconds of compiling are measured.
     """
     import jax
+
+    from metarl_jax.parallel.host import usable_cores
 
     if HOST_DEVICES_FLAG not in os.environ.get("XLA_FLAGS", ""):
         jax.config.update("jax_num_cpu_devices", asked_devices(arguments) or usable_cores())
