@@ -11,7 +11,7 @@ import pytest
 from metarl_jax import meta_test_tasks
 from metarl_jax.report.behaviour import Behaviour, as_numpy, behaviour_of, record, spread_out
 from metarl_jax.report.figures import adaptation_figure, learning_figure
-from metarl_jax.report.panels import ROLE_COLOURS, apart, behaviour_figure
+from metarl_jax.report.panels import ROLE_COLOURS, behaviour_figure, separate_laps
 from metarl_jax.report.style import DPI, save_figure, spread
 from metarl_jax.tasks.distribution import References
 from metarl_jax.tasks.scene import Rectangle, Scene
@@ -212,19 +212,19 @@ def test_a_scene_with_nothing_in_it_is_refused():
 
 def test_a_path_that_never_returns_is_not_moved():
     for path in ([[0, 0], [1, 0], [1, 1]], [[0, 0], [0, 0], [1, 0]], [[0, 0]], [[2, 1], [2, 1]]):
-        np.testing.assert_array_equal(apart(np.array(path, float)), np.array(path, float))
+        np.testing.assert_array_equal(separate_laps(np.array(path, float)), np.array(path, float))
 
 
 def test_revisits_stand_apart_and_straight_ways_stay_straight():
     right, up, left, down = [1, 0], [0, 1], [-1, 0], [0, -1]
     moves = np.array([right, right, up, left, left, down] * 2, float)
     path = np.concatenate([np.zeros((1, 2)), np.cumsum(moves, axis=0)])
-    moved = apart(path)
+    moved = separate_laps(path)
     assert np.abs(moved - path).max() < 0.25
     distances = np.linalg.norm(moved[:7] - moved[6:], axis=1)  # the second round from the first
     assert distances.min() > 0.05
     np.testing.assert_array_equal(np.diff(moved, axis=0)[moves == 0], 0)
-    there_and_back = apart(np.array([[0, 0], [1, 0], [0, 0]], float))
+    there_and_back = separate_laps(np.array([[0, 0], [1, 0], [0, 0]], float))
     assert there_and_back[0, 1] != there_and_back[2, 1]
 
 
