@@ -5,7 +5,7 @@ import importlib
 import os
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from metarl_experiments.process.runtime import configure_jax, end_with_supervisor, use_huge_pages
 from metarl_experiments.process.streams import ignore_broken_output
@@ -70,8 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         configure_jax(arguments)
         if arguments[0] in TRAINING:
             join(arguments)
-        module = importlib.import_module(f"metarl_experiments.commands.{COMMANDS[arguments[0]]}")
-        return getattr(module, f"{arguments[0]}_command")(arguments[1:])
+        return _command(arguments[0])(arguments[1:])
     except (ConfigurationError, UnwritableError) as error:
         print(f"metarl: {error}", file=sys.stderr)
         return ExitCode.BAD_INPUT
@@ -96,6 +95,12 @@ def _is_of_several(error: RuntimeError) -> bool:
     import jax
 
     return isinstance(error, jax.errors.JaxRuntimeError) and jax.process_count() > 1
+
+
+def _command(name: str) -> Callable[[Sequence[str]], int]:
+    """The command's function; its module is imported only when it is asked for."""
+    module = importlib.import_module(f"metarl_experiments.commands.{COMMANDS[name]}")
+    return getattr(module, f"{name}_command")
 
 
 def _unknown(name: str) -> str:

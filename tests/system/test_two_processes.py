@@ -76,7 +76,8 @@ def killed(run: Path, role: int, rows: int, *more: str) -> None:
 
 PREEMPTED = """
 import os, signal, sys
-from metarl_experiments import cli, distributed
+from metarl_experiments import cli
+from metarl_experiments.process import distributed
 join = distributed.join
 distributed.join = lambda *given: (join(*given), os.kill(os.getpid(), signal.SIGTERM))
 sys.exit(cli.main(sys.argv[1:]))

@@ -65,8 +65,8 @@ def test_a_run_that_cannot_write_its_evaluation_may_go_on(error, monkeypatch, ca
     def full(*arguments: object) -> list[str]:
         raise error
 
-    monkeypatch.setattr(train, "conclude", full)
-    monkeypatch.setattr(train, "here", lambda state: state)
+    monkeypatch.setattr(train, "evaluate_and_draw", full)
+    monkeypatch.setattr(train, "local_replica", lambda state: state)
     assert train._conclude(Path("run"), config(), None, None) == ExitCode.NOT_SAVED
     assert "trained and saved, but: " in capsys.readouterr().err
 
@@ -77,8 +77,8 @@ def test_an_evaluation_that_leaks_is_no_want_of_room(monkeypatch) -> None:
     def leaking(*arguments: object) -> list[str]:
         raise ConfigurationError("the evaluation leaks")
 
-    monkeypatch.setattr(train, "conclude", leaking)
-    monkeypatch.setattr(train, "here", lambda state: state)
+    monkeypatch.setattr(train, "evaluate_and_draw", leaking)
+    monkeypatch.setattr(train, "local_replica", lambda state: state)
     with pytest.raises(ConfigurationError, match="leaks"):
         train._conclude(Path("run"), config(), None, None)
 
