@@ -77,10 +77,23 @@ def _check_element(
         require_positive(name, element, most=most)
 
 
-def require_positive(name: str, value: int, most: float = math.inf) -> None:
-    """Raises ConfigurationError unless value is at least 1, and no larger than the most."""
+def require_positive(
+    name: str, value: int, most: float = math.inf, *, usual: str | None = None
+) -> None:
+    """Refuses a count or a size that is less than 1, or too large.
+
+    Args:
+        name: of the argument, or what it is for people: "a GRU's hidden size".
+        value: as given.
+        most: the largest that is allowed.
+        usual: what it is most often, for people.
+
+    Raises:
+        ConfigurationError: it is less than 1, or more than the most.
+    """
     if value < 1:
-        raise ConfigurationError(f"{name} must be at least 1, got {value}; give a larger number.")
+        advice = f"{usual} is usual" if usual else "give a larger number"
+        raise ConfigurationError(f"{name} must be at least 1, got {value}; {advice}.")
     if value > most:
         raise ConfigurationError(
             f"{name} must be at most {most}, got {reprlib.repr(value)}; give a smaller one."
@@ -91,21 +104,6 @@ def require_seed(value: int) -> None:
     """Raises ConfigurationError unless a key can be made of value."""
     if not 0 <= value < 2**32:
         raise ConfigurationError(f"seed must be a whole number from 0 to {2**32 - 1}, got {value}.")
-
-
-def require_size(what: str, size: int, usual: str) -> None:
-    """Refuses a number of units, heads, layers or steps that is less than 1.
-
-    Args:
-        what: has so many of them, for people: "a GRU's hidden size".
-        size: as given.
-        usual: what it is most often, for people.
-
-    Raises:
-        ConfigurationError: it is less than 1.
-    """
-    if size < 1:
-        raise ConfigurationError(f"{what} must be at least 1, got {size}; {usual} is usual.")
 
 
 def check_whole_number(

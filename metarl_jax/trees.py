@@ -89,9 +89,9 @@ def without_key(leaf: Any) -> Any:
     return jax.random.key_data(leaf) if is_key(leaf) else leaf
 
 
-def take_agent(states: PyTree, index: int | Array) -> Any:
-    """One agent's part of what has a leading axis of agents."""
-    return jax.tree.map(lambda x: x[index], states)
+def take(tree: PyTree, index: int | np.ndarray | Array) -> Any:
+    """Every leaf at this index, or at these, of its first axis."""
+    return jax.tree.map(lambda x: x[index], tree)
 
 
 def select(condition: Array, new: PyTree, old: PyTree) -> PyTree:

@@ -28,8 +28,9 @@ from metarl_envs.physics.model import CONTROL_PERIOD, NUM_ACTUATORS, NUM_JOINTS
 from metarl_envs.physics.skeleton import limbs
 from metarl_jax.checks import check_number
 from metarl_jax.tasks.distribution import TaskDistribution
+from metarl_jax.tasks.measures import Measure, Values
 from metarl_jax.tasks.scene import Scene
-from metarl_jax.types import Array, ConfigurationError, Key
+from metarl_jax.types import Array, ConfigurationError, Key, StepOutcome
 
 ACTION_COST = 0.05
 RESET_NOISE = 0.1
@@ -38,6 +39,7 @@ MAX_SPEED = 100.0
 """Bound of the speeds that can be asked for, m/s: beyond any half-cheetah."""
 FASTER_BY = 1.0
 """Width of the split "faster", m/s, above the fastest speed of p(M)."""
+EARLY_STEPS = 20
 
 
 class VelocityTask(struct.PyTreeNode):
@@ -127,6 +129,24 @@ def _direction_scene(task: DirectionTask, states: PhysicsState) -> Scene:
     return _scene(states, "run forwards" if task.direction > 0 else "run backwards")
 
 
+def _velocity_measure(num_episodes: int, episode_length: int) -> Measure:
+    """Mean |v - v*| in m/s, over an episode's first 20 steps and over all of it."""
+
+    def keep(task: VelocityTask, action: Array, outcome: StepOutcome) -> Array:
+        del action
+        return jnp.abs(forward_velocity(outcome.next_state) - task.target_velocity[None])
+
+    def summarize(task: VelocityTask, kept: np.ndarray) -> Values:
+        del task
+        errors = kept.reshape(num_episodes, episode_length, -1)
+        return {
+            "velocity_error_first_20_steps": errors[:, :EARLY_STEPS].mean(axis=(1, 2)).tolist(),
+            "velocity_error": errors.mean(axis=(1, 2)).tolist(),
+        }
+
+    return Measure(keep, summarize)
+
+
 def _check_speeds(minimum: float, maximum: float) -> None:
     for name, speed in (("minimum_velocity", minimum), ("maximum_velocity", maximum)):
         check_number("cheetah_vel", name, speed, at_least=-MAX_SPEED, at_most=MAX_SPEED)
@@ -184,6 +204,7 @@ def cheetah_vel(
             "faster": functools.partial(between, maximum_velocity, maximum_velocity + FASTER_BY)
         },
         scene=_velocity_scene,
+        measures=(_velocity_measure(num_episodes, episode_length),),
     )
 
 

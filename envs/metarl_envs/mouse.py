@@ -45,6 +45,7 @@ from gymnax.environments import environment, spaces
 
 from metarl_envs import grids, mazes
 from metarl_envs.grids import GridState
+from metarl_envs.mouse_search import search_measure
 from metarl_envs.references.hidden_goal import HiddenGoal, search_references
 from metarl_jax.checks import check_choice, check_number, check_whole_number
 from metarl_jax.tasks.distribution import References, TaskDistribution
@@ -203,6 +204,7 @@ def mouse(
             lambda: _references(layout, episode_length, num_episodes, step_cost)
         ),
         scene=layout.scene,
+        measures=(search_measure(size, start_cell, num_episodes),),
     )
 
 
@@ -264,17 +266,6 @@ class _Layout:
             task=f"cheese in {grids.name_of_cell(int(task.cheese), self.size)}",
             moves=grids.MOVES[:NUM_ACTIONS],
         )
-
-
-def shortest_path_lengths(environment: Mouse, tasks: MouseTask) -> np.ndarray:
-    """[N] int64: steps on a shortest way from the start to the cheese of N stacked tasks."""
-    cheeses, walls = np.asarray(tasks.cheese), np.asarray(tasks.walls)
-    return np.array(
-        [
-            mazes.shortest_path_lengths(maze, environment.start)[cheese]
-            for cheese, maze in zip(cheeses, walls, strict=True)
-        ]
-    )
 
 
 def _same_walls(

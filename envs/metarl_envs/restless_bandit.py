@@ -23,6 +23,7 @@ from metarl_envs.bandit import Bandit
 from metarl_envs.references.passive import hidden_chain_worth
 from metarl_jax.checks import check_number, check_whole_number
 from metarl_jax.tasks.distribution import References, TaskDistribution
+from metarl_jax.trees import take
 from metarl_jax.types import Array, ConfigurationError, Key
 
 FAMILY = "restless_bandit"
@@ -109,7 +110,7 @@ def restless_bandit(
 
     def of_these(low: int, high: int, key: Key) -> RestlessTask:
         which = jax.random.randint(key, (), low, high)
-        return jax.tree.map(lambda x: x[which], all_tasks())
+        return take(all_tasks(), which)
 
     return TaskDistribution(
         name=FAMILY,

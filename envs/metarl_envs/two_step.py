@@ -23,7 +23,9 @@ from gymnax.environments import environment, spaces
 from metarl_envs.agents.two_step import Chances, two_step_references
 from metarl_jax.checks import check_number, check_whole_number
 from metarl_jax.tasks.distribution import TaskDistribution
-from metarl_jax.types import Array, Key
+from metarl_jax.tasks.measures import Measure, Values
+from metarl_jax.trees import take
+from metarl_jax.types import Array, Key, PyTree, StepOutcome
 
 FIRST = 0
 """The stage of a trial's choice; stages 1 and 2 are the states it leads to."""
@@ -98,6 +100,35 @@ def _observe(state: TwoStepState) -> Array:
     return jax.nn.one_hot(state.stage, 3, dtype=jnp.float32)
 
 
+def _keep(task: TwoStepTask, action: Array, outcome: StepOutcome) -> PyTree:
+    del task
+    return {
+        "action": action,
+        "swapped": outcome.state.swapped,
+        "reached": outcome.next_state.stage - 1,
+        "rewarded": outcome.reward > 0,
+    }
+
+
+def _summarize(task: TwoStepTask, kept: Any) -> Values:
+    """How often a trial's choice is the one before, by what that one led to; 0 where it never did.
+
+    Who learns by reward alone stays after a reward, whatever the transition was; who knows the
+    transitions leaves after a reward that a rare one led to (Daw et al. 2011, figure 2).
+    """
+    del task
+    action = kept["action"][::2]
+    common = kept["reached"][::2] == action ^ kept["swapped"][::2]
+    rewarded = kept["rewarded"][1::2]
+    stays = action[1:] == action[:-1]
+    values = {}
+    for way, led in (("common", common), ("rare", ~common)):
+        for end, got in (("reward", rewarded), ("no_reward", ~rewarded)):
+            chosen = stays[led[:-1] & got[:-1]]
+            values[f"stay_after_{way}_{end}"] = float(chosen.mean()) if chosen.size else 0.0
+    return values
+
+
 def two_step(
     *,
     reversing_transitions: bool = False,
@@ -143,7 +174,7 @@ def two_step(
 
     def sample(key: Key) -> TwoStepTask:
         start = jax.random.randint(key, (), 0, len(starts))
-        return jax.tree.map(lambda x: x[start], all_tasks())
+        return take(all_tasks(), start)
 
     return TaskDistribution(
         name="two_step",
@@ -157,4 +188,5 @@ def two_step(
         references=functools.cache(
             lambda: two_step_references(chances, num_trials, hidden_swap=reversing_transitions)
         ),
+        measures=(Measure(_keep, _summarize),),
     )

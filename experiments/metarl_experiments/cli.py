@@ -42,18 +42,12 @@ TRAINING = ("train", "sweep")
 """The commands that several processes may run as one."""
 LONG = (*TRAINING, "supervise")
 """Those that nothing may end but what they are about."""
-EXIT_BAD_INPUT = 2
-EXIT_RESUMABLE = 75
-EXIT_INTERRUPTED = 130
+BAD_INPUT = 2
+"""`ExitCode.BAD_INPUT`, known before jax is imported."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one command and returns its exit code.
-
-    0 finished; 2 bad input; 3 diverged, last good state saved; 74 the last state could not be
-    saved; 75 terminated and 130 interrupted, where training both saved and resumable; 75 also where
-    another process of the run is gone, resumable from the last checkpoint.
-    """
+    """Runs one command and returns its `ExitCode`."""
     if arguments is None:
         use_huge_pages()
         end_with_supervisor()
@@ -63,9 +57,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = list(arguments)
     if not arguments or arguments[0] in ("-h", "--help"):
         print(USAGE)
-        return 0 if arguments else EXIT_BAD_INPUT
+        return 0 if arguments else BAD_INPUT
+    if arguments[0] not in COMMANDS:
+        print(f"metarl: {_unknown(arguments[0])}", file=sys.stderr)
+        return BAD_INPUT
     from metarl_experiments.process.distributed import join
     from metarl_experiments.process.early_flags import read_early_flags
+    from metarl_jax.training.plan import ExitCode
     from metarl_jax.types import ConfigurationError, PeerError, UnwritableError
 
     try:
@@ -74,14 +72,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         configure_jax(flags.devices)
         if arguments[0] in TRAINING:
             join(flags.distributed)
-        command = _command(arguments[0])
-        return command(arguments[1:])
+        return _command(arguments[0])(arguments[1:])
     except (ConfigurationError, UnwritableError) as error:
         print(f"metarl: {error}", file=sys.stderr)
-        return EXIT_BAD_INPUT
+        return ExitCode.BAD_INPUT
     except PeerError as error:
         print(f"metarl: {error}", file=sys.stderr)
-        return EXIT_RESUMABLE
+        return ExitCode.TERMINATED
     except RuntimeError as error:
         if not _is_of_several(error):
             raise
@@ -89,10 +86,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("metarl: something failed here, or in another process of this run.", file=sys.stderr)
         sys.stdout.flush()
         sys.stderr.flush()
-        os._exit(EXIT_RESUMABLE)  # the usual way out would wait for the others
+        os._exit(ExitCode.TERMINATED)  # the usual way out would wait for the others
     except KeyboardInterrupt:
         print("metarl: interrupted.", file=sys.stderr)
-        return EXIT_INTERRUPTED
+        return ExitCode.INTERRUPTED
 
 
 def _is_of_several(error: RuntimeError) -> bool:
@@ -104,13 +101,11 @@ def _is_of_several(error: RuntimeError) -> bool:
 
 def _command(name: str) -> Callable[[Sequence[str]], int]:
     """The command's function; its module is imported only when it is asked for."""
-    from metarl_jax.types import ConfigurationError
+    module = importlib.import_module(f"metarl_experiments.commands.{COMMANDS[name]}")
+    return getattr(module, f"{name}_command")
 
-    if name in COMMANDS:
-        module = importlib.import_module(f"metarl_experiments.commands.{COMMANDS[name]}")
-        return getattr(module, f"{name}_command")
+
+def _unknown(name: str) -> str:
     near = difflib.get_close_matches(name, COMMANDS, n=1, cutoff=0.3)
     hint = f"did you mean {near[0]}?" if near else "`metarl --help` shows them."
-    raise ConfigurationError(
-        f"expected a command among {', '.join(COMMANDS)}, got {name!r}; {hint}"
-    )
+    return f"expected a command among {', '.join(COMMANDS)}, got {name!r}; {hint}"

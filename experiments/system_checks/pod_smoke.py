@@ -20,7 +20,7 @@ from metarl_jax.checkpoint.checkpoint import leaf_digests
 from metarl_jax.checkpoint.folder import steps
 from metarl_jax.training.metrics_file import read_rows
 from system_checks.next_gradient import STATE
-from system_checks.trials import METARL, child_of, exit_on_signal, expect
+from system_checks.trials import child_of, exit_on_signal, expect
 
 LAUNCHER = Path(__file__).resolve().parents[1] / "launch" / "bare.sh"
 RUN = (
@@ -120,7 +120,7 @@ def look(run: Path, step: int, folder: Path, count: int, devices: int) -> list[S
 def start(command: list[str], count: int, process: int, port: int) -> "subprocess.Popen[str]":
     """One of so many processes that find each other over loopback."""
     named = {
-        "METARL": METARL,
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "METARL_COORDINATOR": f"127.0.0.1:{port}",
         "METARL_NUM_PROCESSES": str(count),
         "METARL_PROCESS_ID": str(process),

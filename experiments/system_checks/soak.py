@@ -23,13 +23,14 @@ from typing import Any
 import numpy as np
 import tyro
 
+from metarl_experiments.process.runtime import COMMAND
 from metarl_jax.checkpoint.folder import steps
 from metarl_jax.training.metrics_file import read_rows
 from metarl_jax.training.plan import WALL_CLOCK_FIELDS
 from metarl_jax.trees import digest
 from metarl_jax.types import ConfigurationError
 from system_checks.next_gradient import saved_state
-from system_checks.trials import METARL, child_of, exit_on_signal, expect
+from system_checks.trials import child_of, exit_on_signal, expect
 
 PRESET = ("bandit_10_5", "--num-tasks", "64", "--memory.hidden-size", "32")
 STEPS_PER_MINUTE = 24_000_000
@@ -82,14 +83,14 @@ def main() -> int:
     options.out.mkdir(parents=True)
     minutes = (options.minutes - START_MINUTES) / BOTH_RUNS
     saves = max(FEWEST_SAVES, round(SAVES_PER_MINUTE * minutes))
-    command = [METARL, "train", *PRESET, "--total-steps", str(int(STEPS_PER_MINUTE * minutes))]
-    command += ["--num-evaluations", str(saves)]
+    train = ["train", *PRESET, "--total-steps", str(int(STEPS_PER_MINUTE * minutes))]
+    train += ["--num-evaluations", str(saves)]
     whole, disturbed = options.out / "whole", options.out / "disturbed"
-    check_whole([*command, "--out", str(whole)], whole / "metrics.jsonl")
+    check_whole([*COMMAND, *train, "--out", str(whole)], whole / "metrics.jsonl")
     seconds = read_rows(whole / "metrics.jsonl")[-1].seconds or 0.0
     limit = LIMIT * seconds + PATIENCE_SECONDS
     soak = Soak(disturbed, seconds / saves, limit, random.Random(options.seed))
-    soak.disturb([*command, "--out", str(disturbed)])
+    soak.disturb([*train, "--out", str(disturbed)])
     check_same(disturbed, whole)
     return 0
 
@@ -189,9 +190,10 @@ class Soak:
     limit_seconds: float
     draw: random.Random
 
-    def disturb(self, command: list[str]) -> None:
+    def disturb(self, train: list[str]) -> None:
         """Trains amid faults, all kinds in each round of them."""
-        supervised = [METARL, "supervise", "--pause", "0.1", "--patience", "20", "--", *command]
+        options = ["--pause", "0.1", "--patience", "20"]
+        supervised = [*COMMAND, "supervise", *options, "--", "metarl", *train]
         log = self.run.with_suffix(".log")
         met: collections.Counter[str] = collections.Counter()
         until = time.monotonic() + self.limit_seconds

@@ -6,8 +6,6 @@ from pathlib import Path
 
 from metarl_jax.parallel.signals import Stopped, stops_raise
 
-METARL = str(Path(sys.executable).with_name("metarl"))
-
 
 def expect(holds: bool, what: str, said: list[str] | None = None) -> None:
     """Says what holds; ends the process where it does not, with what the processes said."""

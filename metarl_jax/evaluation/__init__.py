@@ -8,6 +8,7 @@ from metarl_jax.evaluation.evaluate import (
     meta_test_tasks,
 )
 from metarl_jax.evaluation.evaluation import Evaluation, PopulationEvaluation
+from metarl_jax.evaluation.measures import measure
 from metarl_jax.evaluation.population_record import (
     PointRecord,
     PopulationRecord,
@@ -35,6 +36,7 @@ __all__ = [
     "evaluate",
     "make_evaluator",
     "make_task_evaluator",
+    "measure",
     "meta_test_tasks",
     "read_population_record",
     "read_record",

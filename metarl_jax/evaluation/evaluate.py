@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from metarl_jax.checks import require_positive
 from metarl_jax.evaluation.ablations import Ablation, make_play
 from metarl_jax.evaluation.evaluation import Evaluation, task_set_hash
 from metarl_jax.evaluation.scores import highest_total, require_possible, with_control_variate
@@ -20,7 +21,7 @@ from metarl_jax.parallel.sharding import REPLICATED, SPLIT, DataParallel
 from metarl_jax.policy.policy import Policy
 from metarl_jax.rollout import task_keys
 from metarl_jax.tasks.distribution import References, TaskDistribution
-from metarl_jax.trees import host_leaves
+from metarl_jax.trees import host_leaves, take
 from metarl_jax.types import Array, ConfigurationError, Key, Task
 
 CHUNK = 1024
@@ -189,7 +190,7 @@ def make_task_evaluator(
         for first in range(0, num_tasks, size):
             # Begun anew at the end, so that one program of all devices serves every chunk.
             indices = np.arange(first, first + size) % num_tasks
-            chunk = jax.tree.map(lambda x, indices=indices: x[indices], played)
+            chunk = take(played, indices)
             results.append(np.asarray(compiled(params, chunk, task_keys(key, size, first))))
         returns = np.concatenate(results)[:num_tasks]
         return Evaluation(returns, task_set_hash(meta_test))
@@ -223,8 +224,7 @@ def meta_test_tasks(
     Raises:
         ConfigurationError: there is no such split, or N is less than 1.
     """
-    if num_tasks < 1:
-        raise ConfigurationError(f"evaluation needs at least 1 task, got {num_tasks}.")
+    require_positive("the number of meta-test tasks", num_tasks)
     if split is not None and split not in tasks.splits:
         has = ", ".join(sorted(tasks.splits)) or "none"
         raise ConfigurationError(
@@ -257,4 +257,4 @@ def with_others(meta_test: Task) -> tuple[Task, Task]:
     others = np.arange(number)
     while (same := identity[others] == identity).any():
         others[same] = generator.integers(number, size=same.sum())
-    return meta_test, jax.tree.map(lambda x: x[others], meta_test)
+    return meta_test, take(meta_test, others)

@@ -149,7 +149,8 @@ def ppo(
     check_divides(config.num_tasks, (minibatches, "minibatches"))
     check_divides(config.num_tasks, (minibatches, "minibatches"), (config.num_devices, "devices"))
     spec = _make_spec(tasks, policy, config, objective)
-    return make_algorithm(spec, hyperparameters, minibatch_epochs(spec, epochs, minibatches))
+    learn = minibatch_epochs(spec, epochs, minibatches)
+    return make_algorithm(spec, hyperparameters, learn, minibatches)
 
 
 def _make_spec(

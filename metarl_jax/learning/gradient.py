@@ -14,6 +14,7 @@ from metarl_jax.learning.train_state import AlgorithmSpec, LearnerState, StepSum
 from metarl_jax.policy.normalization import Moments, merge, moments
 from metarl_jax.policy.policy import PolicyOutput
 from metarl_jax.rollout import Rollout
+from metarl_jax.trees import take
 from metarl_jax.types import Array, PyTree
 
 
@@ -132,7 +133,7 @@ def mean_gradient(
     """
     num_parts = jax.tree.leaves(parts)[0].shape[0]
     if num_parts == 1:
-        gradient, rest = gradient_of(jax.tree.map(lambda x: x[0], parts))
+        gradient, rest = gradient_of(take(parts, 0))
         return gradient, jax.tree.map(lambda x: x[None], rest)
 
     def add(total: PyTree, part: PyTree) -> tuple[PyTree, PyTree]:

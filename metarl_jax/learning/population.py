@@ -14,7 +14,7 @@ from jax.sharding import NamedSharding, Sharding
 from metarl_jax.learning.schedules import Hyperparameters
 from metarl_jax.learning.train_state import Algorithm, TrainState
 from metarl_jax.parallel.sharding import SPLIT, DataParallel
-from metarl_jax.trees import take_agent
+from metarl_jax.trees import take
 from metarl_jax.types import Array, Key
 
 ONE_DEVICE = DataParallel()
@@ -43,7 +43,7 @@ def population(
     update = in_turn if jax.default_backend() == "cpu" else jax.vmap(algorithm.update)
 
     def find_nonfinite(states: TrainState) -> dict[str, Array]:
-        return algorithm.find_nonfinite(take_agent(states, jnp.argmax(states.skipped_in_a_row)))
+        return algorithm.find_nonfinite(take(states, jnp.argmax(states.skipped_in_a_row)))
 
     def init(keys: Key) -> TrainState:
         states = jax.lax.map(algorithm.init, keys)
@@ -51,10 +51,9 @@ def population(
             states if hyperparameters is None else states.replace(hyperparameters=hyperparameters)
         )
 
-    return Algorithm(
+    return algorithm._replace(
         init=jax.jit(init, out_shardings=_places(algorithm, devices)),
         update=devices.shard_map(update, (SPLIT,), (SPLIT, SPLIT)),
-        steps_per_update=algorithm.steps_per_update,
         find_nonfinite=find_nonfinite,
     )
 

@@ -31,6 +31,7 @@ from metarl_jax.learning.train_state import (
 from metarl_jax.policy.policy import Policy, PolicyOutput, PolicyParams
 from metarl_jax.rollout import Actors, Rollout, collect, task_keys, undiscounted_returns
 from metarl_jax.tasks.meta_episode import MetaEpisode
+from metarl_jax.trees import take
 from metarl_jax.types import Array, ConfigurationError, Key, PyTree
 
 
@@ -228,7 +229,7 @@ def _take_tasks(batch: tuple[Rollout, Any, PyTree], indices: Array) -> tuple[Rol
         return jnp.take(x, indices, axis=1) if x.ndim > 1 else x
 
     rows = jax.tree.map(over_time, rollout).replace(final_value=rollout.final_value[indices])
-    return rows, jax.tree.map(over_time, targets), jax.tree.map(lambda x: x[indices], carry)
+    return rows, jax.tree.map(over_time, targets), take(carry, indices)
 
 
 def _join(parts: PyTree) -> PyTree:

@@ -53,12 +53,15 @@ class Algorithm(NamedTuple):
         find_nonfinite: TrainState -> which numbers of its next update are not finite, by name:
             those of the rollout by task, [B] bool, and each leaf of the learner after it, [] bool.
             Called when updates are skipped; by default it finds nothing.
+        chunk_sizes: how many tasks of a gradient a device could take at a time, ascending; the last
+            is what it does take. Empty where that is not known.
     """
 
     init: Callable[[Key], TrainState]
     update: Callable[[TrainState], tuple[TrainState, dict[str, Array]]]
     steps_per_update: int
     find_nonfinite: Callable[[TrainState], dict[str, Array]] = lambda state: {}
+    chunk_sizes: tuple[int, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -96,17 +99,20 @@ class UpdateConfig:
         """The devices the tasks are split over."""
         return DataParallel(self.num_devices)
 
+    def chunk_sizes(self, num_tasks: int) -> tuple[int, ...]:
+        """The sizes of equal parts of so many tasks that task_chunk allows, ascending."""
+        most = min(self.task_chunk or num_tasks, num_tasks)
+        return tuple(size for size in range(1, most + 1) if num_tasks % size == 0)
+
     def num_parts(self, num_tasks: int) -> int:
         """Into how many equal parts a device takes so many tasks: the fewest that are allowed.
 
         Raises:
             ConfigurationError: parts of not even half of task_chunk, which would be slow.
         """
-        most = min(self.task_chunk or num_tasks, num_tasks)
-        sizes = [size for size in range(1, num_tasks + 1) if num_tasks % size == 0]
-        size = max(size for size in sizes if size <= most)
+        size, most = self.chunk_sizes(num_tasks)[-1], min(self.task_chunk or num_tasks, num_tasks)
         if 2 * size < most:
-            larger = min(size for size in sizes if size >= most)
+            larger = next(n for n in range(most, num_tasks + 1) if num_tasks % n == 0)
             raise ConfigurationError(
                 f"expected a task_chunk near which the {num_tasks} tasks of a gradient on a device "
                 f"divide evenly, got {most}; {larger} or {size} would."

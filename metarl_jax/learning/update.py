@@ -22,7 +22,7 @@ from metarl_jax.types import Array, Key, PyTree
 
 
 def make_algorithm(
-    spec: AlgorithmSpec, hyperparameters: Hyperparameters, learn: LearningRule
+    spec: AlgorithmSpec, hyperparameters: Hyperparameters, learn: LearningRule, minibatches: int = 1
 ) -> Algorithm:
     """An algorithm out of its `learn`: fresh tasks before it, the guard against NaN after it.
 
@@ -30,6 +30,7 @@ def make_algorithm(
         spec: what is learned.
         hyperparameters: schedules, of which each update reads the values at its progress.
         learn: what the algorithm makes of actors at the start of a meta-episode.
+        minibatches: parts of the batch, each of which has a gradient of its own.
 
     Returns:
         The algorithm; nothing is compiled yet but its `init`.
@@ -37,13 +38,14 @@ def make_algorithm(
     Raises:
         ConfigurationError: this process has fewer devices.
     """
-    made, devices = _Updates(spec, hyperparameters, learn), spec.config.devices
+    made, config, devices = _Updates(spec, hyperparameters, learn), spec.config, spec.config.devices
     # Compiled, so that every leaf is a buffer of its own and the whole state can be donated.
     return Algorithm(
         init=jax.jit(made.init, out_shardings=devices.replicated),
         update=devices.shard_map(made.update),
-        steps_per_update=spec.config.num_tasks * spec.meta_episode.length,
+        steps_per_update=config.num_tasks * spec.meta_episode.length,
         find_nonfinite=devices.shard_map(made.find_nonfinite),
+        chunk_sizes=config.chunk_sizes(config.num_tasks // (devices.count * minibatches)),
     )
 
 

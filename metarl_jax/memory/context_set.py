@@ -28,7 +28,7 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from metarl_jax.checks import require_size
+from metarl_jax.checks import require_positive
 from metarl_jax.memory.base import Memory, MemoryInput, first_input
 from metarl_jax.memory.remat import save_for_backward
 from metarl_jax.types import Array, ConfigurationError, Key, PyTree
@@ -99,7 +99,7 @@ def context_set(hidden_size: int = 128, aggregation: Aggregation = "mean") -> Me
     Raises:
         ConfigurationError: a size below 1, an unknown aggregation, or heads that do not divide M.
     """
-    require_size("a context set's hidden size", hidden_size, "64 to 256")
+    require_positive("a context set's hidden size", hidden_size, usual="64 to 256")
     if aggregation not in get_args(Aggregation):
         raise ConfigurationError(
             f"aggregation must be one of {', '.join(get_args(Aggregation))}, got {aggregation!r}."

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from metarl_jax.checks import require_size
+from metarl_jax.checks import require_positive
 from metarl_jax.memory.base import Memory, MemoryInput
 from metarl_jax.memory.cell import Cell, concatenate_input, memory_of
 from metarl_jax.memory.remat import save_for_backward
@@ -58,5 +58,5 @@ def gru(hidden_size: int = 128) -> Memory:
     Raises:
         ConfigurationError: hidden_size is less than 1.
     """
-    require_size("a GRU's hidden size", hidden_size, "64 to 256")
+    require_positive("a GRU's hidden size", hidden_size, usual="64 to 256")
     return memory_of("gru", _GRU(hidden_size), np.zeros((hidden_size,), np.float32))

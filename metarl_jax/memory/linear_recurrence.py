@@ -29,7 +29,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from metarl_jax.checks import require_size
+from metarl_jax.checks import require_positive
 from metarl_jax.memory.base import Memory, MemoryInput, first_input
 from metarl_jax.memory.cell import concatenate_input
 from metarl_jax.memory.remat import save_for_backward
@@ -158,8 +158,8 @@ def linear_recurrence(hidden_size: int = 128, num_layers: int = 2) -> Memory:
     Raises:
         ConfigurationError: a size is less than 1.
     """
-    require_size("a linear recurrence's hidden size", hidden_size, "64 to 256")
-    require_size("a linear recurrence's number of layers", num_layers, "2 to 4")
+    require_positive("a linear recurrence's hidden size", hidden_size, usual="64 to 256")
+    require_positive("a linear recurrence's number of layers", num_layers, usual="2 to 4")
     module = _LinearRecurrence(hidden_size, num_layers)
 
     def initial_carry(key: Key) -> Array:

@@ -20,7 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from metarl_jax.checks import require_size
+from metarl_jax.checks import require_positive
 from metarl_jax.memory.base import Memory, MemoryInput
 from metarl_jax.memory.cell import Cell, concatenate_input, memory_of
 from metarl_jax.memory.remat import save_for_backward
@@ -68,6 +68,6 @@ def lstm(hidden_size: int = 128) -> Memory:
     Raises:
         ConfigurationError: hidden_size is less than 1.
     """
-    require_size("an LSTM's hidden size", hidden_size, "64 to 256")
+    require_positive("an LSTM's hidden size", hidden_size, usual="64 to 256")
     zero: Any = np.zeros((hidden_size,), np.float32)
     return memory_of("lstm", _LSTM(hidden_size), LSTMState(zero, zero))

@@ -20,7 +20,7 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from metarl_jax.checks import require_size
+from metarl_jax.checks import require_positive
 from metarl_jax.memory.base import Memory, MemoryInput
 from metarl_jax.memory.cell import concatenate_input
 from metarl_jax.memory.ring import extended, may_see, oldest, push, recall, windowed_memory, written
@@ -122,9 +122,9 @@ def snail(context_length: int, filters: int = 32, *, num_layers: int = 2) -> Mem
     Raises:
         ConfigurationError: a size is less than 1.
     """
-    require_size("SNAIL's context length", context_length, "a meta-episode's length")
-    require_size("SNAIL's number of filters", filters, "16 to 32")
-    require_size("SNAIL's number of layers", num_layers, "2")
+    require_positive("SNAIL's context length", context_length, usual="a meta-episode's length")
+    require_positive("SNAIL's number of filters", filters, usual="16 to 32")
+    require_positive("SNAIL's number of layers", num_layers, usual="2")
     module = _SNAIL(context_length, filters, num_layers)
 
     def initial_carry() -> SNAILState:

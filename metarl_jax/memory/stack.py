@@ -8,7 +8,7 @@ from typing import Any
 
 import jax
 
-from metarl_jax.checks import require_size
+from metarl_jax.checks import require_positive
 from metarl_jax.memory.base import Memory, MemoryInput, first_input
 from metarl_jax.types import Array, Key, PyTree
 
@@ -25,7 +25,7 @@ def stacked(memory: Memory, num_layers: int) -> Memory:
     Raises:
         ConfigurationError: num_layers is less than 1.
     """
-    require_size("the number of a memory's layers", num_layers, "1 to 4")
+    require_positive("the number of a memory's layers", num_layers, usual="1 to 4")
     if num_layers == 1:
         return memory
 

@@ -31,7 +31,7 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from metarl_jax.checks import require_size
+from metarl_jax.checks import require_positive
 from metarl_jax.memory.base import Memory, MemoryInput
 from metarl_jax.memory.cell import concatenate_input
 from metarl_jax.memory.ring import extended, may_see, push, recall, windowed_memory, written
@@ -203,9 +203,11 @@ def transformer(
     Raises:
         ConfigurationError: a size is less than 1, or the heads do not divide the units so.
     """
-    require_size("a transformer's context length", context_length, "a meta-episode's length")
-    require_size("a transformer's number of layers", num_layers, "2 to 4")
-    require_size("a transformer's number of heads", num_heads, "2 to 8")
+    require_positive(
+        "a transformer's context length", context_length, usual="a meta-episode's length"
+    )
+    require_positive("a transformer's number of layers", num_layers, usual="2 to 4")
+    require_positive("a transformer's number of heads", num_heads, usual="2 to 8")
     if hidden_size < 1 or hidden_size % (2 * num_heads):
         raise ConfigurationError(
             f"a transformer of {num_heads} heads expects a hidden size that {2 * num_heads} "

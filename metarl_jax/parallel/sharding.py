@@ -21,6 +21,7 @@ from jax.sharding import (
     SingleDeviceSharding,
 )
 
+from metarl_jax.checks import require_positive
 from metarl_jax.types import Array, ConfigurationError, PyTree
 
 AXIS = "data"
@@ -43,10 +44,7 @@ class DataParallel:
     count: int = 1
 
     def __post_init__(self) -> None:
-        if self.count < 1:
-            raise ConfigurationError(
-                f"the number of devices must be at least 1, got {self.count}; 1 is the plain one."
-            )
+        require_positive("the number of devices", self.count)
 
     @property
     def mesh(self) -> Mesh:

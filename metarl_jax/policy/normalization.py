@@ -1,6 +1,5 @@
 """Running means and variances, kept in the train state."""
 
-import jax
 import jax.numpy as jnp
 from flax import struct
 
@@ -92,13 +91,6 @@ def merge(statistics: RunningStatistics, parts: Moments) -> RunningStatistics:
         + jnp.square(difference) * share * (1 - share),
         count=past + total,
     )
-
-
-def update_statistics(
-    statistics: RunningStatistics, values: Array, valid: Array
-) -> RunningStatistics:
-    """Merges the valid part of a whole batch into the statistics; arguments as `moments`'s."""
-    return merge(statistics, jax.tree.map(lambda x: x[None], moments(values, valid)))
 
 
 def normalize(statistics: RunningStatistics, value: Array, limit: float = 10.0) -> Array:

@@ -20,6 +20,7 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
+from metarl_jax.checks import require_positive
 from metarl_jax.memory import Memory, MemoryInput, memoryless
 from metarl_jax.memory.remat import remat
 from metarl_jax.policy.distributions import ActionDistribution
@@ -110,11 +111,8 @@ class Architecture:
             raise ConfigurationError(
                 f"head must be one of {', '.join(get_args(HeadName))}, got {self.head!r}."
             )
-        if min(self.embedding_size, *self.head_sizes, 1) < 1:
-            raise ConfigurationError(
-                "layers need at least 1 unit, got embedding_size="
-                f"{self.embedding_size} and head_sizes={self.head_sizes}; 32 to 256 are usual."
-            )
+        for size in (self.embedding_size, *self.head_sizes):
+            require_positive("embedding_size and each of head_sizes", size, usual="32 to 256")
 
 
 class _Embedding(nn.Module):

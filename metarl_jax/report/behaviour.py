@@ -1,24 +1,20 @@
 """A few meta-test meta-episodes, cut into episodes, as scenes to draw."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from metarl_jax.evaluation.evaluate import meta_test_tasks
 from metarl_jax.parallel.sharding import DataParallel
 from metarl_jax.policy.policy import Policy
 from metarl_jax.rollout import Rollout, collect, episode_returns, start, task_keys
 from metarl_jax.tasks.distribution import TaskDistribution
 from metarl_jax.tasks.meta_episode import MetaEpisode
 from metarl_jax.tasks.scene import Scene
-from metarl_jax.types import Array, ConfigurationError, Key, PyTree, Task
-
-CANDIDATES = 64
-"""Tasks drawn, of which a few are shown that lie apart."""
+from metarl_jax.trees import take, without_key
+from metarl_jax.types import ConfigurationError, Key, PyTree, Task
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,8 +97,13 @@ def scenes_of(tasks: TaskDistribution, recording: Recording, task: int) -> tuple
     Raises:
         ConfigurationError: the family draws no scenes.
     """
-    draw = _required_scene(tasks)
-    shown = take_task(recording.tasks, task)
+    if tasks.scene is None:
+        raise ConfigurationError(
+            f"{tasks.name} has no scene to draw: expected TaskDistribution.scene to be a function "
+            "(task, states) -> Scene, got None; give it one, or leave the picture out."
+        )
+    draw = tasks.scene
+    shown = take(recording.tasks, task)
 
     def scene(number: int) -> Scene:
         steps = recording.episode[:, task] == number
@@ -121,43 +122,6 @@ def behaviour_of(
     """
     scenes = tuple(scenes_of(tasks, recording, int(task)) for task in shown)
     return Behaviour(tasks.name, scenes, recording.returns[np.asarray(shown)])
-
-
-def collect_behaviour(
-    tasks: TaskDistribution,
-    policy: Policy,
-    params: Any,
-    key: Key,
-    *,
-    num_tasks: int = 6,
-    greedy: bool = False,
-) -> Behaviour:
-    """Runs a policy through one meta-episode in each of a few meta-test tasks.
-
-    The tasks are chosen by their description alone, before anything is run: where that is one
-    number, evenly along its range.
-
-    Args:
-        tasks: p(M), with a `scene`.
-        policy: the actor.
-        params: its parameters.
-        key: of the draws.
-        num_tasks: N, at least 1.
-        greedy: the most probable action instead of a sample.
-
-    Raises:
-        ConfigurationError: the family draws no scenes, or N is less than 1.
-    """
-    _required_scene(tasks)  # before anything is run
-    if num_tasks < 1:
-        raise ConfigurationError(
-            f"a picture of behaviour needs at least 1 task, got {num_tasks}; six are usual."
-        )
-    tasks_key, actors_key = jax.random.split(key)
-    candidates = meta_test_tasks(tasks, tasks_key, max(CANDIDATES, num_tasks))
-    shown = take_task(candidates, jnp.asarray(spread_out(tasks, candidates, num_tasks)))
-    recording = record(tasks, policy, params, shown, actors_key, greedy=greedy)
-    return behaviour_of(tasks, recording, range(num_tasks))
 
 
 def episode_states(before: PyTree, after: PyTree, steps: np.ndarray, task: int) -> PyTree:
@@ -180,15 +144,6 @@ def episode_states(before: PyTree, after: PyTree, steps: np.ndarray, task: int) 
     return jax.tree.map(join, before, after)
 
 
-def _required_scene(tasks: TaskDistribution) -> Callable[[Task, PyTree], Scene]:
-    if tasks.scene is None:
-        raise ConfigurationError(
-            f"{tasks.name} has no scene to draw: expected TaskDistribution.scene to be a function "
-            "(task, states) -> Scene, got None; give it one, or leave the picture out."
-        )
-    return tasks.scene
-
-
 def spread_out(tasks: TaskDistribution, candidates: Task, num_tasks: int) -> np.ndarray:
     """Numbers [N] of tasks among M candidates, evenly spaced, in order where one number tells them.
 
@@ -204,16 +159,6 @@ def spread_out(tasks: TaskDistribution, candidates: Task, num_tasks: int) -> np.
     return order[np.linspace(0, len(order) - 1, num_tasks).round().astype(int)]
 
 
-def take_task(tree: PyTree, index: int | Array) -> PyTree:
-    """Every leaf at this index of its first axis."""
-    return jax.tree.map(lambda x: x[index], tree)
-
-
 def as_numpy(tree: PyTree) -> PyTree:
     """Every leaf as a numpy array; a typed key as the words it holds, for numpy has no keys."""
-
-    def convert(x: Array) -> np.ndarray:
-        is_key = jnp.issubdtype(x.dtype, jax.dtypes.prng_key)
-        return np.asarray(jax.random.key_data(x) if is_key else x)
-
-    return jax.tree.map(convert, tree)
+    return jax.tree.map(lambda x: np.asarray(without_key(x)), tree)

@@ -1,4 +1,4 @@
-"""Tasks: p(M), the environment protocol, meta-episodes, scenes and the conformance check."""
+"""Tasks: p(M), environments, meta-episodes, scenes, measures and the conformance check."""
 
 from metarl_jax.tasks.conformance import check_task_distribution
 from metarl_jax.tasks.distribution import (
@@ -8,6 +8,7 @@ from metarl_jax.tasks.distribution import (
     References,
     TaskDistribution,
 )
+from metarl_jax.tasks.measures import Measure
 from metarl_jax.tasks.meta_episode import MetaEpisode, MetaState
 from metarl_jax.tasks.scene import Choice, Limbs, Rectangle, Scene
 
@@ -17,6 +18,7 @@ __all__ = [
     "DiscreteSpace",
     "Environment",
     "Limbs",
+    "Measure",
     "MetaEpisode",
     "MetaState",
     "Rectangle",

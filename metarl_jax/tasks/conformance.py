@@ -11,6 +11,7 @@ import numpy as np
 
 from metarl_jax.tasks.distribution import BoxSpace, TaskDistribution, is_discrete, specification
 from metarl_jax.tasks.purity import impurity
+from metarl_jax.trees import first_difference, leaves_by_path, structure, take
 from metarl_jax.types import ConfigurationError, Key, PyTree
 
 NUM_TASKS = 4
@@ -74,34 +75,24 @@ def _expect_pure(tasks: TaskDistribution, method: str, function: Any, *arguments
         )
 
 
-def _leaves(tree: PyTree) -> dict[str, Any]:
-    return {
-        jax.tree_util.keystr(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
-    }
-
-
-def _form(leaf: Any) -> str:
-    return f"{leaf.dtype}{list(leaf.shape)}"
-
-
 def _expect_same(tasks: TaskDistribution, what: str, expected: PyTree, got: PyTree) -> None:
     """Same structure, and for each leaf the same shape and dtype."""
-    before, after = _leaves(expected), _leaves(got)
+    before, after = structure(expected), structure(got)
     if before.keys() != after.keys():
         raise ConfigurationError(
             f"{tasks.name}: {what} returns another structure: expected leaves {sorted(before)}, "
             f"got {sorted(after)}; return the same pytree each time."
         )
-    for name, leaf in before.items():
-        if (leaf.shape, leaf.dtype) != (after[name].shape, after[name].dtype):
-            raise ConfigurationError(
-                f"{tasks.name}: {what} changes leaf {name}: expected {_form(leaf)}, got "
-                f"{_form(after[name])}; keep shape and dtype fixed."
-            )
+    if different := first_difference(before, after):
+        path, old, new = different
+        raise ConfigurationError(
+            f"{tasks.name}: {what} changes leaf {path}: expected {old}, got {new}; keep shape and "
+            "dtype fixed."
+        )
 
 
 def _expect_strong(tasks: TaskDistribution, what: str, tree: PyTree) -> None:
-    for name, leaf in _leaves(tree).items():
+    for name, leaf in leaves_by_path(tree).items():
         if getattr(leaf, "weak_type", False):
             raise ConfigurationError(
                 f"{tasks.name}: expected {what} to give leaf {name} a dtype of its own, got a weak "
@@ -176,7 +167,7 @@ def _check_numbers(tasks: TaskDistribution, key: Key) -> None:
             "what reset_env and step_env do under jax.vmap."
         ) from error
     _expect_repeated(tasks, seen, again)
-    space = environment.observation_space(jax.tree.map(lambda x: x[0], task))
+    space = environment.observation_space(take(task, 0))
     # What an environment does after an episode's end is its own affair.
     inside = np.cumsum(seen["step_env"].pop("terminated"), axis=1, dtype=int)
     if inside.any() and not tasks.ends_early:

@@ -6,6 +6,8 @@ from typing import Any, Protocol, runtime_checkable
 
 import jax
 
+from metarl_jax.checks import check_whole_number
+from metarl_jax.tasks.measures import Measure
 from metarl_jax.tasks.scene import Scene
 from metarl_jax.types import Array, ConfigurationError, Key, PyTree, Task
 
@@ -95,6 +97,7 @@ class TaskDistribution:
         references: computes what is known of it, when asked: some optima take seconds.
         scene: `(task, states) -> Scene` for one episode; `states` are the h + 1 environment states
             of the episode stacked on axis 0, as numpy arrays, and `task` likewise.
+        measures: what an evaluation tells of a policy here besides its returns.
     """
 
     name: str
@@ -108,6 +111,7 @@ class TaskDistribution:
     splits: Mapping[str, Callable[[Key], Task]] = dataclasses.field(default_factory=dict)
     references: Callable[[], References] = References
     scene: Callable[[Task, PyTree], Scene] | None = None
+    measures: tuple[Measure, ...] = ()
 
     def __post_init__(self) -> None:
         if not callable(self.references):
@@ -116,12 +120,7 @@ class TaskDistribution:
                 f"{self.references!r}; write lambda: before it."
             )
         for field in ("episode_length", "num_episodes"):
-            value = getattr(self, field)
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise ConfigurationError(
-                    f"{self.name}: {field} must be a whole number of at least 1, got {value!r}; "
-                    f"give the task distribution a positive {field}."
-                )
+            check_whole_number(self.name, field, getattr(self, field), at_least=1)
 
     @property
     def max_steps(self) -> int:

@@ -10,10 +10,11 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
+from metarl_jax.checks import require_positive
 from metarl_jax.tasks.distribution import BoxSpace, DiscreteSpace, TaskDistribution
+from metarl_jax.trees import select
 from metarl_jax.types import (
     Array,
-    ConfigurationError,
     Experience,
     Key,
     PyTree,
@@ -57,11 +58,8 @@ class MetaEpisode:
     num_steps: int | None = None
 
     def __post_init__(self) -> None:
-        if self.num_steps is not None and self.num_steps < 1:
-            raise ConfigurationError(
-                "the meta-episode's step budget must be at least 1, got "
-                f"{self.num_steps}; leave it out to end a meta-episode after its episodes."
-            )
+        if self.num_steps is not None:
+            require_positive("a meta-episode's step budget", self.num_steps)
 
     @property
     def length(self) -> int:
@@ -184,16 +182,13 @@ class MetaEpisode:
         ended = transition.terminated | transition.truncated
         following = self.next_episode(advanced)
 
-        def select(new: Array, old: Array) -> Array:
-            return jnp.where(ended, new, old)
-
         return following.replace(
-            environment_state=jax.tree.map(
-                select, following.environment_state, advanced.environment_state
+            environment_state=select(
+                ended, following.environment_state, advanced.environment_state
             ),
-            experience=jax.tree.map(select, following.experience, advanced.experience),
-            episode=select(following.episode, advanced.episode),
-            step=select(following.step, advanced.step),
+            experience=select(ended, following.experience, advanced.experience),
+            episode=select(ended, following.episode, advanced.episode),
+            step=select(ended, following.step, advanced.step),
         ), outcome
 
     def _executed(self, action: Array, task: Task) -> Array:

@@ -24,12 +24,14 @@ FAILED_SAVES_IN_A_ROW = 5
 
 
 class ExitCode(enum.IntEnum):
-    """How a run ended."""
+    """How a run, or a command, ended."""
 
     FINISHED = 0
+    GIVEN_UP = 1  # by a supervisor; a cluster takes 75 for a run that can go on
+    BAD_INPUT = 2
     DIVERGED = 3  # the last good state is saved
     NOT_SAVED = 74  # the last state, or its evaluation, could not be saved
-    TERMINATED = 75  # by SIGTERM; saved, resumable
+    TERMINATED = 75  # by SIGTERM, or another process of the run is gone; saved, resumable
     INTERRUPTED = 130  # by SIGINT; saved, resumable
 
 

@@ -84,17 +84,17 @@ def train(
         if update == plan.num_updates:
             message = f"nothing left to do: all {update} updates are done."
             return Outcome(state, ExitCode.FINISHED, message, update)
-        stop = stack.enter_context(stop_requests())
+        stop_vote = StopVote(stack.enter_context(stop_requests()))
         reporter.compiling(f"{plan.updates_per_chunk} updates")
         began = time.monotonic()
         chunk = compile_chunk(algorithm, plan.updates_per_chunk, state)
         reporter.compiled(time.monotonic() - began)
-        on_all_processes(lambda: require_room(chunk, alone=resume_from is not None))
+        alone = resume_from is not None
+        on_all_processes(lambda: require_room(chunk, algorithm.chunk_sizes, folder, alone=alone))
         rows = read_rows(folder / "metrics.jsonl")
         # Made after the compilation, so that a run that does not compile leaves no run behind.
         metrics = MetricsFile(folder / "metrics.jsonl" if is_first() else None)
         stack.enter_context(contextlib.closing(metrics))
-        stop_vote = StopVote(stop)
         runner = stack.enter_context(contextlib.closing(ChunkRunner(chunk, state, stop_vote.vote)))
         run = Run(
             algorithm=algorithm,

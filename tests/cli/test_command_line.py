@@ -117,8 +117,8 @@ def test_bad_arguments_are_refused_before_compilation(
 @pytest.mark.parametrize(
     ("family", "fragments"),
     [
-        ("sampler_changes_dtype", ["sample(key)", ".side", "float32[]", "got int32[]"]),
-        ("sampler_changes_shape", ["sample(key)", ".side", "float32[1]", "got float32[2]"]),
+        ("sampler_changes_dtype", ["sample(key)", "leaf side", "float32[]", "got int32[]"]),
+        ("sampler_changes_shape", ["sample(key)", "leaf side", "float32[1]", "got float32[2]"]),
         (
             "step_changes_structure",
             ["step_env", "another structure", "expected", "['state'][1]"],

@@ -138,7 +138,7 @@ def test_no_cluster_is_no_error_and_a_broken_one_is(monkeypatch: pytest.MonkeyPa
         (["--coordinator", "10.0.0.1", *FLAGS[2:]], "--coordinator HOST:PORT, got '10.0.0.1'"),
         ([*FLAGS[:4], "--process-id", "4"], "from 0 to --num-processes less 1, got 4 of 4"),
         (["--num-processes", "two"], "a whole number for --num-processes, got 'two'"),
-        ([*FLAGS, "--heartbeat", "0"], "at least 1 second, got 0"),
+        ([*FLAGS, "--heartbeat", "0"], "heartbeat must be at least 1, got 0"),
     ],
 )
 def test_what_names_no_process_is_refused(arguments: list[str], told: str) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from metarl_experiments.process.early_flags import read_early_flags
 from metarl_experiments.process.runtime import use_huge_pages
+from metarl_jax import ExitCode
 
 
 @pytest.mark.parametrize(
@@ -27,6 +28,24 @@ from metarl_experiments.process.runtime import use_huge_pages
 def test_devices_are_read_before_the_rest(arguments: list[str], asked: int | None) -> None:
     """What is no number is left to the parser, which refuses it."""
     assert read_early_flags(arguments, {}).devices == asked
+
+
+WITHOUT_JAX = """
+import sys
+from metarl_experiments.cli import main
+code = main(sys.argv[1:])
+assert "jax" not in sys.modules
+sys.exit(code)
+"""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [(["--help"], ExitCode.FINISHED), ([], ExitCode.BAD_INPUT), (["trian"], ExitCode.BAD_INPUT)],
+)
+def test_help_and_a_misspelt_command_import_no_jax(arguments: list[str], code: int) -> None:
+    command = [sys.executable, "-c", WITHOUT_JAX, *arguments]
+    assert subprocess.run(command, capture_output=True).returncode == code
 
 
 PAGE_FAULTS = """

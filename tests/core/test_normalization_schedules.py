@@ -13,9 +13,8 @@ from metarl_jax.policy.normalization import (
     merge,
     moments,
     normalize,
-    update_statistics,
 )
-from metarl_jax.types import ConfigurationError
+from metarl_jax.types import Array, ConfigurationError
 from support.instruments import assert_same
 
 
@@ -31,10 +30,14 @@ def batches(count: int) -> list[tuple[np.ndarray, np.ndarray]]:
     ]
 
 
+def merged_with(statistics: RunningStatistics, values: Array, valid: Array) -> RunningStatistics:
+    return merge(statistics, jax.tree.map(lambda x: x[None], moments(values, valid)))
+
+
 def merged(data: list[tuple[np.ndarray, np.ndarray]]) -> RunningStatistics:
     statistics = identity_statistics((3,))
     for values, valid in data:
-        statistics = update_statistics(statistics, jnp.asarray(values), jnp.asarray(valid))
+        statistics = merged_with(statistics, jnp.asarray(values), jnp.asarray(valid))
     return statistics
 
 
@@ -52,7 +55,7 @@ def test_numbers_far_from_0_keep_their_deviation() -> None:
     """From the first batch on, and whatever the parts it came in."""
     values = np.random.default_rng(2).normal(1000.0, 0.1, (50, 40)).astype(np.float32)
     valid = jnp.ones((50, 40), bool)
-    whole = update_statistics(identity_statistics(), jnp.asarray(values), valid)
+    whole = merged_with(identity_statistics(), jnp.asarray(values), valid)
     halves = [moments(jnp.asarray(half), valid[:, :20]) for half in np.split(values, 2, axis=1)]
     parts = merge(identity_statistics(), jax.tree.map(lambda *x: jnp.stack(x), *halves))
     expected = values.std(dtype=np.float64)
@@ -70,7 +73,7 @@ def test_a_batch_without_a_valid_value_changes_nothing() -> None:
     """A window in which every meta-episode is over: what was learned before must not be lost."""
     before = merged(batches(3))
     nothing = jnp.zeros((4, 5), bool)
-    after = update_statistics(before, jnp.full((4, 5, 3), 7.0), nothing)
+    after = merged_with(before, jnp.full((4, 5, 3), 7.0), nothing)
     assert_same(after, before)
 
 
@@ -78,11 +81,9 @@ def test_a_batch_of_few_valid_values_weighs_little() -> None:
     """N values seen and one more of 5 deviations: its weight is one in N + 1."""
     rng = np.random.default_rng(1)
     values = rng.normal(0, 1, (100, 50)).astype(np.float32)
-    statistics = update_statistics(
-        identity_statistics(), jnp.asarray(values), jnp.ones((100, 50), bool)
-    )
+    statistics = merged_with(identity_statistics(), jnp.asarray(values), jnp.ones((100, 50), bool))
     one = jnp.zeros((100, 50), bool).at[0, 0].set(True)
-    after = update_statistics(statistics, jnp.full((100, 50), 5.0), one)
+    after = merged_with(statistics, jnp.full((100, 50), 5.0), one)
     expected = (values.sum(dtype=np.float64) + 5.0) / (values.size + 1)
     np.testing.assert_allclose(after.mean, expected, atol=1e-5)
     assert float(after.count) == values.size + 1
@@ -91,7 +92,7 @@ def test_a_batch_of_few_valid_values_weighs_little() -> None:
 def test_the_past_fades_after_the_horizon() -> None:
     """A level seen for ever, then a jump: the new level's share is HORIZON batches' worth."""
     ones = jnp.ones((2, 2), bool)
-    update = jax.jit(lambda s, level: update_statistics(s, jnp.full((2, 2), level), ones))
+    update = jax.jit(lambda s, level: merged_with(s, jnp.full((2, 2), level), ones))
     statistics = identity_statistics()
     for _ in range(3 * int(HORIZON)):
         statistics = update(statistics, 1.0)
@@ -125,7 +126,7 @@ def test_normalize_gives_mean_0_and_deviation_1_over_any_leading_axes() -> None:
 
 def test_a_constant_stream_gives_finite_numbers() -> None:
     values, valid = jnp.full((4, 5), 3.0), jnp.ones((4, 5), bool)
-    statistics = update_statistics(identity_statistics(), values, valid)
+    statistics = merged_with(identity_statistics(), values, valid)
     np.testing.assert_array_equal(normalize(statistics, values), 0.0)
     assert np.isfinite(normalize(statistics, values + 1)).all()
 

@@ -1,5 +1,6 @@
 """Measures beside the return, against values counted by hand; the lines beside a run's own."""
 
+import dataclasses
 import datetime
 import json
 from pathlib import Path
@@ -14,17 +15,21 @@ import pytest
 from metarl_envs.cheetah import VelocityTask, cheetah_vel
 from metarl_envs.mouse import mouse
 from metarl_experiments import runs
+from metarl_experiments.commands.evaluate import evaluate_run
+from metarl_experiments.commands.evaluation_record import EvaluateOptions
 from metarl_experiments.commands.pictures import find_baselines
-from metarl_experiments.measures import MEASURES, measure
 from metarl_experiments.runs import create_run
+from metarl_jax import Measure, measure
 from metarl_jax.evaluation.record import write_record
 from metarl_jax.experiment.build import build_setup
 from metarl_jax.experiment.run_config import RunConfig
 from metarl_jax.experiment.settings import Budget, Settings
 from metarl_jax.memory import unroll_by_steps
+from metarl_jax.memory.settings import GRU
 from metarl_jax.policy.distributions import Categorical
 from metarl_jax.policy.policy import Policy, PolicyOutput
-from metarl_jax.types import Array, Experience, PyTree
+from metarl_jax.types import Array, Experience, PyTree, StepOutcome
+from support.probes import counter
 from support.records import evaluation
 
 NOON = SimpleNamespace(now=lambda: datetime.datetime(2026, 1, 1, 12))
@@ -64,8 +69,7 @@ def test_the_mouses_measures_are_those_counted_by_hand() -> None:
     tasks = mouse(
         size=3, walls="none", cheese="near", episode_length=2, num_episodes=2, step_cost=0.0
     )
-    program: Any = SimpleNamespace(tasks=tasks, policy=scripted_mouse(), num_devices=2)
-    found = measure(program, (), jax.random.key(0))
+    found = measure(tasks, scripted_mouse(), (), jax.random.key(0), num_devices=2)
     assert found == {
         "success_rate": pytest.approx([2 / 6, 3 / 6]),
         "mean_steps_to_cheese": pytest.approx([10 / 6, 10 / 6]),
@@ -85,7 +89,7 @@ def test_a_longer_way_is_no_shortest_path() -> None:
         "found": np.array([[False], [False], [True], [False]]),
         "cell": np.array([[4], [3], [0], [0]]),
     }
-    values = MEASURES["mouse"].summarize(tasks, task, kept)
+    values = tasks.measures[0].summarize(task, kept)
     assert values["success_rate"] == [1.0]
     assert values["mean_steps_to_cheese"] == [3.0]
     assert values["shortest_path_rate"] == [0.0]
@@ -98,15 +102,42 @@ def test_the_cheetahs_error_of_speed() -> None:
     velocity[60:] = 1.0
     moved = np.zeros((80, 3, 9), np.float32)
     moved[:, :, 0] = 0.05 * velocity
-    rollout: Any = SimpleNamespace(
-        outcome=SimpleNamespace(next_state=SimpleNamespace(displacement=jnp.asarray(moved)))
-    )
+    outcome: Any = SimpleNamespace(next_state=SimpleNamespace(displacement=jnp.asarray(moved)))
     task = VelocityTask(jnp.array([0.0, 1.0, 2.0]))
-    cheetah = MEASURES["cheetah_vel"]
-    values = cheetah.summarize(tasks, task, np.asarray(cheetah.keep(tasks, task, rollout)))
+    (cheetah,) = tasks.measures
+    kept = np.asarray(cheetah.keep(task, jnp.zeros((80, 3, 6)), outcome))
+    values = cheetah.summarize(task, kept)
     assert values["velocity_error_first_20_steps"] == pytest.approx([1.0, 1.0])
     # |v - v*|: 2, 1, 0 at 2 m/s; 1, 0, 1 at 1 m/s
     assert values["velocity_error"] == pytest.approx([1.0, (1.0 + 2 / 3) / 2])
+
+
+def keep_ones(task: PyTree, action: Array, outcome: StepOutcome) -> PyTree:
+    return {"ones": action == 1, "identity": jnp.broadcast_to(task.identity, outcome.reward.shape)}
+
+
+def share(task: PyTree, kept: Any) -> dict[str, Any]:
+    assert kept["ones"].shape == kept["identity"].shape
+    assert kept["ones"].shape[1] == len(task.identity)
+    assert np.array_equal(kept["identity"], np.tile(task.identity, (len(kept["ones"]), 1)))
+    return {"share_of_ones": float(kept["ones"].mean()), "by_episode": [1.0, 2.0, 3.0]}
+
+
+def test_a_family_of_ones_own_has_its_measures_in_its_evaluation(tmp_path: Path) -> None:
+    own = (Measure(keep_ones, share), Measure(keep_ones, lambda task, kept: {"second": 5.0}))
+    tasks = dataclasses.replace(counter(ends_early=False), measures=own)
+    settings = Settings(memory=GRU(hidden_size=4), budget=Budget(num_tasks=4, total_steps=100))
+    setup = build_setup(tasks, settings)
+    record = evaluate_run(
+        EvaluateOptions(run=tmp_path),
+        RunConfig("mine.py:mine", {}, settings),
+        setup,
+        setup.algorithm.init(setup.key),
+    )
+    written = json.loads((tmp_path / "evaluation.json").read_text())["measures"]
+    assert 0 < written.pop("share_of_ones") < 1
+    assert written == {"by_episode": [1.0, 2.0, 3.0], "second": 5.0}
+    assert record["measures"].keys() == {"share_of_ones", "by_episode", "second"}
 
 
 @pytest.mark.parametrize("wanted", [1, 7, 99, 101, 469])

@@ -10,7 +10,8 @@ import pytest
 
 from metarl_envs import mazes
 from metarl_envs.grids import UP
-from metarl_envs.mouse import MouseTask, Walls, mouse, shortest_path_lengths
+from metarl_envs.mouse import MouseTask, Walls, mouse
+from metarl_envs.mouse_search import shortest_path_lengths
 from metarl_jax.tasks.distribution import References, TaskDistribution
 from metarl_jax.types import ConfigurationError
 from support.mouse_oracle import FAMILIES, LECTURE, MOVES, barred_ways, family, first_tasks, moved
@@ -90,8 +91,8 @@ def test_the_first_observation_hides_the_task() -> None:
 
 
 def test_lengths_of_stacked_tasks_lead_to_their_cheese() -> None:
-    tasks, task = family("both")[0], first_tasks("both", 30)
-    lengths = shortest_path_lengths(tasks.environment, task)  # pyright: ignore[reportArgumentType]
+    task = first_tasks("both", 30)
+    lengths = shortest_path_lengths((3, 0), task)
     for walls, cheese, length in zip(task.walls, task.cheese, lengths, strict=True):
         assert length == mazes.shortest_path_lengths(walls, (3, 0))[cheese] > 0
 

@@ -1,16 +1,12 @@
 """The two-step task: chances by counting, the optimum against looking at everything."""
 
-from types import SimpleNamespace
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from metarl_envs.two_step import TwoStepState, TwoStepTask, two_step
-from metarl_experiments.measures import MEASURES, measure
-from metarl_jax import task_keys
+from metarl_jax import measure, task_keys
 from metarl_jax.types import ConfigurationError
 from support.expectimax import best_return
 from support.instruments import earned, played
@@ -140,9 +136,8 @@ def test_stays_are_counted_by_what_led_to_them():
     }
     # Choices 0 0 1 1 1. The first, common and paid, is repeated; the second, rare and paid, is not;
     # the third, rare and unpaid, is; the fourth, common and paid, is; nothing follows the fifth.
-    values = MEASURES["two_step"].summarize(
-        two_step(num_trials=5), None, {name: x[:, None] for name, x in kept.items()}
-    )
+    (stays,) = two_step(num_trials=5).measures
+    values = stays.summarize(None, {name: x[:, None] for name, x in kept.items()})
     assert values == {
         "stay_after_common_reward": 1.0,
         "stay_after_common_no_reward": 0.0,
@@ -155,10 +150,8 @@ def test_only_who_knows_the_transitions_leaves_after_a_rare_reward():
     tasks = two_step(num_trials=50)
     stays = {}
     for name in ("model-based", "model-free"):
-        program: Any = SimpleNamespace(
-            tasks=tasks, policy=tasks.references().agents[name](), num_devices=1
-        )
-        stays[name] = measure(program, (), jax.random.key(0))
+        agent = tasks.references().agents[name]()
+        stays[name] = measure(tasks, agent, (), jax.random.key(0))
     known, habit = stays["model-based"], stays["model-free"]
     assert habit["stay_after_rare_reward"] == habit["stay_after_common_reward"] == 1.0
     assert known["stay_after_common_reward"] == 1.0

@@ -127,7 +127,7 @@ def test_splits_are_drawn_by_name_and_unknown_ones_refused() -> None:
 
 @pytest.mark.parametrize("num_tasks", [0, -1])
 def test_no_tasks_are_refused(num_tasks: int) -> None:
-    with pytest.raises(ConfigurationError, match=f"at least 1 task, got {num_tasks}"):
+    with pytest.raises(ConfigurationError, match=f"at least 1, got {num_tasks}"):
         meta_test_tasks(tiny_bandit(), jax.random.key(0), num_tasks)
 
 

@@ -17,7 +17,7 @@ from metarl_jax.learning.train_state import Algorithm, TrainState, UpdateConfig
 from metarl_jax.memory import transformer
 from metarl_jax.parallel.sharding import DataParallel
 from metarl_jax.training.chunks import compile_chunk, fetch
-from metarl_jax.trees import take_agent
+from metarl_jax.trees import take
 from support.instruments import applied_gradient, relative_error
 from support.probes import counter, small_policy
 
@@ -57,16 +57,12 @@ def test_each_seed_takes_the_step_it_takes_alone(agents_on: int, tasks_on: int) 
     )
     for i, seed in enumerate(SEEDS):
         state, expected = alone(seed)
-        assert (
-            relative_error(applied_gradient(take_agent(states, i)), applied_gradient(state)) < 1e-5
-        )
-        assert relative_error(take_agent(states, i).learner, state.learner) < 1e-5
+        assert relative_error(applied_gradient(take(states, i)), applied_gradient(state)) < 1e-5
+        assert relative_error(take(states, i).learner, state.learner) < 1e-5
         assert metrics.keys() == expected.keys()
         for name, value in expected.items():
             np.testing.assert_allclose(metrics[name][i], value, rtol=1e-5, atol=1e-6, err_msg=name)
-    assert (
-        relative_error(applied_gradient(take_agent(states, 0)), applied_gradient(alone(4)[0])) > 0.1
-    )
+    assert relative_error(applied_gradient(take(states, 0)), applied_gradient(alone(4)[0])) > 0.1
 
 
 @pytest.mark.parametrize("agents_on", [1, pytest.param(2, marks=two_devices)])
@@ -77,7 +73,7 @@ def test_each_learning_rate_is_its_own(agents_on: int) -> None:
     swept = swept.replace(learning_rate=jnp.array(RATES, jnp.float32)[:, None])
     states, _ = train_together(population(one(), DataParallel(agents_on), swept), (3,) * len(RATES))
     for i, rate in enumerate(RATES):
-        assert relative_error(take_agent(states, i).learner, alone(3, rate)[0].learner) < 1e-5
+        assert relative_error(take(states, i).learner, alone(3, rate)[0].learner) < 1e-5
 
 
 @pytest.mark.parametrize("agents_on", [1, pytest.param(2, marks=two_devices)])
@@ -115,7 +111,7 @@ def test_agents_with_a_window_are_those_alone() -> None:
     states, _ = train_together(population(algorithm), SEEDS[:2])
     with jax.default_matmul_precision("highest"):
         state, _ = jax.jit(algorithm.update)(algorithm.init(jax.random.key(SEEDS[1])))
-    assert relative_error(applied_gradient(take_agent(states, 1)), applied_gradient(state)) < 1e-5
+    assert relative_error(applied_gradient(take(states, 1)), applied_gradient(state)) < 1e-5
 
 
 def test_a_row_of_a_population() -> None:

@@ -8,13 +8,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from metarl_jax.report.behaviour import Behaviour, as_numpy, collect_behaviour
+from metarl_jax import meta_test_tasks
+from metarl_jax.report.behaviour import Behaviour, as_numpy, behaviour_of, record, spread_out
 from metarl_jax.report.figures import adaptation_figure, learning_figure
 from metarl_jax.report.panels import ROLE_COLOURS, behaviour_figure, separate_laps
 from metarl_jax.report.style import DPI, save_figure, spread
 from metarl_jax.tasks.distribution import References
 from metarl_jax.tasks.scene import Rectangle, Scene
 from metarl_jax.training.metrics_row import MetricsRow
+from metarl_jax.trees import take
 from metarl_jax.types import ConfigurationError
 from support.probes import counter, scripted_policy, tiny_bandit
 from support.records import REFERENCES, evaluation, rows
@@ -258,8 +260,11 @@ LENGTHS = [(3, 3, 3), (1, 1, 1), (2, 1, 3), (3, 2, 1)] + [(3, 1, 1)] * 4
 @pytest.mark.parametrize(("ends_early", "lengths"), [(False, [(3, 3, 3)] * 8), (True, LENGTHS)])
 def test_states_of_an_episode_run_from_its_reset_to_its_end(ends_early, lengths):
     tasks, key = traced(ends_early), jax.random.key(0)
-    behaviour = collect_behaviour(tasks, scripted_policy(SCRIPT), (), key, num_tasks=8)
+    candidates = meta_test_tasks(tasks, key, 64)
     # The tasks shown span the range of the one number that tells them apart.
+    shown = take(candidates, spread_out(tasks, candidates, 8))
+    recording = record(tasks, scripted_policy(SCRIPT), (), shown, key)
+    behaviour = behaviour_of(tasks, recording, range(8))
     assert [task[0].series["identity"][0] for task in behaviour.scenes] == list(range(8))
     marks = []
     for n, task in enumerate(behaviour.scenes):
@@ -281,8 +286,8 @@ def test_states_may_hold_keys_which_numpy_does_not_know():
 
 
 def test_a_picture_that_cannot_be_is_refused():
-    policy, key = scripted_policy(SCRIPT), jax.random.key(0)
+    tasks, key = tiny_bandit(), jax.random.key(0)
+    shown = meta_test_tasks(tasks, key, 2)
+    recording = record(tasks, scripted_policy([[0, 0]]), (), shown, jax.random.key(1))
     with pytest.raises(ConfigurationError, match="tiny_bandit has no scene to draw: expected"):
-        collect_behaviour(tiny_bandit(), policy, (), key)
-    with pytest.raises(ConfigurationError, match="at least 1 task, got 0"):
-        collect_behaviour(traced(False), policy, (), key, num_tasks=0)
+        behaviour_of(tasks, recording, [0])

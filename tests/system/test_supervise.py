@@ -104,7 +104,10 @@ def test_a_resumed_run_is_followed_by_its_folder(scripted: Scripted, tmp_path: P
         (["--", "python", "train.py"], "got 'python train.py' after the --"),
         (["--", "metarl", "evaluate", "run"], "got 'metarl evaluate run' after the --"),
         (["--", "metarl", "train", "bandit_10_5"], "expected --out RUN in the command, got none"),
-        (["--patience", "0", "--", "metarl", "train", "x", "--out", "y"], "patience of at least 1"),
+        (
+            ["--patience", "0", "--", "metarl", "train", "x", "--out", "y"],
+            "patience must be at least 1",
+        ),
     ],
 )
 def test_what_it_cannot_follow_is_refused(arguments: list[str], told: str, tmp_path: Path) -> None:

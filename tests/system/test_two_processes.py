@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from metarl_experiments.process.runtime import COMMAND
 from metarl_jax.checkpoint.checkpoint import leaf_digests
 from metarl_jax.checkpoint.folder import steps
 from metarl_jax.training.metrics_file import read_rows
@@ -33,7 +34,7 @@ WAIT_SECONDS = 100
 def start(run: Path, *more: str) -> list["subprocess.Popen[str]"]:
     """Both processes of the run, or of its going on."""
     port = pod_smoke.free_port()
-    command = [pod_smoke.METARL, "train", *ARGUMENTS, "--out", str(run), *more]
+    command = [*COMMAND, "train", *ARGUMENTS, "--out", str(run), *more]
     command += ["--heartbeat", str(HEARTBEAT)]
     return [pod_smoke.start(command, 2, process, port) for process in range(2)]
 
@@ -83,7 +84,8 @@ def killed(run: Path, role: int, rows: int, *more: str) -> None:
 
 PREEMPTED = """
 import os, signal, sys
-from metarl_experiments import cli, distributed
+from metarl_experiments import cli
+from metarl_experiments.process import distributed
 join = distributed.join
 distributed.join = lambda *given: (join(*given), os.kill(os.getpid(), signal.SIGTERM))
 sys.exit(cli.main(sys.argv[1:]))
@@ -98,7 +100,7 @@ def test_what_jax_is_told_of_before_our_handler_is_set(tmp_path: Path) -> None:
     """
     run, port = tmp_path / "run", pod_smoke.free_port()
     train = ["train", *ARGUMENTS, "--total-steps", "160000", "--out", str(run)]
-    commands = [[pod_smoke.METARL, *train], [sys.executable, "-c", PREEMPTED, *train]]
+    commands = [[*COMMAND, *train], [sys.executable, "-c", PREEMPTED, *train]]
     codes, said = ends([pod_smoke.start(each, 2, i, port) for i, each in enumerate(commands)])
     assert codes == [75, 75], said
     assert "stopped by SIGTERM" in said[0]

@@ -1,7 +1,8 @@
-"""The memory an update needs, before it is compiled: against what XLA says afterwards."""
+"""The memory that a compiled update takes, and the advice where there is less."""
 
 import json
 import os
+import re
 import subprocess
 import sys
 from functools import partial
@@ -9,83 +10,62 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import pytest
 
-from metarl_jax import Architecture, Memory, adaptive_policy, gru, snail, transformer
-from metarl_jax.learning.algorithms import a2c, ppo, reinforce
+from metarl_experiments.commands import evaluate
+from metarl_experiments.commands.train import train_command
+from metarl_jax import Architecture, adaptive_policy, gru, read_rows, transformer
+from metarl_jax.learning.algorithms import a2c, ppo
 from metarl_jax.learning.population import population
 from metarl_jax.learning.schedules import hyperparameters
-from metarl_jax.learning.train_state import UpdateConfig
+from metarl_jax.learning.train_state import Algorithm, UpdateConfig
 from metarl_jax.parallel import host as machine
 from metarl_jax.parallel.host import available_memory
-from metarl_jax.training import memory_budget as footprint
-from metarl_jax.training.chunks import compile_chunk
+from metarl_jax.training import memory_budget
+from metarl_jax.training.chunks import Chunk, compile_chunk
 from metarl_jax.training.memory_budget import (
-    check_fits,
+    fitting_chunk,
     gigabytes,
     program_bytes,
     require_room,
-    update_bytes,
 )
 from metarl_jax.types import ConfigurationError
-from support.command_line import SMALL, assert_refused, assert_well_put, metarl
+from support.command_line import SMALL, assert_well_put, metarl
 from support.probes import counter
 
 TASKS = counter(ends_early=True, num_episodes=12)
-POLICY = adaptive_policy(TASKS, gru(32), Architecture(embedding_size=16))
-ALGORITHMS = {
-    "a2c": a2c,
-    "a2c, segments": partial(a2c, bptt_segments=3),
-    "a2c, unrolled again": partial(a2c, single_pass=False),
-    "reinforce": reinforce,
-    "ppo": partial(ppo, epochs=2, minibatches=2),
+CASES = {
+    "a2c": (a2c, gru(32), 1),
+    "a2c on two devices": (a2c, gru(32), 2),
+    "ppo": (partial(ppo, epochs=2, minibatches=2), gru(32), 1),
+    "a transformer": (a2c, transformer(12, 32), 1),
 }
 
 
-def make(name: str, **config: Any) -> Any:
-    settings = UpdateConfig(num_tasks=64, **config)
-    return ALGORITHMS[name](TASKS, POLICY, hyperparameters(), settings)
-
-
-def compiled_bytes(algorithm: Any, key: jax.Array, num_devices: int) -> int:
-    state = jax.eval_shape(algorithm.init, key)
-    analysis = jax.jit(algorithm.update).lower(state).compile().memory_analysis()
-    assert analysis is not None
-    return num_devices * analysis.temp_size_in_bytes + analysis.argument_size_in_bytes
-
-
-@pytest.mark.usefixtures("cpu")
-@pytest.mark.parametrize("num_devices", [1, 2])
-@pytest.mark.parametrize("name", ALGORITHMS)
-def test_the_estimate_is_near_what_it_comes_to(name: str, num_devices: int) -> None:
-    if num_devices > jax.local_device_count():
-        pytest.skip("one device")
-    algorithm, key = make(name, num_devices=num_devices), jax.random.key(0)
-    ratio = update_bytes(algorithm, key) / compiled_bytes(algorithm, key, num_devices)
-    assert 0.75 < ratio < 1.6
-
-
-@pytest.mark.usefixtures("cpu")
-@pytest.mark.parametrize(
-    "memory", [transformer(12, 32), snail(12, 16)], ids=["transformer", "snail"]
-)
-def test_the_estimate_of_attention(memory: Memory) -> None:
+def make(name: str, **config: Any) -> Algorithm:
+    algorithm, memory, num_devices = CASES[name]
     policy = adaptive_policy(TASKS, memory, Architecture(embedding_size=16))
-    algorithm = a2c(TASKS, policy, hyperparameters(), UpdateConfig(num_tasks=64))
-    ratio = update_bytes(algorithm, jax.random.key(0)) / compiled_bytes(
-        algorithm, jax.random.key(0), 1
-    )
-    assert 0.75 < ratio < 1.6
+    settings = UpdateConfig(num_tasks=512, num_devices=num_devices, **config)
+    return algorithm(TASKS, policy, hyperparameters(), settings)
 
 
-def test_the_estimate_of_chunks_and_of_agents() -> None:
-    key = jax.random.key(0)
-    whole, chunks = make("a2c"), make("a2c", task_chunk=8)
-    assert update_bytes(chunks, key) < 0.4 * update_bytes(whole, key)
-    keys = jax.vmap(jax.random.key)(jnp.arange(3))
-    agents = population(whole)
-    assert 0.75 < update_bytes(agents, keys) / compiled_bytes(agents, keys, 1) < 1.6
+def compiled(algorithm: Algorithm) -> Chunk:
+    return compile_chunk(algorithm, 1, algorithm.init(jax.random.key(0)))
+
+
+@pytest.mark.usefixtures("cpu")
+@pytest.mark.parametrize("name", CASES)
+def test_an_update_fits_with_the_chunk_that_is_named(name: str) -> None:
+    if CASES[name][2] > jax.local_device_count():
+        pytest.skip("one device")
+    whole = make(name)
+    needed = program_bytes(compiled(whole))
+    assert needed is not None
+    fitting = fitting_chunk(whole.chunk_sizes, needed, needed // 4)
+    assert fitting is not None
+    found = program_bytes(compiled(make(name, task_chunk=fitting)))
+    assert found is not None
+    assert needed / 16 < found <= needed / 4
 
 
 @pytest.mark.skipif(
@@ -105,39 +85,87 @@ def test_what_a_compiled_program_takes_is_foreseen(case: str, num_tasks: int) ->
 
 
 def test_a_compiled_program_that_does_not_fit_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    algorithm, key = make("a2c"), jax.random.key(0)
-    chunk = compile_chunk(algorithm, 1, algorithm.init(key))
+    algorithm = make("a2c")
+    chunk, run = compiled(algorithm), Path("runs/mine")
     needed = program_bytes(chunk)
     assert needed is not None
-    monkeypatch.setattr(footprint, "available_memory", lambda alone: needed)
-    require_room(chunk)
-    monkeypatch.setattr(footprint, "available_memory", lambda alone: needed - (not alone))
-    with pytest.raises(ConfigurationError, match="--task-chunk") as refusal:
-        require_room(chunk)
+    monkeypatch.setattr(memory_budget, "available_memory", lambda alone: needed)
+    require_room(chunk, algorithm.chunk_sizes, run)
+    monkeypatch.setattr(memory_budget, "available_memory", lambda alone: needed - (not alone))
+    with pytest.raises(ConfigurationError) as refusal:
+        require_room(chunk, algorithm.chunk_sizes, run)
+    assert "metarl train --resume runs/mine --devices 1 --task-chunk 256" in str(refusal.value)
     assert_well_put(str(refusal.value))
-    require_room(chunk, alone=True)  # what goes on
-
-
-def test_what_does_not_fit_is_refused_with_what_would() -> None:
-    def needed(task_chunk: int | None) -> int:
-        return 10**9 * (task_chunk or 100)
-
-    assert check_fits(needed, 100, 136 * 10**9) == 100 * 10**9
-    with pytest.raises(ConfigurationError):
-        check_fits(needed, 100, 134 * 10**9)
-    with pytest.raises(ConfigurationError, match="--task-chunk 12 would fit") as refusal:
-        check_fits(needed, 100, 20 * 10**9)
+    require_room(chunk, algorithm.chunk_sizes, run, alone=True)  # a run that goes on
+    with pytest.raises(ConfigurationError, match="--num-tasks") as refusal:
+        require_room(chunk, (), run)  # an algorithm of one's own
     assert_well_put(str(refusal.value))
-    with pytest.raises(ConfigurationError, match="--num-tasks"):
-        check_fits(needed, 100, 10**8)
 
-    def undivided(task_chunk: int | None) -> int:
-        if task_chunk == 12:
-            raise ConfigurationError("no such part")
-        return needed(task_chunk)
 
-    with pytest.raises(ConfigurationError, match="--task-chunk 6 would fit"):
-        check_fits(undivided, 100, 20 * 10**9)
+@pytest.mark.parametrize(
+    ("num_tasks", "task_chunk", "sizes"),
+    [
+        (12, None, (1, 2, 3, 4, 6, 12)),
+        (12, 5, (1, 2, 3, 4)),
+        (12, 99, (1, 2, 3, 4, 6, 12)),
+        (7, None, (1, 7)),
+        (1, None, (1,)),
+    ],
+)
+def test_chunks_divide_the_tasks_of_a_gradient(
+    num_tasks: int, task_chunk: int | None, sizes: tuple[int, ...]
+) -> None:
+    config = UpdateConfig(task_chunk=task_chunk)
+    assert config.chunk_sizes(num_tasks) == sizes
+    assert config.num_parts(num_tasks) == num_tasks // sizes[-1]
+    for size in sizes:  # each can be asked for
+        assert UpdateConfig(task_chunk=size).num_parts(num_tasks) == num_tasks // size
+
+
+def test_an_algorithm_knows_its_chunks() -> None:
+    assert make("a2c").chunk_sizes[-1] == 512
+    assert make("a2c", task_chunk=100).chunk_sizes[-1] == 64
+    assert make("ppo").chunk_sizes[-1] == 256
+    assert population(make("ppo")).chunk_sizes[-1] == 256
+    if jax.local_device_count() > 1:
+        assert make("a2c on two devices").chunk_sizes[-1] == 256
+
+
+@pytest.mark.parametrize(
+    ("available", "expected"), [(99, 6), (75, 6), (74, 4), (12, None), (13, 1), (0, None)]
+)
+def test_the_largest_chunk_that_fits_with_a_margin(available: int, expected: int | None) -> None:
+    """100 bytes for 12 tasks at a time, and half as much again for each share of them."""
+    assert fitting_chunk((1, 2, 3, 4, 6, 12), 100, available) == expected
+
+
+def test_a_refused_run_goes_on_as_it_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And a run that goes on is refused alike, and told a smaller chunk."""
+    monkeypatch.setattr(evaluate, "draw_run", lambda *_: [])
+    begin = ["bandit_10_5", *SMALL, "--num-tasks", "512", "--out", str(tmp_path / "run")]
+    refused = []
+
+    def train_with(available: int, arguments: list[str]) -> int:
+        monkeypatch.setattr(memory_budget, "available_memory", lambda alone: available)
+        try:
+            return train_command(arguments)
+        except ConfigurationError as error:
+            assert_well_put(str(error))
+            words = re.search(
+                r"metarl train (--resume \S+ --devices 1 --task-chunk \d+)", str(error)
+            )
+            assert words is not None
+            refused.append(words.group(1).split())
+            return 2
+
+    assert train_with(1_000_000, [*begin, "--devices", "1"]) == 2
+    assert train_with(100_000, refused[0]) == 2
+    sizes = [int(command[-1]) for command in refused]
+    assert sizes[0] > sizes[1]
+    assert train_with(1_000_000, refused[0]) == 0
+    assert read_rows(tmp_path / "run" / "metrics.jsonl")
 
 
 def test_page_cache_and_the_limits_of_outer_groups_are_seen(
@@ -167,7 +195,8 @@ def test_figures_for_a_person() -> None:
     assert (available_memory() or 1e9) > 1e8
 
 
-def test_a_batch_larger_than_the_machine_is_refused_at_once() -> None:
-    tasks = ["--num-tasks", str(2**18), "--total-steps", "1"]
-    result = metarl("train", "bandit_10_5", *SMALL, *tasks, "--memory.hidden-size", "1024")
-    assert_refused(result, "of memory available", "--task-chunk", "would fit")
+def test_a_batch_larger_than_the_machine_is_refused_before_it_runs(tmp_path: Path) -> None:
+    tasks = ["--num-tasks", str(2**18), "--total-steps", "1", "--memory.hidden-size", "1024"]
+    result = metarl("train", "bandit_10_5", *SMALL, *tasks, "--out", tmp_path / "run")
+    assert result.returncode == 2
+    assert "of memory available" in result.stderr and "--task-chunk" in result.stderr

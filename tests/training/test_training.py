@@ -102,7 +102,7 @@ def test_a_chunk_that_blocks_its_caller_holds_up_neither_rows_nor_signals(tmp_pa
 
     training_compile = training.compile_chunk
     monkeypatch.setattr(training, "compile_chunk", compile_chunk)
-    monkeypatch.setattr(training, "require_room", lambda chunk, alone: None)  # it is none of XLA's
+    monkeypatch.setattr(training, "require_room", lambda *_, alone: None)  # it is none of XLA's
     recorder = Recorder(at_6=kill(signal.SIGTERM))
     outcome = run(tmp_path / "run", recorder=recorder)
     assert outcome.update == 6

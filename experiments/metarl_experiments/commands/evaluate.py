@@ -20,6 +20,7 @@ from metarl_experiments.commands.pictures import draw_run
 from metarl_experiments.runs import load_tasks
 from metarl_jax.checkpoint.checkpoint import restore
 from metarl_jax.evaluation.evaluate import references_of
+from metarl_jax.evaluation.measures import measure
 from metarl_jax.evaluation.population_record import PopulationRecord
 from metarl_jax.evaluation.record import EvaluationRecord
 from metarl_jax.experiment.build import Setup, build_setup, shorter_window
@@ -138,9 +139,8 @@ def evaluate_run(
 
 
 def _measures(setup: Setup, params: Any) -> dict[str, float | tuple[float, ...]]:
-    from metarl_experiments.measures import measure
-
-    values = measure(setup, params, jax.random.key(MEASURE_SEED))
+    key = jax.random.key(MEASURE_SEED)
+    values = measure(setup.tasks, setup.policy, params, key, setup.num_devices)
     return {n: tuple(v) if isinstance(v, list) else v for n, v in values.items()}
 
 

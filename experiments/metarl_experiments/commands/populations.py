@@ -23,7 +23,7 @@ from metarl_jax.report.run_report import write_points_report
 from metarl_jax.report.style import save_figure
 from metarl_jax.training.metrics_file import read_rows
 from metarl_jax.training.plan import SKIPPED_IN_A_ROW
-from metarl_jax.trees import take_agent
+from metarl_jax.trees import take
 
 
 def evaluate_population(
@@ -42,7 +42,7 @@ def evaluate_population(
     """
     evaluator = evaluator_of(options, config, setup)
     params = state.learner.params
-    each = [evaluator(take_agent(params, i)) for i in range(len(setup.agents))]
+    each = [evaluator(take(params, i)) for i in range(len(setup.agents))]
     skipped = np.asarray(state.skipped_in_a_row)
     record = PopulationRecord.of(
         subject_of(each[0], options, config, setup, int(state.update[0])),

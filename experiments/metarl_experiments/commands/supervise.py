@@ -8,6 +8,7 @@ The same command in a script that a cluster runs anew after a preemption goes on
 """
 
 import contextlib
+import math
 import os
 import signal
 import subprocess
@@ -22,15 +23,13 @@ import tyro
 from metarl_experiments.process.early_flags import read_early_flags
 from metarl_experiments.process.runtime import COMMAND, SUPERVISOR
 from metarl_jax.checkpoint.folder import steps
+from metarl_jax.checks import check_number, require_positive
 from metarl_jax.parallel.signals import HANGUP, STOPPING, SUPERVISOR_STOP
 from metarl_jax.training.plan import ExitCode
 from metarl_jax.types import ConfigurationError
 
-BAD_INPUT = 2
-ENDED = (ExitCode.FINISHED, BAD_INPUT, ExitCode.DIVERGED, ExitCode.INTERRUPTED)
+ENDED = (ExitCode.FINISHED, ExitCode.BAD_INPUT, ExitCode.DIVERGED, ExitCode.INTERRUPTED)
 """Exit codes that the same command would only give again, or that a person asked for."""
-GIVEN_UP = 1
-"""In place of 75, which a cluster takes for a run that can go on."""
 LONGEST_PAUSE = 60.0
 POLL_SECONDS = 0.05
 
@@ -49,11 +48,8 @@ class SuperviseOptions:
     pause: float = 1.0
 
     def __post_init__(self) -> None:
-        if self.patience < 1 or self.pause < 0:
-            raise ConfigurationError(
-                "expected a patience of at least 1 and a pause of at least 0 seconds, got "
-                f"{self.patience} and {self.pause}."
-            )
+        require_positive("patience", self.patience)
+        check_number("supervise", "pause", self.pause, at_least=0, at_most=math.inf)
 
 
 def supervise_command(arguments: Sequence[str]) -> int:
@@ -74,7 +70,7 @@ def supervise_command(arguments: Sequence[str]) -> int:
             fruitless = 0 if _newest(folder) > saved else fruitless + 1
             if fruitless >= options.patience:
                 _say(f"{_ending(code)}; given up after {fruitless} starts without a checkpoint.")
-                return GIVEN_UP if code == ExitCode.TERMINATED else code
+                return ExitCode.GIVEN_UP if code == ExitCode.TERMINATED else code
             pause = min(LONGEST_PAUSE, options.pause * 2 ** max(0, fruitless - 1))
             _say(f"{_ending(code)}; it goes on in {pause:g} s.")
             if asked := forwarding.asked_within(pause):

@@ -49,10 +49,9 @@ from metarl_jax.parallel.signals import Stopped, stops_raise
 from metarl_jax.policy.policy import PolicyParams
 from metarl_jax.report.console import Console
 from metarl_jax.tasks.conformance import check_task_distribution
-from metarl_jax.training.memory_budget import available_bytes, check_fits, gigabytes, update_bytes
 from metarl_jax.training.plan import Evaluate
 from metarl_jax.training.train import ExitCode, train
-from metarl_jax.trees import take_agent
+from metarl_jax.trees import take
 from metarl_jax.types import ConfigurationError
 
 USAGE = """\
@@ -152,9 +151,6 @@ def _begin(experiment: Experiment, options: TrainOptions, command_line: Sequence
     resume = options.output.or_resume and bool(
         broadcast_from_first(lambda: holds_run(folder, config))
     )
-    memory = on_all_processes(
-        lambda: check_memory(config, setup, options.machine.devices, resume=resume)
-    )
     require_code_elsewhere(name, folder)
     # Loggers first: a missing extra leaves no run behind.
     loggers = on_all_processes(
@@ -163,7 +159,7 @@ def _begin(experiment: Experiment, options: TrainOptions, command_line: Sequence
     if not resume:
         on_all_processes(lambda: create_run(folder, config, command_line) if is_first() else None)
     on_all_processes(lambda: require_shared(folder))
-    return _run(_Prepared(folder, config, setup, loggers, memory, imported), resume=resume)
+    return _run(_Prepared(folder, config, setup, loggers, imported), resume=resume)
 
 
 def _resume(options: ResumeOptions) -> int:
@@ -174,34 +170,11 @@ def _resume(options: ResumeOptions) -> int:
         settings = config.settings.change({"budget.task_chunk": options.task_chunk})
         config = dataclasses.replace(config, settings=settings)
     setup = build_setup(tasks, config.settings, options.devices, config.sweep)
-    memory = on_all_processes(lambda: check_memory(config, setup, options.devices, resume=True))
     loggers = on_all_processes(
         lambda: _loggers(options.resume, config, options) if is_first() else []
     )
-    prepared = _Prepared(options.resume, config, setup, loggers, memory, imported)
+    prepared = _Prepared(options.resume, config, setup, loggers, imported)
     return _run(prepared, resume=True)
-
-
-def check_memory(config: RunConfig, setup: Setup, devices: int | None, *, resume: bool) -> str:
-    """The memory an update will need, of what there is, for a person.
-
-    Raises:
-        ConfigurationError: it needs more than there is; of a run that goes on, than there can be.
-    """
-    settings, available = config.settings, available_bytes(setup.num_devices, alone=resume)
-
-    def needed_with(task_chunk: int | None) -> int:
-        if task_chunk is None:
-            return update_bytes(setup.algorithm, setup.key)
-        changed = settings.change({"budget.task_chunk": task_chunk})
-        smaller = build_setup(setup.tasks, changed, devices, config.sweep)
-        return update_bytes(smaller.algorithm, smaller.key)
-
-    if available is None:
-        return f"{gigabytes(needed_with(None))} for an update"
-    needed = check_fits(needed_with, settings.budget.num_tasks, available)
-    there = "in all" if resume else "available"
-    return f"{gigabytes(needed)} for an update, {gigabytes(available)} {there}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -212,7 +185,6 @@ class _Prepared:
     config: RunConfig
     setup: Setup
     loggers: list[Any]
-    memory: str  # that an update needs, for a person
     imported: float  # seconds of the process until all was imported
 
 
@@ -221,7 +193,7 @@ def _run(run: _Prepared, *, resume: bool) -> int:
     console, plan = Console(silent=not is_first()), setup.plan
     steps = setup.algorithm.steps_per_update
     loggers = [FirstRow(folder, run.imported, plan, steps, console.note), *run.loggers]
-    console.start(_header(config, setup) | {"memory": run.memory, "folder": str(folder)})
+    console.start(_header(config, setup) | {"folder": str(folder)})
     if not is_first():
         print(f"process {_processes()['process']}", flush=True)
     try:
@@ -272,7 +244,7 @@ def _validation(setup: Setup, num_tasks: int) -> Evaluate:
     evaluator = make_task_evaluator(setup.tasks, setup.policy, num_devices=setup.num_devices)
 
     def each(params: PolicyParams) -> PopulationEvaluation:
-        agents = [take_agent(params, i) for i in range(len(setup.agents))]
+        agents = [take(params, i) for i in range(len(setup.agents))]
         return PopulationEvaluation(tuple(evaluator(x, meta_test, actors_key) for x in agents))
 
     if setup.is_population:

@@ -12,6 +12,7 @@ import signal
 from collections.abc import Mapping
 from typing import Literal
 
+from metarl_jax.checks import require_positive
 from metarl_jax.types import ConfigurationError, PeerError
 
 HEARTBEAT_SECONDS = 60
@@ -43,10 +44,7 @@ class DistributedOptions:
     heartbeat: int = HEARTBEAT_SECONDS
 
     def __post_init__(self) -> None:
-        if self.heartbeat < 1:
-            raise ConfigurationError(
-                f"heartbeat must be at least 1 second, got {self.heartbeat}; give a larger number."
-            )
+        require_positive("heartbeat", self.heartbeat)
         named = (self.coordinator, self.num_processes, self.process_id)
         if named == (None, None, None):
             return

@@ -1,4 +1,4 @@
-"""What must be set before jax makes its first array."""
+"""What must be set before jax makes its first array; importing this imports no jax."""
 
 import ctypes
 import os
@@ -6,9 +6,6 @@ import platform
 import signal
 import sys
 from pathlib import Path
-
-from metarl_jax.parallel.host import usable_cores
-from metarl_jax.parallel.signals import obey_supervisor
 
 HOST_DEVICES_FLAG = "xla_force_host_platform_device_count"
 SUPERVISOR = "METARL_SUPERVISOR"
@@ -43,6 +40,8 @@ def end_with_supervisor() -> None:
     supervisor = os.environ.pop(SUPERVISOR, None)
     if supervisor is None:
         return
+    from metarl_jax.parallel.signals import obey_supervisor
+
     obey_supervisor()
     if sys.platform != "linux":
         return
@@ -67,6 +66,8 @@ def configure_jax(num_devices: int | None = None, *, keep_compiled: bool = True)
         keep_compiled: whether there is a cache; not where the seconds of compiling are measured.
     """
     import jax
+
+    from metarl_jax.parallel.host import usable_cores
 
     if HOST_DEVICES_FLAG not in os.environ.get("XLA_FLAGS", ""):
         jax.config.update("jax_num_cpu_devices", num_devices or usable_cores())
