@@ -137,7 +137,7 @@ def test_a_family_of_ones_own_has_its_measures_in_its_evaluation(tmp_path: Path)
     written = json.loads((tmp_path / "evaluation.json").read_text())["measures"]
     assert 0 < written.pop("share_of_ones") < 1
     assert written == {"by_episode": [1.0, 2.0, 3.0], "second": 5.0}
-    assert record["measures"].keys() == {"share_of_ones", "by_episode", "second"}
+    assert record.measures.keys() == {"share_of_ones", "by_episode", "second"}
 
 
 @pytest.mark.parametrize("wanted", [1, 7, 99, 101, 469])
