@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from metarl_jax.evaluation.evaluation import Evaluation, PopulationEvaluation
-from metarl_jax.files import JsonFields, jsonable, many, number, whole_number
+from metarl_jax.files import JsonFields, Read, jsonable, many, number, whole_number
 
 MEMBERS = "_members"
 """Ends the key of a list with a number for each agent of a population."""
@@ -101,14 +101,12 @@ class MetricsRow:
         """
         known = {field: values[key] for field, key in METRICS.items() if key in values}
         others = {key: x for key, x in values.items() if key not in METRICS.values()}
-        lists = {key: tuple(x) for key, x in others.items() if isinstance(x, list)}
         return cls(
             update=update,
             env_steps=env_steps,
             seconds=seconds,
             env_steps_per_second=env_steps_per_second,
-            metrics={key: x for key, x in others.items() if key not in lists},
-            members={key.removesuffix(MEMBERS): x for key, x in lists.items()},
+            **_sorted_out(others),
             **known,
         )
 
@@ -128,14 +126,12 @@ class MetricsRow:
         row: dict[str, Any] = {name: fields.take(name, whole_number) for name in COUNTS}
         for name, read in EVALUATED.items():
             row[name] = fields.take(name, read, None)
-        for name, key in (dict(zip(TIMES, TIMES, strict=True)) | METRICS).items():
+        for name in TIMES:
+            row[name] = fields.take(name, number, None)
+        for name, key in METRICS.items():
             row[name] = fields.take(key, number, None)
-        members = [key for key in fields.names() if key.endswith(MEMBERS)]
-        row["members"] = {
-            key.removesuffix(MEMBERS): fields.take(key, many(number)) for key in members
-        }
-        row["metrics"] = {key: fields.take(key, number) for key in fields.names()}
-        return cls(**row)
+        others = {key: fields.take(key, _reader(key)) for key in fields.names()}
+        return cls(**row, **_sorted_out(others))
 
     def flat(self) -> dict[str, Any]:
         """The row by the keys of the file, without what is None."""
@@ -201,6 +197,26 @@ EVALUATED = {
     "evaluation_seconds": number,
 }
 """Fields of a row that ends on an evaluation, and how they are read."""
+
+
+def _reader(key: str) -> Read[float | tuple[float, ...]]:
+    """Of a metric that has no field: a number, or each agent's under a name for that."""
+    of_agents = many(number)
+
+    def read(value: Any) -> float | tuple[float, ...]:
+        is_list = isinstance(value, list) and key.endswith(MEMBERS)
+        return of_agents(value) if is_list else number(value)
+
+    return read
+
+
+def _sorted_out(others: Mapping[str, Any]) -> dict[str, Any]:
+    """`metrics` and `members`: the metrics that have no field, and lists with each agent's."""
+    lists = {key: tuple(x) for key, x in others.items() if isinstance(x, (list, tuple))}
+    return {
+        "metrics": {key: x for key, x in others.items() if key not in lists},
+        "members": {key.removesuffix(MEMBERS): x for key, x in lists.items()},
+    }
 
 
 def _scalars(values: Mapping[str, Any]) -> Iterator[tuple[str, float]]:

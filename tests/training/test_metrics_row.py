@@ -64,6 +64,12 @@ def test_an_older_row_is_read() -> None:
     assert row.seconds is row.total_return is row.meta_test_episode_returns is None
 
 
+def test_a_metric_of_ones_own_may_be_called_as_those_of_agents_are() -> None:
+    row = chunk(active_members=3.0)
+    assert row.metrics == {"active_members": 3.0} and row.members == {}
+    assert MetricsRow.from_json(row.to_json()) == row
+
+
 def test_every_number_has_a_name_for_other_loggers() -> None:
     scalars = dict(MetricsRow.from_json(FLAT).scalars())
     assert scalars["return_members/2"] == 4.0 and scalars["return"] == 3.0
