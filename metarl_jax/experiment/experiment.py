@@ -1,11 +1,45 @@
 """An experiment: a task family, and the settings that learn it."""
 
 import dataclasses
+import functools
+import importlib
+import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from metarl_jax.experiment.settings import Settings
 from metarl_jax.tasks.distribution import TaskDistribution
+
+
+class FamilyAt:
+    """A task family by its place, imported when it is first used.
+
+    A list of presets then costs no import of their environments.
+
+    Args:
+        place: MODULE:FUNCTION.
+    """
+
+    def __init__(self, place: str) -> None:
+        self._place = place
+
+    @functools.cached_property
+    def function(self) -> Callable[..., TaskDistribution]:
+        """The function that makes the task distribution."""
+        module, _, name = self._place.partition(":")
+        return getattr(importlib.import_module(module), name)
+
+    def __call__(self, **arguments: Any) -> TaskDistribution:
+        """The task distribution, from the family's own arguments."""
+        return self.function(**arguments)
+
+    @property
+    def __signature__(self) -> inspect.Signature:
+        return inspect.signature(self.function)
+
+    @property
+    def __doc__(self) -> str | None:  # type: ignore[override]
+        return self.function.__doc__
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

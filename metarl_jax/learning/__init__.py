@@ -19,13 +19,19 @@ from metarl_jax.learning.losses import (
 from metarl_jax.learning.population import population
 from metarl_jax.learning.returns import discounts, generalized_advantages
 from metarl_jax.learning.schedules import Hyperparameters, hyperparameters
+from metarl_jax.learning.settings import A2C, PPO, Adam, Discounting, Reinforce
 from metarl_jax.learning.train_state import Algorithm, LearnerState, TrainState, UpdateConfig
 
 __all__ = [
+    "A2C",
+    "PPO",
+    "Adam",
     "Algorithm",
+    "Discounting",
     "Hyperparameters",
     "LearnerState",
     "Loss",
+    "Reinforce",
     "TrainState",
     "UpdateConfig",
     "a2c",

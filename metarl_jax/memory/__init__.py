@@ -6,13 +6,20 @@ from metarl_jax.memory.gru import gru
 from metarl_jax.memory.linear_recurrence import linear_recurrence
 from metarl_jax.memory.lstm import lstm
 from metarl_jax.memory.memoryless import memoryless
+from metarl_jax.memory.settings import GRU, LSTM, SNAIL, ContextSet, LinearRecurrence, Transformer
 from metarl_jax.memory.snail import snail
 from metarl_jax.memory.stack import stacked
 from metarl_jax.memory.transformer import transformer
 
 __all__ = [
+    "GRU",
+    "LSTM",
+    "SNAIL",
+    "ContextSet",
+    "LinearRecurrence",
     "Memory",
     "MemoryInput",
+    "Transformer",
     "context_set",
     "gru",
     "kl_to_prior",

@@ -12,13 +12,17 @@ from metarl_jax.policy.policy import (
     contextual_policy,
     memoryless_policy,
 )
+from metarl_jax.policy.settings import Adaptive, Contextual, Memoryless
 
 __all__ = [
     "ActionDistribution",
+    "Adaptive",
     "Architecture",
     "Categorical",
+    "Contextual",
     "DiagonalGaussian",
     "Heads",
+    "Memoryless",
     "Policy",
     "PolicyOutput",
     "PolicyParams",

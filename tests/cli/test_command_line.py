@@ -1,6 +1,8 @@
 """What the command line refuses, and how: before anything is compiled, in one paragraph."""
 
 import pathlib
+import subprocess
+import sys
 
 import pytest
 
@@ -189,3 +191,25 @@ def test_sound_families_pass(name: str, told: str, tmp_path: pathlib.Path) -> No
 
 def test_a_process_that_is_refused_says_so_by_its_exit_code(tmp_path: pathlib.Path) -> None:
     assert_refused(metarl("train", f"{BROKEN}:unsupported_actions", cwd=tmp_path), "got Dict")
+
+
+WITHOUT_JAX = """
+import sys
+from metarl_experiments.cli import main
+assert main(["--help"]) == 0 and main([]) == main(["trian"]) == 2
+print(sorted(set(sys.modules) & {"jax", "flax", "optax", "metarl_jax"}))
+"""
+WITHOUT_ENVIRONMENTS = """
+import sys
+from metarl_experiments.cli import main
+assert main(["list"]) == 0
+print(sorted(set(sys.modules) & {"gymnax", "mujoco", "matplotlib", "scipy", "orbax", "metarl_envs"}))
+"""
+
+
+@pytest.mark.parametrize("program", [WITHOUT_JAX, WITHOUT_ENVIRONMENTS])
+def test_nothing_is_imported_that_an_answer_does_not_need(program: str) -> None:
+    """A usage, a misspelt command and a list of presets are there at once."""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "[]"

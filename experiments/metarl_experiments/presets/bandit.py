@@ -3,8 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from metarl_envs.bandit import bandit
-from metarl_jax.experiment.experiment import Experiment
+from metarl_jax.experiment.experiment import Experiment, FamilyAt
 from metarl_jax.experiment.settings import Settings
 
 
@@ -14,7 +13,7 @@ def _preset(
     return Experiment(
         name=f"bandit_{pulls}_{arms}",
         summary=f"{arms} Bernoulli arms, {pulls} pulls",
-        family=bandit,
+        family=FamilyAt("metarl_envs.bandit:bandit"),
         arguments={"num_pulls": pulls, "num_arms": arms},
         settings=Settings().change(settings),
         variants={"ppo": {"optimizer.learning_rate": (1e-3, 1e-4)}} | dict(variants),

@@ -1,8 +1,6 @@
 """Half-cheetahs (MuJoCo) with a hidden velocity or direction."""
 
-from metarl_envs.cheetah import cheetah_dir as cheetah_dir_family
-from metarl_envs.cheetah import cheetah_vel as cheetah_vel_family
-from metarl_jax.experiment.experiment import Experiment
+from metarl_jax.experiment.experiment import Experiment, FamilyAt
 from metarl_jax.experiment.settings import Budget, EvaluationSettings, Settings
 from metarl_jax.learning.settings import PPO, Adam, Discounting
 from metarl_jax.memory.settings import GRU
@@ -31,7 +29,7 @@ _SETTINGS = Settings(
 cheetah_vel = Experiment(
     name="cheetah_vel",
     summary="half-cheetah, hidden target velocity 0 to 3 m/s",
-    family=cheetah_vel_family,
+    family=FamilyAt("metarl_envs.cheetah:cheetah_vel"),
     # -48 in episode 2 after 2.6 M steps instead of 5.1 M: twice the updates, and less noise.
     settings=_SETTINGS.change(
         {
@@ -46,7 +44,7 @@ cheetah_vel = Experiment(
 cheetah_vel_both_ways = Experiment(
     name="cheetah_vel_both_ways",
     summary="half-cheetah, hidden target velocity -3 to 3 m/s: forwards and backwards",
-    family=cheetah_vel_family,
+    family=FamilyAt("metarl_envs.cheetah:cheetah_vel"),
     arguments={"minimum_velocity": -3.0},
     settings=_SETTINGS,
     variants={"a2c": _A2C},
@@ -55,7 +53,7 @@ cheetah_vel_both_ways = Experiment(
 cheetah_dir = Experiment(
     name="cheetah_dir",
     summary="half-cheetah, hidden direction",
-    family=cheetah_dir_family,
+    family=FamilyAt("metarl_envs.cheetah:cheetah_dir"),
     settings=_SETTINGS,
     variants={"a2c": _A2C},
 )

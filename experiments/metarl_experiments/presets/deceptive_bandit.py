@@ -1,7 +1,6 @@
 """Ten arms of which one is known (Norman and Clune 2023), 100 pulls."""
 
-from metarl_envs.deceptive_bandit import deceptive_bandit
-from metarl_jax.experiment.experiment import Experiment
+from metarl_jax.experiment.experiment import Experiment, FamilyAt
 from metarl_jax.experiment.settings import Budget, Settings
 from metarl_jax.learning.settings import A2C, Adam, Discounting
 
@@ -11,7 +10,7 @@ from metarl_jax.learning.settings import A2C, Adam, Discounting
 bandit_deceptive = Experiment(
     name="bandit_deceptive",
     summary="10 arms, one known and above the others' average, 100 pulls",
-    family=deceptive_bandit,
+    family=FamilyAt("metarl_envs.deceptive_bandit:deceptive_bandit"),
     settings=Settings(
         algorithm=A2C(gae_lambda=(0.5, 0.95), entropy_coefficient=(0.2, 0.05, 0.0)),
         optimizer=Adam(learning_rate=(2e-3, 1e-4)),

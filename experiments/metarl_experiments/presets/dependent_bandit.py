@@ -1,7 +1,6 @@
 """Two dependent arms (Wang et al. 2016, section 3.1), 100 pulls: one preset for each kind."""
 
-from metarl_envs.dependent_bandit import Kind, dependent_bandit
-from metarl_jax.experiment.experiment import Experiment
+from metarl_jax.experiment.experiment import Experiment, FamilyAt
 from metarl_jax.experiment.settings import Budget, Settings
 from metarl_jax.learning.settings import A2C, Adam, Discounting
 from metarl_jax.memory.settings import GRU
@@ -18,11 +17,11 @@ _SETTINGS = Settings(
 )
 
 
-def _preset(kind: Kind, summary: str) -> Experiment:
+def _preset(kind: str, summary: str) -> Experiment:
     return Experiment(
         name=f"bandit_dependent_{kind}",
         summary=f"2 arms that pay with p and 1 - p, 100 pulls: {summary}",
-        family=dependent_bandit,
+        family=FamilyAt("metarl_envs.dependent_bandit:dependent_bandit"),
         arguments={"kind": kind},
         settings=_SETTINGS,
         variants={"ppo": {"optimizer.learning_rate": (1e-3, 1e-4)}},

@@ -1,7 +1,6 @@
 """Grids with a hidden goal: 3×3, and the 5×5 of VariBAD (Zintgraf et al. 2020, section 5.1)."""
 
-from metarl_envs.goal_grid import goal_grid
-from metarl_jax.experiment.experiment import Experiment
+from metarl_jax.experiment.experiment import Experiment, FamilyAt
 from metarl_jax.experiment.settings import Budget, EvaluationSettings, Settings
 from metarl_jax.learning.settings import A2C, Adam, Discounting
 from metarl_jax.memory.settings import GRU
@@ -12,7 +11,7 @@ _SLOWLY = {"algorithm.entropy_coefficient": (0.08, 0.04, 0.0)}
 goal_grid_3 = Experiment(
     name="goal_grid_3",
     summary="3×3 grid, hidden goal: search once, then walk straight to it",
-    family=goal_grid,
+    family=FamilyAt("metarl_envs.goal_grid:goal_grid"),
     arguments={"size": 3, "episode_length": 6, "num_episodes": 4},
     settings=Settings(
         memory=GRU(hidden_size=64),
@@ -44,7 +43,7 @@ goal_grid_3 = Experiment(
 goal_grid_5 = Experiment(
     name="goal_grid_5",
     summary="5×5 grid, hidden goal (VariBAD's)",
-    family=goal_grid,
+    family=FamilyAt("metarl_envs.goal_grid:goal_grid"),
     arguments={"size": 5, "episode_length": 15, "num_episodes": 4, "excluded_distance": 1},
     settings=Settings(
         memory=GRU(hidden_size=64),

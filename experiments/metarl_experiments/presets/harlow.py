@@ -1,7 +1,6 @@
 """Harlow's task (after Wang et al. 2018), six trials."""
 
-from metarl_envs import harlow as family
-from metarl_jax.experiment.experiment import Experiment
+from metarl_jax.experiment.experiment import Experiment, FamilyAt
 from metarl_jax.experiment.settings import Budget, Settings
 from metarl_jax.learning.settings import A2C, Adam, Discounting
 from metarl_jax.memory.settings import GRU
@@ -11,7 +10,7 @@ from metarl_jax.memory.settings import GRU
 harlow = Experiment(
     name="harlow",
     summary="Harlow's task: of two new objects one pays, six trials",
-    family=family.harlow,
+    family=FamilyAt("metarl_envs.harlow:harlow"),
     settings=Settings(
         memory=GRU(hidden_size=64),
         algorithm=A2C(entropy_coefficient=(0.05, 0.0)),

@@ -1,7 +1,6 @@
 """Eleven arms of which one informs (Wang et al. 2016, section 3.1), 5 pulls."""
 
-from metarl_envs.informative_bandit import informative_bandit
-from metarl_jax.experiment.experiment import Experiment
+from metarl_jax.experiment.experiment import Experiment, FamilyAt
 from metarl_jax.experiment.settings import Budget, Settings
 from metarl_jax.learning.settings import A2C, Adam, Discounting
 from metarl_jax.memory.settings import GRU
@@ -12,7 +11,7 @@ from metarl_jax.memory.settings import GRU
 bandit_eleven = Experiment(
     name="bandit_eleven",
     summary="11 arms, one of which tells which pays most, 5 pulls",
-    family=informative_bandit,
+    family=FamilyAt("metarl_envs.informative_bandit:informative_bandit"),
     settings=Settings(
         memory=GRU(hidden_size=64),
         algorithm=A2C(gae_lambda=(0.3, 0.95), entropy_coefficient=(0.5, 0.5, 0.0)),

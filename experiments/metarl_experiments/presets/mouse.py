@@ -1,7 +1,6 @@
 """The mouse and its cheese: the worked example of meta-learning to explore, in four sizes."""
 
-from metarl_envs.mouse import mouse
-from metarl_jax.experiment.experiment import Experiment
+from metarl_jax.experiment.experiment import Experiment, FamilyAt
 from metarl_jax.experiment.settings import Budget, Settings
 from metarl_jax.learning.settings import A2C, Adam, Discounting
 from metarl_jax.memory.settings import GRU
@@ -17,7 +16,7 @@ _SETTINGS = Settings(
 mouse_lecture = Experiment(
     name="mouse_lecture",
     summary="3×3, two steps an episode: the search must be spread over episodes",
-    family=mouse,
+    family=FamilyAt("metarl_envs.mouse:mouse"),
     arguments={
         "size": 3,
         "walls": "none",
@@ -46,7 +45,7 @@ _LARGE = _SETTINGS.change(
 mouse_cheese = Experiment(
     name="mouse_cheese",
     summary="7×7, fixed walls, the cheese on any free cell",
-    family=mouse,
+    family=FamilyAt("metarl_envs.mouse:mouse"),
     arguments={"walls": "blocks", "cheese": "anywhere"},
     settings=_LARGE.change(
         {
@@ -69,7 +68,7 @@ _MAZE = _LARGE.change(
 mouse_walls = Experiment(
     name="mouse_walls",
     summary="7×7, a fresh random maze, the cheese at a known place",
-    family=mouse,
+    family=FamilyAt("metarl_envs.mouse:mouse"),
     arguments={"walls": "random", "cheese": "fixed"},
     settings=_MAZE,
 )
@@ -79,7 +78,7 @@ mouse_walls = Experiment(
 mouse_both = Experiment(
     name="mouse_both",
     summary="7×7, a fresh random maze, seen from within, and the cheese anywhere",
-    family=mouse,
+    family=FamilyAt("metarl_envs.mouse:mouse"),
     arguments={"walls": "random", "cheese": "anywhere", "sees_walls": True},
     settings=_MAZE,
 )

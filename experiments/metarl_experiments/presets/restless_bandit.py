@@ -1,7 +1,6 @@
 """Two restless arms (Wang et al. 2016, section 3.1), 100 pulls."""
 
-from metarl_envs.restless_bandit import restless_bandit
-from metarl_jax.experiment.experiment import Experiment
+from metarl_jax.experiment.experiment import Experiment, FamilyAt
 from metarl_jax.experiment.settings import Budget, Settings
 from metarl_jax.learning.settings import A2C, Adam, Discounting
 from metarl_jax.memory.settings import GRU
@@ -11,7 +10,7 @@ from metarl_jax.memory.settings import GRU
 bandit_restless = Experiment(
     name="bandit_restless",
     summary="2 arms that change places, seldom or often, 100 pulls",
-    family=restless_bandit,
+    family=FamilyAt("metarl_envs.restless_bandit:restless_bandit"),
     settings=Settings(
         memory=GRU(hidden_size=64),
         algorithm=A2C(gae_lambda=(0.3,), entropy_coefficient=(0.05, 0.0)),

@@ -2,8 +2,7 @@
 
 from typing import Any
 
-from metarl_envs.tabular_mdp import tabular_mdp
-from metarl_jax.experiment.experiment import Experiment
+from metarl_jax.experiment.experiment import Experiment, FamilyAt
 from metarl_jax.experiment.settings import Settings
 from metarl_jax.memory.settings import ContextSet
 
@@ -27,7 +26,7 @@ def _preset(episodes: int) -> Experiment:
     return Experiment(
         name=f"tabular_mdp_{episodes}",
         summary=f"10 states, 5 actions, all unknown, {episodes} episodes of 10 steps",
-        family=tabular_mdp,
+        family=FamilyAt("metarl_envs.tabular_mdp:tabular_mdp"),
         arguments={"num_episodes": episodes},
         settings=Settings().change(_SETTINGS),
         variants={"ppo": {"optimizer.learning_rate": (1e-3, 1e-4)}},

@@ -2,8 +2,7 @@
 
 from typing import Any
 
-from metarl_envs import two_step as family
-from metarl_jax.experiment.experiment import Experiment
+from metarl_jax.experiment.experiment import Experiment, FamilyAt
 from metarl_jax.experiment.settings import Settings
 
 # A discount of 0.9, as there: a choice is paid in the next step, and either tells as much. A GRU
@@ -21,14 +20,14 @@ _VARIANTS = {"ppo": {"optimizer.learning_rate": (1e-3, 1e-4)}}
 two_step = Experiment(
     name="two_step",
     summary="two-step task: what pays changes, 100 trials",
-    family=family.two_step,
+    family=FamilyAt("metarl_envs.two_step:two_step"),
     settings=Settings().change({"budget.total_steps": 10_000_000, **_SETTINGS}),
     variants=_VARIANTS,
 )
 two_step_reversing = Experiment(
     name="two_step_reversing",
     summary="two-step task: what pays and what leads where change, 100 trials",
-    family=family.two_step,
+    family=FamilyAt("metarl_envs.two_step:two_step"),
     arguments={"reversing_transitions": True},
     settings=Settings().change({"budget.total_steps": 30_000_000, **_SETTINGS}),
     variants=_VARIANTS,
