@@ -203,7 +203,8 @@ WITHOUT_ENVIRONMENTS = """
 import sys
 from metarl_experiments.cli import main
 assert main(["list"]) == 0
-print(sorted(set(sys.modules) & {"gymnax", "mujoco", "matplotlib", "scipy", "orbax", "metarl_envs"}))
+heavy = {"gymnax", "mujoco", "matplotlib", "scipy", "orbax", "metarl_envs"}
+print(sorted(set(sys.modules) & heavy))
 """
 
 
