@@ -239,7 +239,7 @@ def test_a_small_soak(tmp_path: Path) -> None:
 def test_a_trial_that_is_stopped_ends_what_it_has_started(
     trial: tuple[str, ...], tmp_path: Path
 ) -> None:
-    command = [sys.executable, "-m", f"metarl_experiments.{trial[0]}", *trial[1:]]
+    command = [sys.executable, "-m", f"system_checks.{trial[0]}", *trial[1:]]
     temporary = tmp_path / "temporary"
     temporary.mkdir()
     environment = os.environ | {"TMPDIR": str(temporary)}
