@@ -1,11 +1,14 @@
 """What the command line refuses, and how: before anything is compiled, in one paragraph."""
 
+import dataclasses
 import pathlib
 import subprocess
 import sys
 
 import pytest
 
+from metarl_experiments.commands.options import parse_train_options
+from metarl_jax.experiment.registry import load_experiment
 from support.command_line import BROKEN, assert_refused, metarl, metarl_here
 
 
@@ -191,6 +194,31 @@ def test_sound_families_pass(name: str, told: str, tmp_path: pathlib.Path) -> No
 
 def test_a_process_that_is_refused_says_so_by_its_exit_code(tmp_path: pathlib.Path) -> None:
     assert_refused(metarl("train", f"{BROKEN}:unsupported_actions", cwd=tmp_path), "got Dict")
+
+
+@pytest.mark.parametrize("name", ["goal_grid_3", "cheetah_vel", "mouse_both", "bandit_10_5"])
+@pytest.mark.parametrize("memory", ["gru", "transformer"])
+def test_help_is_short_and_shows_every_option(
+    name: str, memory: str, tmp_path: pathlib.Path
+) -> None:
+    result = metarl_here("train", name, "--memory", memory, "--help", cwd=tmp_path)
+    assert result.returncode == 0
+    lines = result.stdout.splitlines()
+    assert len(lines) <= 90
+    assert all(len(line) <= 116 for line in lines)
+    shown = {line.split()[0].replace("[no-]", "") for line in lines if line.startswith("  --")}
+    options = parse_train_options(load_experiment(name), ["--memory", memory])
+    settings = options.settings
+    for branch, prefix in (
+        *((getattr(settings, b), "") for b in ("budget", "optimizer", "discounting", "evaluation")),
+        *((getattr(settings, b), f"{b}.") for b in ("memory", "policy", "algorithm")),
+        *((options.family, "family."), (options.output, ""), (options.machine, "")),
+    ):
+        fields = {f"--{prefix}{f.name}".replace("_", "-") for f in dataclasses.fields(branch)}
+        assert fields <= shown
+    common = "\n".join(lines[:20])
+    for name in ("total-steps", "seed", "num-tasks", "learning-rate", "memory", "algorithm"):
+        assert f"  --{name} " in common
 
 
 WITHOUT_JAX = """

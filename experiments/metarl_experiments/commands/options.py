@@ -2,12 +2,14 @@
 
 import dataclasses
 import inspect
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tyro
 
+from metarl_experiments.commands.help import Group, Row, print_help
 from metarl_experiments.process.distributed import DistributedOptions
 from metarl_experiments.process.early_flags import EarlyFlags, read_early_flags
 from metarl_jax.checks import require_positive
@@ -116,16 +118,11 @@ def parse_sweep_options(experiment: Experiment, arguments: Sequence[str]) -> Tra
 
 
 Field = tuple[str, Any, Any]
-OVER: Field = (
-    "over",
-    Annotated[
-        tyro.conf.UseAppendAction[tuple[str, ...]],
-        tyro.conf.arg(
-            help="SETTING=VALUE,VALUE,...; each value is held throughout. Given twice, every "
-            "combination is trained."
-        ),
-    ],
-    dataclasses.field(default=()),
+OVER: Field = ("over", tyro.conf.UseAppendAction[tuple[str, ...]], dataclasses.field(default=()))
+OVER_ROW = Row(
+    "--over SETTING=VALUE,VALUE,...",
+    "Train an agent with each value; given twice, with every combination.",
+    "",
 )
 
 
@@ -133,13 +130,15 @@ def _parse(
     experiment: Experiment, arguments: Sequence[str], prog: str, description: str, *more: Field
 ) -> TrainOptions:
     settings = _choose(experiment, read_early_flags(arguments))
+    groups = _groups_of(experiment, settings)
+    if {"-h", "--help"} & set(arguments):
+        rows = [*(OVER_ROW for _ in more), *(_choice_row(b, settings) for b in CHOICES)]
+        print_help(prog, description, rows, groups)
+        sys.exit()
     _require_options_of(settings, arguments)
-    flags = dataclasses.make_dataclass(
-        "Flags", [*more, *_fields_of(experiment, settings)], frozen=True, kw_only=True
-    )
-    parsed: Any = tyro.cli(
-        flags, prog=prog, description=description, args=list(arguments), compact_help=True
-    )
+    fields = [*more, *(_choice(branch, settings) for branch in CHOICES), *map(_field, groups)]
+    flags = dataclasses.make_dataclass("Flags", fields, frozen=True, kw_only=True)
+    parsed: Any = tyro.cli(flags, prog=prog, args=list(arguments), add_help=False)
     branches: dict[str, Any] = {
         f.name: getattr(parsed, f.name, None) for f in dataclasses.fields(Settings)
     }
@@ -198,38 +197,47 @@ def _require_options_of(settings: Settings, arguments: Sequence[str]) -> None:
             )
 
 
-def _fields_of(experiment: Experiment, settings: Settings) -> list[Field]:
-    """A field for every choice, then one for each group of flags, the common ones first."""
-    flat = tyro.conf.OmitArgPrefixes
+def _groups_of(experiment: Experiment, settings: Settings) -> list[Group]:
+    """The options in groups, the common ones first."""
     family = family_options(experiment.family, experiment.arguments)
-    groups: list[tuple[str, Any, Any]] = [
-        ("budget", flat[type(settings.budget)], settings.budget),
-        ("optimizer", flat[type(settings.optimizer)], settings.optimizer),
-        ("discounting", flat[type(settings.discounting)], settings.discounting),
-        ("algorithm", type(settings.algorithm), settings.algorithm),
-        ("memory", type(settings.memory), settings.memory),
-        ("policy", type(settings.policy), settings.policy),
-        ("family", type(family), family),
-        ("evaluation", flat[type(settings.evaluation)], settings.evaluation),
-        ("output", flat[OutputOptions], OutputOptions()),
-        ("machine", flat[MachineOptions], MachineOptions()),
+    groups = [
+        Group("training", "budget", settings.budget, prefixed=False),
+        Group("optimizer", "optimizer", settings.optimizer, prefixed=False),
+        Group("discounting", "discounting", settings.discounting, prefixed=False),
+        Group("algorithm", "algorithm", settings.algorithm, prefixed=True),
+        Group("memory", "memory", settings.memory, prefixed=True),
+        Group("policy", "policy", settings.policy, prefixed=True),
+        Group("task family", "family", family, prefixed=True),
+        Group("evaluation", "evaluation", settings.evaluation, prefixed=False),
+        Group("output", "output", OutputOptions(), prefixed=False),
+        Group("several machines", "machine", MachineOptions(), prefixed=False),
     ]
-    fields = [
-        (name, kind, dataclasses.field(default=default))
-        for name, kind, default in groups
-        if default is not None
-    ]
-    return [*(_choice(name, settings) for name in ("algorithm", "memory", "policy")), *fields]
+    return [group for group in groups if group.default is not None]
+
+
+def _field(group: Group) -> Field:
+    kind: Any = type(group.default)
+    kind = kind if group.prefixed else tyro.conf.OmitArgPrefixes[kind]
+    return group.name, kind, dataclasses.field(default=group.default)
+
+
+def _choices(branch: str, settings: Settings) -> tuple[tuple[str, ...], str]:
+    """The names that a branch may be given, and its own."""
+    chosen = getattr(settings, branch)
+    names = (*CHOICES[branch], *[NO_MEMORY] * (branch == "memory"))
+    return names, NO_MEMORY if chosen is None else chosen.name
 
 
 def _choice(branch: str, settings: Settings) -> Field:
-    """The flag that chooses a branch's kind, on which the flags of its group depend."""
-    names = tuple(CHOICES[branch])
-    default = NO_MEMORY if getattr(settings, branch) is None else getattr(settings, branch).name
-    if branch == "memory":
-        names = (*names, NO_MEMORY)
-    told = tyro.conf.arg(name=branch, help=f"The {branch}; --{branch}.* are its own options.")
-    return f"{branch}_name", Annotated[Literal[names], told], dataclasses.field(default=default)
+    """The field that chooses a branch's kind, on which the options of its group depend."""
+    names, own = _choices(branch, settings)
+    kind = Annotated[Literal[names], tyro.conf.arg(name=branch)]
+    return f"{branch}_name", kind, dataclasses.field(default=own)
+
+
+def _choice_row(branch: str, settings: Settings) -> Row:
+    names, own = _choices(branch, settings)
+    return Row(f"--{branch} NAME", f"One of {', '.join(names)}.", own)
 
 
 def read_sweep(over: Sequence[str] | None) -> Sweep:
