@@ -121,6 +121,15 @@ from metarl_jax.policy import (
     contextual_policy,
     memoryless_policy,
 )
+from metarl_jax.report import (
+    adaptation_figure,
+    behaviour_figure,
+    learning_figure,
+    replay_data,
+    save_figure,
+    write_points_report,
+    write_report,
+)
 from metarl_jax.rollout import Rollout, collect, episode_returns, start, task_keys
 from metarl_jax.tasks import (
     BoxSpace,
@@ -222,8 +231,10 @@ __all__ = [
     "WandbLogger",
     "a2c",
     "a2c_objective",
+    "adaptation_figure",
     "adaptive_policy",
     "as_loss",
+    "behaviour_figure",
     "build_setup",
     "check_task_distribution",
     "clipped_policy_gradient",
@@ -237,6 +248,7 @@ __all__ = [
     "gru",
     "hyperparameters",
     "kl_to_prior",
+    "learning_figure",
     "linear_recurrence",
     "load_config",
     "load_experiment",
@@ -256,8 +268,10 @@ __all__ = [
     "read_rows",
     "reinforce",
     "reinforce_objective",
+    "replay_data",
     "restore",
     "save",
+    "save_figure",
     "scores_of",
     "snail",
     "stacked",
@@ -267,5 +281,7 @@ __all__ = [
     "transformer",
     "unroll_by_steps",
     "value_error",
+    "write_points_report",
     "write_record",
+    "write_report",
 ]

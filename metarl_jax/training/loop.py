@@ -78,7 +78,7 @@ class Run:
             )
             if not waits:
                 self.dispatch()
-            row = self.row(update, in_flight)
+            row = self.make_row(update, in_flight)
             self.record(row)
             if (row.skipped_in_a_row or 0) >= SKIPPED_IN_A_ROW:
                 return self.diverged(row)
@@ -99,7 +99,7 @@ class Run:
         self.update += self.plan.updates_per_chunk
         self.unrecorded.append((self.update, self.runner.start()))
 
-    def row(self, update: int, in_flight: InFlight) -> MetricsRow:
+    def make_row(self, update: int, in_flight: InFlight) -> MetricsRow:
         """Waits for a chunk's metrics; evaluates where it is due, with the state waiting there."""
         row = self.numbers(update, in_flight)
         return self.evaluated(row) if self.plan.evaluates(update) else row
@@ -192,7 +192,7 @@ class Run:
     def drain(self) -> None:
         """Records the chunk that was in flight when the end came."""
         for update, in_flight in list(self.unrecorded):
-            self.record(self.row(update, in_flight))
+            self.record(self.make_row(update, in_flight))
 
     def end(self, code: ExitCode, what: str) -> Outcome:
         """Saves, and says how it ended."""
