@@ -38,6 +38,40 @@ def test_every_floor_is_inhabited_by_modules_that_exist():
     assert set(house_rules.FLOORS) == names
 
 
+BUILT_LATER = {"agent.py"}
+"""What the design lists and the tree does not have yet."""
+DESIGN = house_rules.ROOT.parent / "shared" / "DESIGN.md"
+
+
+def test_the_readme_draws_the_house_that_stands():
+    drawn = house_rules.layout_of((house_rules.ROOT / "README.md").read_text(), "metarl_jax")
+    assert [name.removesuffix(".py") for name in drawn] == list(house_rules.FLOORS)
+    folder = PACKAGES["metarl_jax"]
+    files = {path.name for path in folder.iterdir()} - {"__init__.py", "__pycache__", "py.typed"}
+    assert set(drawn) == files
+
+
+@pytest.mark.skipif(not DESIGN.exists(), reason="the design is not beside this checkout")
+def test_the_design_and_the_readme_draw_one_house():
+    designed = house_rules.layout_of(DESIGN.read_text(), "metarl_jax")
+    drawn = house_rules.layout_of((house_rules.ROOT / "README.md").read_text(), "metarl_jax")
+    assert set(designed) - BUILT_LATER == set(drawn)
+
+
+def test_a_layout_is_read_from_its_block():
+    page = """The house
+
+    top.toml
+    house/        where we live
+      a.py b.py     two rooms
+      attic/        cold
+    garden/       green
+      tree.py
+    """
+    assert house_rules.layout_of(page, "house") == ["a.py", "b.py", "attic"]
+    assert house_rules.layout_of(page, "garden") == ["tree.py"]
+
+
 def test_no_module_imports_itself_through_others():
     modules = [module for package in PACKAGES for module in house_rules.load_modules(package)]
     assert house_rules.circles(modules) == []

@@ -189,6 +189,30 @@ def _imported_modules(module: Module, names: set[str]) -> set[str]:
     return found - {"", module.name}
 
 
+def layout_of(text: str, package: str) -> list[str]:
+    """The names that an indented block of a page gives to the inside of a package, in its order.
+
+    Args:
+        text: the page; a line `PACKAGE/` opens the block, and deeper lines are its inside. A line
+            may name several, as in `trees.py files.py checks.py    what they are`.
+        package: the folder's name.
+    """
+    lines = text.splitlines()
+    start = next(i for i, line in enumerate(lines) if line.strip().startswith(f"{package}/ "))
+    outer = _indent(lines[start])
+    names: list[str] = []
+    for line in lines[start + 1 :]:
+        if not line.strip() or _indent(line) <= outer:
+            break
+        named = re.split(r"\s{2,}", line.strip())[0]
+        names += [name.rstrip("/") for name in named.split()]
+    return names
+
+
+def _indent(line: str) -> int:
+    return len(line) - len(line.lstrip())
+
+
 def confined_imports(module: Module) -> Iterator[str]:
     """A library that is confined to one place is imported there only."""
     for library, places in CONFINED.items():

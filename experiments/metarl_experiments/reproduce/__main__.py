@@ -1,4 +1,4 @@
-"""`make reproduce`: the runs behind the README's tables, from a fixed seed, last checkpoints only.
+"""`make reproduce`: the runs behind the tables of docs/results.md, from a fixed seed, last checkpoints only.
 
 The rows go to `experiments/results/families.csv`; their seconds are those of training and of the
 evaluations during it, without compilation.
@@ -65,7 +65,7 @@ JOBS = (
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ReproduceOptions:
-    """Runs the experiments behind the README's tables.
+    """Runs the experiments behind the tables of docs/results.md.
 
     Attributes:
         what: presets, or parts of the names of their runs; all where none is given. The run of

@@ -1,4 +1,4 @@
-"""`experiments/results/families.csv`, and the README's tables made of it."""
+"""`experiments/results/families.csv`, and the tables of docs/results.md made of it."""
 
 import csv
 import io
