@@ -26,7 +26,7 @@ ADAM_FIRST_MOMENT_SHARE = 0.1
 """1 - β₁: what Adam's first moment holds of a gradient after one step."""
 
 # Other programs of the tests are compiled without LLVM's passes, whose sums round otherwise.
-AS_USERS_DO = {"xla_backend_optimization_level": 3}
+WITH_LLVMS_PASSES = {"xla_backend_optimization_level": 3}
 
 ALGORITHMS = {
     "a2c": a2c,
