@@ -233,7 +233,7 @@ def test_a_memory_is_measured_at_every_length(monkeypatch):
     layer = 128 * (3 * 128 + 1 + 2 * 4 * 128) + 128 * 128
     assert layer < rows[0].parameters < 2 * layer
     text = [str(cell) for column in memories_table(rows).columns for cell in column.cells]
-    assert "transformer" in text and "4.1" in text
+    assert "transformer" in text and "2.1" in text
     panels = memories_figure(rows, subtitle="").axes
     assert [[text.get_text() for text in axes.texts] for axes in panels] == 2 * [["transformer"]]
 

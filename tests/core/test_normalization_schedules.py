@@ -16,7 +16,7 @@ from metarl_jax.policy.normalization import (
     update_statistics,
 )
 from metarl_jax.types import ConfigurationError
-from support.instruments import assert_same
+from support.comparisons import assert_same
 
 
 def batches(count: int) -> list[tuple[np.ndarray, np.ndarray]]:

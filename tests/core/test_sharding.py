@@ -19,14 +19,10 @@ from metarl_jax.learning.train_state import Algorithm, TrainState, UpdateConfig
 from metarl_jax.parallel.sharding import AXIS, REPLICATED, SPLIT, DataParallel
 from metarl_jax.training.chunks import compile_chunk
 from metarl_jax.types import ConfigurationError
-from support.instruments import (
-    ALGORITHMS,
-    applied_gradient,
-    assert_same,
-    random_state,
-    relative_error,
-)
+from support.comparisons import assert_same, relative_error
 from support.probes import counter, small_policy
+from support.random_inputs import random_state
+from support.updates_seen import ALGORITHMS, applied_gradient
 
 TASKS = counter(ends_early=True, num_episodes=2)
 UNCLIPPED = hyperparameters(max_gradient_norm=1e9)

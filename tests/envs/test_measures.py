@@ -25,7 +25,7 @@ from metarl_jax.memory import unroll_by_steps
 from metarl_jax.policy.distributions import Categorical
 from metarl_jax.policy.policy import Policy, PolicyOutput
 from metarl_jax.types import Array, Experience, PyTree
-from support.records import evaluation
+from support.invented_runs import evaluation
 
 NOON = SimpleNamespace(now=lambda: datetime.datetime(2026, 1, 1, 12))
 UP, RIGHT, DOWN, LEFT = range(4)

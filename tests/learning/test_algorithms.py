@@ -33,15 +33,10 @@ from metarl_jax.policy.policy import (
 from metarl_jax.rollout import Rollout
 from metarl_jax.tasks.distribution import TaskDistribution
 from metarl_jax.types import Array, ConfigurationError
-from support.instruments import (
-    WITH_LLVMS_PASSES,
-    applied_gradient,
-    assert_same,
-    random_state,
-    relative_error,
-    unmoved,
-)
+from support.comparisons import assert_same, relative_error
 from support.probes import counter, revealed_target, small_policy
+from support.random_inputs import random_state
+from support.updates_seen import WITH_LLVMS_PASSES, applied_gradient, unmoved
 
 NUM_TASKS = 8
 CONFIG = UpdateConfig(num_tasks=NUM_TASKS, num_updates=3)

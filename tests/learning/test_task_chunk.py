@@ -12,13 +12,10 @@ from metarl_jax.learning.train_state import Algorithm, TrainState, UpdateConfig
 from metarl_jax.parallel.sharding import DataParallel
 from metarl_jax.types import ConfigurationError
 from support.command_line import assert_well_put
-from support.instruments import (
-    ALGORITHMS,
-    applied_gradient,
-    random_state,
-    relative_error,
-)
+from support.comparisons import relative_error
 from support.probes import counter, small_policy
+from support.random_inputs import random_state
+from support.updates_seen import ALGORITHMS, applied_gradient
 
 TASKS = counter(ends_early=True, num_episodes=2)
 UNCLIPPED = hyperparameters(max_gradient_norm=1e9)

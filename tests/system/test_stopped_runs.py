@@ -6,7 +6,7 @@ import signal
 
 from metarl_jax.checkpoint.checkpoint import leaf_digests
 from support.command_line import SMALL, metarl, signalled
-from support.runs import rows_of
+from support.run_folders import rows_of
 
 BEGIN = ["train", "mouse_lecture", *SMALL, "--algorithm", "ppo"]
 BEGIN += ["--algorithm.epochs", "2", "--algorithm.minibatches", "2"]

@@ -33,9 +33,9 @@ from support.command_line import (
     metarl_here,
     signalled_here,
 )
-from support.records import evaluation
-from support.records import point as point_record
-from support.runs import rows_of
+from support.invented_runs import evaluation
+from support.invented_runs import point as point_record
+from support.run_folders import rows_of
 
 SWEEP = ["sweep", "bandit_10_5", "--over", "learning_rate=1e-3,1e-2", "--num-seeds", "2", *SMALL]
 SWEEP += ["--total-steps", "80000"]  # 10 chunks of 200 updates
