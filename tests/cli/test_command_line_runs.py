@@ -4,6 +4,7 @@ import json
 import pathlib
 import re
 import shutil
+import signal
 import sys
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 
 from metarl_experiments.commands import train
 from metarl_jax.experiment.run_config import load_config
-from support.command_line import BROKEN, SMALL, assert_refused, metarl, metarl_here
+from support.command_line import BROKEN, SMALL, assert_refused, metarl_here, signalled
 
 PPO = ["--algorithm", "ppo", "--algorithm.epochs", "2", "--algorithm.minibatches", "2"]
 
@@ -58,13 +59,18 @@ def test_evaluate_needs_only_the_folder_and_repeats_itself(
 
 
 def test_a_second_start_compiles_nothing_again(tmp_path: pathlib.Path) -> None:
-    """Nor does the order of a set, which Python's hashes of strings give, matter to the program."""
+    """Nor does the order of a set, which Python's hashes of strings give, matter to the program.
+
+    Each is stopped with its first row.
+    """
     cache = tmp_path / "cache"
     found = []
     for name, seed in (("first", "0"), ("second", "1")):
         kept = {"JAX_COMPILATION_CACHE_DIR": str(cache), "PYTHONHASHSEED": seed}
-        result = metarl("train", "goal_grid_3", *SMALL, "--out", tmp_path / name, **kept)
-        assert result.returncode == 0, result.stderr
+        run = tmp_path / name
+        begin = ["train", "goal_grid_3", *SMALL, "--total-steps", "40000", "--out", run]
+        result = signalled(run, signal.SIGTERM, *begin, **kept)
+        assert result.returncode == 75, result.stderr
         found.append(sorted(path.name for path in cache.glob("jit_chunk-*-cache")))
     assert len(found[0]) == 1
     assert found[1] == found[0], "another key: the second run compiled its updates again"

@@ -91,11 +91,17 @@ def signalled_here(
         return metarl_here(*arguments, cwd=cwd)
 
 
-def signalled(run: pathlib.Path, number: signal.Signals, *arguments: str | pathlib.Path):
+def signalled(
+    run: pathlib.Path,
+    number: signal.Signals,
+    *arguments: str | pathlib.Path,
+    **environment: str,
+):
     """Starts the command line, and sends it a signal when it has written its next row."""
     rows = run / "metrics.jsonl"
     size = rows.stat().st_size if rows.exists() else 0
-    with subprocess.Popen(_command(arguments), env=ENVIRONMENT, **PROCESS) as process:
+    environment = ENVIRONMENT | environment
+    with subprocess.Popen(_command(arguments), env=environment, **PROCESS) as process:
         while process.poll() is None and (not rows.exists() or rows.stat().st_size <= size):
             time.sleep(0.05)
         process.send_signal(number)
