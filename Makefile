@@ -21,7 +21,7 @@ dev_stamp := $(venv)/.made-dev-$(place)
 current   := $(shell $(python) -c 'import sys; print("yes" * (sys.version_info >= (3, 11)))' 2>/dev/null)
 broken    := $(if $(current),$(wildcard $(venv)/.unfinished),yes)
 source    := metarl_jax envs experiments tests
-pytest    := $(python) -m pytest -n 2 --dist loadfile
+pytest    := $(python) -m pytest -n 2
 
 .DEFAULT_GOAL := help
 .PHONY: help setup train evaluate list doctor test test-system check format pod-smoke soak bench reproduce lock clean FORCE
@@ -56,11 +56,11 @@ doctor: $(run_stamp) ## say what this machine has: versions, devices, physics en
 	$(metarl) doctor $(ARGS)
 
 test: $(dev_stamp) ## run the tests: make test ARGS="-k memory"
-	$(pytest) --ignore=tests/system $(ARGS)
+	$(pytest) --dist worksteal --ignore=tests/system $(ARGS)
 
 test-system: $(dev_stamp) ## run the tests with real processes, signals, full disks and a browser
 	$(python) -m system_checks.pod_smoke
-	$(pytest) $(or $(ARGS),tests/system)
+	$(pytest) --dist loadfile $(or $(ARGS),tests/system)
 
 check: $(dev_stamp) ## format, lint, types, both tiers of tests: what a change must pass
 	$(python) -m ruff format --check $(source)

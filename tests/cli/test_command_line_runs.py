@@ -5,33 +5,26 @@ import pathlib
 import re
 import shutil
 import signal
+import sys
 from typing import Any
 
-import jax
 import numpy as np
 import pytest
 
 from metarl_experiments.commands import train
-from metarl_experiments.runs import load_tasks
-from metarl_jax.checkpoint.checkpoint import restore
-from metarl_jax.experiment.build import build_setup
 from metarl_jax.experiment.run_config import load_config
-from metarl_jax.trees import host_leaves
-from support.command_line import BROKEN, SMALL, assert_refused, metarl, metarl_here, signalled
-from support.runs import rows_of
+from support.command_line import BROKEN, SMALL, assert_refused, metarl_here, signalled
 
 PPO = ["--algorithm", "ppo", "--algorithm.epochs", "2", "--algorithm.minibatches", "2"]
-BEGIN = ["train", "mouse_lecture", *SMALL, *PPO, "--total-steps", "48000"]
-BEGIN += ["--num-evaluations", "20"]  # 1,000 updates in 100 chunks: some seconds to be stopped in
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     """A small run from its beginning to its end."""
-    folder = tmp_path_factory.mktemp("runs") / "mouse"
-    result = metarl(*BEGIN, "--out", folder)
+    folder = tmp_path_factory.mktemp("runs")
+    result = metarl_here("train", "mouse_lecture", *SMALL, *PPO, "--out", "mouse", cwd=folder)
     assert result.returncode == 0, result.stderr
-    return folder
+    return folder / "mouse"
 
 
 def test_a_run_leaves_all_its_files(run: pathlib.Path) -> None:
@@ -59,20 +52,25 @@ def test_evaluate_needs_only_the_folder_and_repeats_itself(
     moved = tmp_path / "moved"
     shutil.copytree(run, moved)
     (moved / "evaluation.json").unlink()
-    result = metarl("evaluate", moved, cwd=tmp_path)
+    result = metarl_here("evaluate", moved, cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     again = json.loads((moved / "evaluation.json").read_text())
     assert again == json.loads((run / "evaluation.json").read_text())
 
 
 def test_a_second_start_compiles_nothing_again(tmp_path: pathlib.Path) -> None:
-    """Nor does the order of a set, which Python's hashes of strings give, matter to the program."""
+    """Nor does the order of a set, which Python's hashes of strings give, matter to the program.
+
+    Each is stopped with its first row.
+    """
     cache = tmp_path / "cache"
     found = []
     for name, seed in (("first", "0"), ("second", "1")):
         kept = {"JAX_COMPILATION_CACHE_DIR": str(cache), "PYTHONHASHSEED": seed}
-        result = metarl("train", "goal_grid_3", *SMALL, "--out", tmp_path / name, **kept)
-        assert result.returncode == 0, result.stderr
+        run = tmp_path / name
+        begin = ["train", "goal_grid_3", *SMALL, "--total-steps", "40000", "--out", run]
+        result = signalled(run, signal.SIGTERM, *begin, **kept)
+        assert result.returncode == 75, result.stderr
         found.append(sorted(path.name for path in cache.glob("jit_chunk-*-cache")))
     assert len(found[0]) == 1
     assert found[1] == found[0], "another key: the second run compiled its updates again"
@@ -93,53 +91,21 @@ def test_a_folder_that_cannot_be_made_is_refused(tmp_path: pathlib.Path) -> None
     assert_refused(result, "can be written", "another --out")
 
 
-def test_a_missing_extra_leaves_no_run_behind(tmp_path: pathlib.Path) -> None:
-    (tmp_path / "wandb.py").write_text("raise ImportError")
-    result = metarl(
+def test_a_missing_extra_leaves_no_run_behind(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "wandb", None)  # importing it is an ImportError
+    result = metarl_here(
         "train", f"{BROKEN}:sound", *SMALL, "--wandb", "p", "--out", "run", cwd=tmp_path
     )
     assert_refused(result, "extra `wandb`", "leave that logger out")
     assert not (tmp_path / "run").exists()
 
 
-def leaf_digests(run: pathlib.Path) -> dict[str, str]:
-    """SHA-256 of every leaf of a run's last checkpoint."""
-    config = load_config(run)
-    _, tasks = load_tasks(config)
-    algorithm = build_setup(tasks, config.settings).algorithm
-    template = jax.eval_shape(algorithm.init, jax.random.key(0))
-    state = restore(run / "checkpoints", template).state
-    return {path: leaf.digest(path) for path, leaf in host_leaves(state).items()}
-
-
-def test_a_run_stopped_twice_is_the_run_that_was_not(
-    run: pathlib.Path, tmp_path: pathlib.Path
-) -> None:
-    """By SIGTERM and by SIGINT: every leaf, row and result is that of the run left alone.
-
-    Being killed is the soak's (test_supervise.py).
-    """
-    stopped = tmp_path / "run"
-    arguments = [*BEGIN, "--out", stopped]
-    for number, code in ((signal.SIGTERM, 75), (signal.SIGINT, 130)):
-        result = signalled(stopped, number, *arguments)
-        assert result.returncode == code, result.stdout + result.stderr
-        assert f"stopped by {number.name}" in result.stdout
-        assert f"go on with:  metarl train --resume {stopped}" in result.stdout
-        arguments = ["train", "--resume", stopped]
-    assert len(rows_of(stopped)) < len(rows_of(run)), "it was not stopped before its end"
-    result = metarl(*arguments)
-    assert result.returncode == 0, result.stderr
-    assert rows_of(stopped) == rows_of(run)
-    assert leaf_digests(stopped) == leaf_digests(run)
-    evaluations = [json.loads((place / "evaluation.json").read_text()) for place in (stopped, run)]
-    assert evaluations[0] == evaluations[1]
-
-
 def test_a_run_that_diverges_says_so(tmp_path: pathlib.Path) -> None:
     """NaN comes in one episode of 128: of 512 tasks' 1,024, some have it in every update."""
     many = ["--num-tasks", "512", "--total-steps", "200000"]
-    result = metarl("train", f"{BROKEN}:nan_later", *SMALL, *many, cwd=tmp_path)
+    result = metarl_here("train", f"{BROKEN}:nan_later", *SMALL, *many, cwd=tmp_path)
     assert result.returncode == 3, result.stderr
     assert "diverged by update" in result.stdout
     told = r"rewards of \d+ \([\d, ]+(, …)?\) of 512 tasks; the learner after it"
@@ -147,16 +113,19 @@ def test_a_run_that_diverges_says_so(tmp_path: pathlib.Path) -> None:
     assert "the parameters are the last good ones" in result.stdout
 
 
-def test_a_family_whose_package_is_gone(tmp_path: pathlib.Path) -> None:
+def test_a_family_whose_package_is_gone(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Its entry point is still there, as after an interrupted removal."""
     metadata = tmp_path / "gone-1.0.dist-info"
     metadata.mkdir()
     (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: gone\nVersion: 1.0\n")
     point = "[metarl_jax.experiments]\ngone = gone_package.presets:gone\n"
     (metadata / "entry_points.txt").write_text(point)
-    result = metarl("train", "gone", cwd=tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    result = metarl_here("train", "gone", cwd=tmp_path)
     assert_refused(result, "the experiment 'gone'", "gone_package", "install the package")
-    listed = metarl("list", cwd=tmp_path)
+    listed = metarl_here("list", cwd=tmp_path)
     assert listed.returncode == 0, listed.stderr
     assert "gone_package" in listed.stdout and "bandit_10_5" in listed.stdout
 
@@ -227,15 +196,15 @@ def test_an_edited_configuration_is_refused(run: pathlib.Path, tmp_path: pathlib
     assert_refused(metarl_here("evaluate", edited, cwd=tmp_path), "hiden_size", "unknown")
 
 
-def test_list_shows_every_preset() -> None:
-    result = metarl("list")
+def test_list_shows_every_preset(tmp_path: pathlib.Path) -> None:
+    result = metarl_here("list", cwd=tmp_path)
     assert result.returncode == 0
     for name in ("bandit_10_5", "goal_grid_5", "mouse_lecture", "cheetah_vel_both_ways"):
         assert name in result.stdout
 
 
-def test_doctor_finds_everything_in_place() -> None:
-    result = metarl("doctor")
+def test_doctor_finds_everything_in_place(tmp_path: pathlib.Path) -> None:
+    result = metarl_here("doctor", cwd=tmp_path)
     assert result.returncode == 0, result.stdout
     assert result.stdout.count("ok") >= 3
     assert "FAILED" not in result.stdout

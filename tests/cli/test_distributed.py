@@ -9,7 +9,7 @@ import pytest
 from metarl_experiments.process.distributed import DistributedOptions, join
 from metarl_experiments.process.early_flags import read_early_flags
 from metarl_jax.types import ConfigurationError, PeerError
-from support.command_line import assert_refused, metarl, metarl_here
+from support.command_line import assert_refused, metarl_here
 
 
 def read_options(arguments: list[str], environment: dict[str, str]) -> DistributedOptions:
@@ -147,7 +147,7 @@ def test_what_names_no_process_is_refused(arguments: list[str], told: str) -> No
 
 
 def test_refused_on_the_command_line_before_anything_else(tmp_path) -> None:
-    result = metarl("train", "bandit_10_5", *FLAGS[:2], "--out", tmp_path / "run")
+    result = metarl_here("train", "bandit_10_5", *FLAGS[:2], "--out", "run", cwd=tmp_path)
     assert_refused(result, "together", "10.0.0.1:8476, None and None")
     assert not (tmp_path / "run").exists()
 

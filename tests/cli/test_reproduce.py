@@ -16,8 +16,8 @@ from metarl_experiments.reproduce.results import read_results
 from metarl_jax.evaluation.record import write_record
 from metarl_jax.experiment.registry import load_experiment
 from metarl_jax.types import ConfigurationError
-from support.records import evaluation
-from support.runs import preset_run
+from support.invented_runs import evaluation
+from support.run_folders import preset_run
 
 JOB = Job("goal_grid_5", "adaptive", "ppo")
 

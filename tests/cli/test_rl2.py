@@ -17,8 +17,8 @@ from metarl_jax.evaluation.record import write_record
 from metarl_jax.evaluation.scores import with_control_variate
 from metarl_jax.experiment.registry import load_experiment
 from metarl_jax.types import ConfigurationError
-from support.records import evaluation
-from support.runs import preset_run
+from support.invented_runs import evaluation
+from support.run_folders import preset_run
 
 
 def finished_run(runs, job: Job, episode_returns: np.ndarray) -> None:

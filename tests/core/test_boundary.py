@@ -19,8 +19,10 @@ from metarl_jax.rollout import Rollout, collect, start, task_keys, undiscounted_
 from metarl_jax.tasks.distribution import TaskDistribution
 from metarl_jax.tasks.meta_episode import MetaEpisode
 from metarl_jax.types import Array, ConfigurationError, PyTree
-from support.instruments import assert_same, operations, random_params, relative_error, remembering
+from support.comparisons import assert_same, relative_error
 from support.probes import counter, revealed_target, scripted_policy, small_policy
+from support.random_inputs import random_params
+from support.updates_seen import operations, remembering
 
 NUM_TASKS, LENGTH, EPISODES = 8, 3, 3
 SCRIPT = np.random.default_rng(0).choice([0, 1, 2], (NUM_TASKS, 32), p=[0.3, 0.4, 0.3])

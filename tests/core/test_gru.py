@@ -10,7 +10,7 @@ import pytest
 
 from metarl_jax.memory import MemoryInput, gru
 from metarl_jax.types import ConfigurationError
-from support.instruments import noise_like
+from support.random_inputs import noise_like
 
 SIZE = 5
 

@@ -10,8 +10,8 @@ import pytest
 from metarl_jax import Architecture, ConfigurationError, memoryless_policy
 from metarl_jax.policy.heads import Heads
 from metarl_jax.tasks.distribution import specification
-from support.instruments import noise_like
 from support.probes import counter
+from support.random_inputs import noise_like
 
 NUM_ROWS, MEMORY_SIZE, OBSERVATION_SIZE, HIDDEN_SIZE = 3, 5, 4, 6
 SPECIFICATION = specification(counter())

@@ -25,7 +25,8 @@ from metarl_jax.memory.lstm import FORGET_BIAS, LSTMState
 from metarl_jax.memory.ring import ages, extended, oldest, push
 from metarl_jax.memory.snail import dilations
 from metarl_jax.types import ConfigurationError
-from support.instruments import noise_like, relative_error
+from support.comparisons import relative_error
+from support.random_inputs import noise_like
 
 NUM_STEPS = 9
 

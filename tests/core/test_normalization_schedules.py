@@ -15,7 +15,7 @@ from metarl_jax.policy.normalization import (
     normalize,
 )
 from metarl_jax.types import Array, ConfigurationError
-from support.instruments import assert_same
+from support.comparisons import assert_same
 
 
 def batches(count: int) -> list[tuple[np.ndarray, np.ndarray]]:

@@ -12,8 +12,8 @@ from metarl_jax.policy.policy import blank_experience
 from metarl_jax.tasks.distribution import specification
 from metarl_jax.types import ConfigurationError
 from support.command_line import SMALL, assert_refused, assert_well_put, metarl_here
-from support.instruments import operations
 from support.probes import counter
+from support.updates_seen import operations
 
 TASKS = counter(ends_early=True)
 BF16 = str(jax.lax.DotAlgorithmPreset.BF16_BF16_F32)

@@ -12,14 +12,10 @@ from metarl_jax.memory.remat import remat, save_for_backward
 from metarl_jax.training.chunks import compile_chunk
 from metarl_jax.training.memory_budget import program_bytes
 from metarl_jax.types import Array
-from support.instruments import (
-    assert_same,
-    noise_like,
-    operations,
-    random_experience,
-    random_params,
-)
+from support.comparisons import assert_same
 from support.probes import counter
+from support.random_inputs import noise_like, random_experience, random_params
+from support.updates_seen import operations
 
 HIDDEN_SIZE = 96
 NUM_TASKS = 32

@@ -19,14 +19,10 @@ from metarl_jax.learning.train_state import Algorithm, TrainState, UpdateConfig
 from metarl_jax.parallel.sharding import AXIS, REPLICATED, SPLIT, DataParallel
 from metarl_jax.training.chunks import compile_chunk
 from metarl_jax.types import ConfigurationError
-from support.instruments import (
-    ALGORITHMS,
-    applied_gradient,
-    assert_same,
-    random_state,
-    relative_error,
-)
+from support.comparisons import assert_same, relative_error
 from support.probes import counter, small_policy
+from support.random_inputs import random_state
+from support.updates_seen import ALGORITHMS, applied_gradient
 
 TASKS = counter(ends_early=True, num_episodes=2)
 UNCLIPPED = hyperparameters(max_gradient_norm=1e9)
@@ -41,19 +37,26 @@ def algorithm(name: str, num_devices: int) -> Algorithm:
     return ALGORITHMS[name](TASKS, small_policy(TASKS), UNCLIPPED, config)
 
 
+def first_state(name: str, num_devices: int) -> TrainState:
+    state = random_state(algorithm(name, num_devices), UNCLIPPED)
+    return DataParallel(num_devices).replicate(state)
+
+
 @functools.cache
 def compiled(name: str, num_devices: int) -> Any:
-    return jax.jit(algorithm(name, num_devices).update)
+    """The program of an update: it is run, and its text is read."""
+    update = jax.jit(algorithm(name, num_devices).update)
+    with jax.default_matmul_precision("highest"):
+        return update.lower(first_state(name, num_devices)).compile()
 
 
 def update(name: str, num_devices: int, state: TrainState) -> tuple[TrainState, Any]:
-    with jax.default_matmul_precision("highest"):
-        return compiled(name, num_devices)(DataParallel(num_devices).replicate(state))
+    return compiled(name, num_devices)(DataParallel(num_devices).replicate(state))
 
 
 @functools.cache
 def updated(name: str, num_devices: int) -> tuple[TrainState, Any]:
-    return update(name, num_devices, random_state(algorithm(name, num_devices), UNCLIPPED))
+    return update(name, num_devices, first_state(name, num_devices))
 
 
 @pytest.mark.parametrize("name", ALGORITHMS)
@@ -110,9 +113,7 @@ ARRAY = re.compile(r"(f32|s32|u32|pred)\[([0-9,]*)\]")
 
 def collectives(name: str, num_devices: int, kind: str) -> list[int]:
     """The bytes of each collective of a kind in the compiled update of a device."""
-    shapes = jax.eval_shape(algorithm(name, num_devices).init, jax.random.key(0))
-    text = jax.jit(algorithm(name, num_devices).update).lower(shapes).compile().as_text()
-    results = re.findall(rf"= (.*?) {kind}(?:-start)?\(", text)
+    results = re.findall(rf"= (.*?) {kind}(?:-start)?\(", compiled(name, num_devices).as_text())
     return [
         sum(4 * math.prod(map(int, filter(None, shape.split(",")))) for _, shape in arrays)
         for arrays in map(ARRAY.findall, results)

@@ -11,7 +11,7 @@ from metarl_envs.bandit import bandit
 from metarl_envs.references import bernoulli, gittins
 from metarl_jax import MetaEpisode, Policy, collect, evaluate, start, task_keys
 from metarl_jax.types import ConfigurationError
-from support.instruments import assert_same
+from support.comparisons import assert_same
 
 NUM_ARMS, NUM_PULLS = 4, 12
 TASKS = bandit(num_arms=NUM_ARMS, num_pulls=NUM_PULLS)

@@ -11,7 +11,7 @@ from metarl_envs.bandit import BanditState
 from metarl_envs.deceptive_bandit import DeceptiveTask, deceptive_bandit
 from metarl_jax import task_keys
 from metarl_jax.types import ConfigurationError
-from support.instruments import earned, played
+from support.classical_play import earned, played
 
 TASKS = deceptive_bandit()
 

@@ -8,8 +8,8 @@ from metarl_envs.dependent_bandit import BETTER, dependent_bandit
 from metarl_envs.references.passive import dependent_arms_total, hidden_chain_worth
 from metarl_jax import task_keys
 from metarl_jax.types import ConfigurationError
+from support.classical_play import earned, played
 from support.expectimax import arms, best_return
-from support.instruments import earned, played
 
 KINDS = ("uniform", "easy", "medium", "hard")
 

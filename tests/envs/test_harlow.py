@@ -8,7 +8,7 @@ import pytest
 from metarl_envs.harlow import AHEAD, LEFT, RIGHT, HarlowState, HarlowTask, harlow
 from metarl_jax import task_keys
 from metarl_jax.types import ConfigurationError
-from support.instruments import earned, played
+from support.classical_play import earned, played
 
 TASKS = harlow(object_size=2)
 TASK = HarlowTask(jnp.array([0.5, -0.5]), jnp.array([0.1, 0.9]))

@@ -10,7 +10,7 @@ import pytest
 from metarl_envs.bandit import BanditState
 from metarl_envs.informative_bandit import InformativeTask, informative_bandit
 from metarl_jax.types import ConfigurationError
-from support.instruments import earned
+from support.classical_play import earned
 
 
 def test_every_arm_pays_what_the_paper_says():

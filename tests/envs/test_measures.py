@@ -29,8 +29,8 @@ from metarl_jax.memory.settings import GRU
 from metarl_jax.policy.distributions import Categorical
 from metarl_jax.policy.policy import Policy, PolicyOutput
 from metarl_jax.types import Array, Experience, PyTree, StepOutcome
+from support.invented_runs import evaluation
 from support.probes import counter
-from support.records import evaluation
 
 NOON = SimpleNamespace(now=lambda: datetime.datetime(2026, 1, 1, 12))
 UP, RIGHT, DOWN, LEFT = range(4)

@@ -9,8 +9,8 @@ from metarl_envs.references.passive import hidden_chain_worth
 from metarl_envs.restless_bandit import RestlessState, RestlessTask, restless_bandit
 from metarl_jax import task_keys
 from metarl_jax.types import ConfigurationError
+from support.classical_play import earned, played
 from support.expectimax import arms, best_return
-from support.instruments import earned, played
 
 BETTER, LOW, HIGH = 0.8, 0.02, 0.2
 

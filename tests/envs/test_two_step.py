@@ -8,8 +8,8 @@ import pytest
 from metarl_envs.two_step import TwoStepState, TwoStepTask, two_step
 from metarl_jax import measure, task_keys
 from metarl_jax.types import ConfigurationError
+from support.classical_play import earned, played
 from support.expectimax import best_return
-from support.instruments import earned, played
 
 COMMON, REWARD, CHANGE = 0.8, 0.9, 0.025
 NUM_STEPS = 20_000

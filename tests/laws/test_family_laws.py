@@ -27,7 +27,7 @@ from metarl_jax.rollout import task_keys
 from metarl_jax.tasks.distribution import DiscreteSpace, TaskDistribution, specification
 from metarl_jax.tasks.meta_episode import MetaEpisode, MetaState
 from metarl_jax.types import Array, Key, PyTree, StepOutcome
-from support.instruments import assert_same
+from support.comparisons import assert_same
 from support.probes import counter, doors, revealed_target
 
 FAMILIES: dict[str, Callable[[], TaskDistribution]] = {

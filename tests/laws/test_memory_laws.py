@@ -21,7 +21,8 @@ from metarl_jax.memory import (
     unroll_by_steps,
 )
 from metarl_jax.types import Array, PyTree
-from support.instruments import assert_same, noise_like, relative_error, wide
+from support.comparisons import assert_same, relative_error
+from support.random_inputs import noise_like, wide
 
 MEMORIES = {
     "gru": gru(7),

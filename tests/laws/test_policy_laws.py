@@ -21,14 +21,9 @@ from metarl_jax.policy.policy import (
 )
 from metarl_jax.tasks.distribution import TaskDistribution
 from metarl_jax.types import Array, Experience, PyTree
-from support.instruments import (
-    assert_same,
-    noise_like,
-    random_experience,
-    random_params,
-    relative_error,
-)
+from support.comparisons import assert_same, relative_error
 from support.probes import counter, revealed_target
+from support.random_inputs import noise_like, random_experience, random_params
 
 NUM_STEPS, NUM_TASKS = 5, 3
 ARCHITECTURE = Architecture(embedding_size=6, head_sizes=(5,))

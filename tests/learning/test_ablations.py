@@ -15,8 +15,9 @@ from metarl_jax.rollout import Actors, collect, start, task_keys
 from metarl_jax.tasks.distribution import TaskDistribution
 from metarl_jax.tasks.meta_episode import MetaEpisode
 from metarl_jax.types import ConfigurationError, PyTree
-from support.instruments import random_params, relative_error
+from support.comparisons import relative_error
 from support.probes import counter, doors, small_policy
+from support.random_inputs import random_params
 
 
 def key() -> Any:

@@ -19,8 +19,8 @@ from metarl_jax.policy.distributions import Categorical
 from metarl_jax.policy.policy import PolicyOutput
 from metarl_jax.rollout import Rollout
 from metarl_jax.types import Array
-from support.instruments import assert_same
-from support.scripted import (
+from support.comparisons import assert_same
+from support.scripted_rollouts import (
     LEARNER,
     NUM_STEPS,
     NUM_TASKS,

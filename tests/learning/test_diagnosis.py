@@ -16,8 +16,9 @@ from metarl_jax.learning.schedules import hyperparameters
 from metarl_jax.learning.train_state import UpdateConfig
 from metarl_jax.rollout import task_keys
 from metarl_jax.trees import leaves_by_path
-from support.instruments import ALGORITHMS, assert_same
+from support.comparisons import assert_same
 from support.probes import Counter, counter, small_policy
+from support.updates_seen import ALGORITHMS
 
 NUM_TASKS = 16
 BAD = 3.0

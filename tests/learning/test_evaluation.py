@@ -14,8 +14,9 @@ from metarl_jax.evaluation.evaluation import Evaluation, task_set_hash
 from metarl_jax.evaluation.statistics import confidence_half_width
 from metarl_jax.policy.policy import Policy
 from metarl_jax.types import ConfigurationError
-from support.instruments import assert_same, random_params
+from support.comparisons import assert_same
 from support.probes import CounterTask, counter, doors, scripted_policy, small_policy, tiny_bandit
+from support.random_inputs import random_params
 
 evaluate_module = importlib.import_module("metarl_jax.evaluation.evaluate")  # not the function
 

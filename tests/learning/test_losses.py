@@ -22,7 +22,7 @@ from metarl_jax.policy.distributions import Categorical
 from metarl_jax.policy.policy import PolicyOutput
 from metarl_jax.rollout import Rollout
 from metarl_jax.types import Array, ConfigurationError
-from support.scripted import (
+from support.scripted_rollouts import (
     LEARNER,
     NUM_STEPS,
     NUM_TASKS,

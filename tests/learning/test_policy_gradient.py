@@ -22,8 +22,9 @@ from metarl_jax.policy.normalization import identity_statistics
 from metarl_jax.rollout import Rollout
 from metarl_jax.tasks.meta_episode import MetaEpisode
 from metarl_jax.types import Array, Experience, PyTree, StepOutcome, Transition
-from support.instruments import random_params, relative_error
+from support.comparisons import relative_error
 from support.probes import ArmsState, small_policy, tiny_bandit
+from support.random_inputs import random_params
 
 PAYS = np.array([0.3, 0.8], np.float32)
 SEQUENCES = np.array(list(itertools.product([0, 1], repeat=4)), np.int32)  # a₁, r₁, a₂, r₂

@@ -18,8 +18,9 @@ from metarl_jax.memory import transformer
 from metarl_jax.parallel.sharding import DataParallel
 from metarl_jax.training.chunks import compile_chunk, fetch
 from metarl_jax.trees import take
-from support.instruments import applied_gradient, relative_error
+from support.comparisons import relative_error
 from support.probes import counter, small_policy
+from support.updates_seen import applied_gradient
 
 TASKS = counter(ends_early=True, num_episodes=2)
 SEEDS = (3, 4, 5, 6)

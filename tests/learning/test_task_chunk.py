@@ -12,14 +12,10 @@ from metarl_jax.learning.train_state import Algorithm, TrainState, UpdateConfig
 from metarl_jax.parallel.sharding import DataParallel
 from metarl_jax.types import ConfigurationError
 from support.command_line import assert_well_put
-from support.instruments import (
-    ALGORITHMS,
-    AS_USERS_DO,
-    applied_gradient,
-    random_state,
-    relative_error,
-)
+from support.comparisons import relative_error
 from support.probes import counter, small_policy
+from support.random_inputs import random_state
+from support.updates_seen import ALGORITHMS, applied_gradient
 
 TASKS = counter(ends_early=True, num_episodes=2)
 UNCLIPPED = hyperparameters(max_gradient_norm=1e9)
@@ -38,11 +34,18 @@ def algorithm(name: str, task_chunk: int | None, num_devices: int = 1) -> Algori
 
 
 @cache
-def updated(name: str, task_chunk: int | None, num_devices: int = 1) -> tuple[TrainState, Any]:
+def compiled(name: str, task_chunk: int | None, num_devices: int = 1) -> tuple[TrainState, Any]:
+    """A first state and the program of its update, for whatever is asked of them."""
     made = algorithm(name, task_chunk, num_devices)
     state = DataParallel(num_devices).replicate(random_state(made, UNCLIPPED))
     with jax.default_matmul_precision("highest"):
-        return jax.jit(made.update, compiler_options=AS_USERS_DO)(state)
+        return state, jax.jit(made.update).lower(state).compile()
+
+
+@cache
+def updated(name: str, task_chunk: int | None, num_devices: int = 1) -> tuple[TrainState, Any]:
+    state, update = compiled(name, task_chunk, num_devices)
+    return update(state)
 
 
 @pytest.mark.parametrize(
@@ -70,13 +73,11 @@ def test_parts_make_the_step_of_the_whole(name: str, task_chunk: int, num_device
 @pytest.mark.parametrize("name", ["a2c", "ppo"])
 def test_parts_need_less_memory(name: str) -> None:
     def temporary_bytes(task_chunk: int | None) -> int:
-        made = algorithm(name, task_chunk)
-        state = jax.eval_shape(made.init, jax.random.key(0))
-        analysis = jax.jit(made.update).lower(state).compile().memory_analysis()
+        analysis = compiled(name, task_chunk)[1].memory_analysis()
         assert analysis is not None
         return analysis.temp_size_in_bytes
 
-    assert temporary_bytes(2) < 0.7 * temporary_bytes(None)
+    assert temporary_bytes(3) < 0.7 * temporary_bytes(None)
 
 
 @pytest.mark.parametrize(

@@ -16,14 +16,10 @@ from metarl_jax.memory import Memory, MemoryInput, unroll_by_steps
 from metarl_jax.policy.policy import PolicyOutput
 from metarl_jax.rollout import Rollout
 from metarl_jax.types import Array, PyTree
-from support.instruments import (
-    applied_gradient,
-    assert_same,
-    random_state,
-    relative_error,
-    remembering,
-)
+from support.comparisons import assert_same, relative_error
 from support.probes import counter, small_policy
+from support.random_inputs import random_state
+from support.updates_seen import applied_gradient, remembering
 
 TASKS = counter(ends_early=True, num_episodes=2)
 CONFIG = UpdateConfig(num_tasks=8, num_updates=3, normalize_observations=True)

@@ -9,8 +9,8 @@ import pytest
 from metarl_jax.report.behaviour import record
 from metarl_jax.report.replay import RANKS, replay_data, rounded
 from metarl_jax.types import ConfigurationError
+from support.invented_runs import EPISODES, MOVES, STEPS, body, choices, family, plane, recording
 from support.probes import counter, scripted_policy, tiny_bandit
-from support.records import EPISODES, MOVES, STEPS, body, choices, family, plane, recording
 
 
 def test_the_best_the_median_and_the_worst_are_shown_in_their_order():

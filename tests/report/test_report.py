@@ -18,8 +18,8 @@ from metarl_jax.tasks.scene import Rectangle, Scene
 from metarl_jax.training.metrics_row import MetricsRow
 from metarl_jax.trees import take
 from metarl_jax.types import ConfigurationError
+from support.invented_runs import REFERENCES, evaluation, rows
 from support.probes import counter, scripted_policy, tiny_bandit
-from support.records import REFERENCES, evaluation, rows
 
 NAN = float("nan")
 

@@ -18,7 +18,7 @@ from metarl_jax.report.replay import replay_data
 from metarl_jax.report.run_report import write_points_report, write_report
 from metarl_jax.tasks.distribution import References
 from metarl_jax.training.metrics_row import MetricsRow
-from support.records import (
+from support.invented_runs import (
     REFERENCES,
     body,
     choices,

@@ -1,4 +1,4 @@
-"""The real command line, in a process of its own."""
+"""The real command line: in a process of its own, or in this one."""
 
 import contextlib
 import io
@@ -15,6 +15,7 @@ from unittest import mock
 
 from metarl_experiments import cli
 from metarl_experiments.process.distributed import DistributedOptions
+from metarl_jax.training.metrics_file import MetricsFile
 
 BROKEN = pathlib.Path(__file__).with_name("broken_families.py")
 SMALL = [
@@ -73,11 +74,34 @@ def metarl_here(
     return subprocess.CompletedProcess(arguments, code, *said)
 
 
-def signalled(run: pathlib.Path, number: signal.Signals, *arguments: str | pathlib.Path):
+def signalled_here(
+    number: signal.Signals, *arguments: str | pathlib.Path, cwd: pathlib.Path
+) -> subprocess.CompletedProcess[str]:
+    """The command line in this process, which is sent a signal as it writes its next row."""
+    append, sent = MetricsFile.append, []
+
+    def append_and_signal(rows: MetricsFile, row: Any) -> Any:
+        result = append(rows, row)
+        if not sent:
+            sent.append(number)
+            signal.raise_signal(number)
+        return result
+
+    with mock.patch.object(MetricsFile, "append", append_and_signal):
+        return metarl_here(*arguments, cwd=cwd)
+
+
+def signalled(
+    run: pathlib.Path,
+    number: signal.Signals,
+    *arguments: str | pathlib.Path,
+    **environment: str,
+):
     """Starts the command line, and sends it a signal when it has written its next row."""
     rows = run / "metrics.jsonl"
     size = rows.stat().st_size if rows.exists() else 0
-    with subprocess.Popen(_command(arguments), env=ENVIRONMENT, **PROCESS) as process:
+    environment = ENVIRONMENT | environment
+    with subprocess.Popen(_command(arguments), env=environment, **PROCESS) as process:
         while process.poll() is None and (not rows.exists() or rows.stat().st_size <= size):
             time.sleep(0.05)
         process.send_signal(number)

@@ -14,7 +14,7 @@ from pathlib import Path
 from metarl_jax.checkpoint.folder import steps
 from metarl_jax.trees import digest
 from support.random_walk import Recorder, run
-from support.runs import rows_of
+from support.run_folders import rows_of
 
 
 @contextlib.contextmanager

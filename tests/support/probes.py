@@ -1,4 +1,4 @@
-"""Probe task families whose right answers are known; to look inside a run see `instruments`.
+"""Probe task families whose right answers are known; to look inside an update see `updates_seen`.
 
 - `counter`: rewards and observations that tell task, episode and step. Script it with
   `scripted_policy`.

@@ -14,7 +14,7 @@ from metarl_jax.policy.normalization import identity_statistics
 from metarl_jax.policy.policy import PolicyParams
 from metarl_jax.training.train import ExitCode, TrainingPlan, train
 from metarl_jax.trees import digest
-from support.runs import rows_of
+from support.run_folders import rows_of
 
 PLAN = TrainingPlan(num_updates=24, updates_per_chunk=2, chunks_per_evaluation=3)
 STEPS_PER_UPDATE = 3_000_000_000  # more than int32 holds

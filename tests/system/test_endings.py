@@ -20,7 +20,7 @@ from metarl_jax.training.train import ExitCode, TrainingPlan
 from metarl_jax.types import ConfigurationError
 from support.full_disk import largest_file
 from support.random_walk import Recorder, assert_undisturbed, evaluate, kill, run, walk
-from support.runs import rows_of
+from support.run_folders import rows_of
 
 training = importlib.import_module("metarl_jax.training.train")  # not the function of that name
 

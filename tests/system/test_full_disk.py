@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from metarl_jax.trees import digest
-from support.runs import rows_of
+from support.run_folders import rows_of
 
 UNSHARE = ["unshare", "--user", "--map-root-user", "--mount"]
 

@@ -15,7 +15,7 @@ from metarl_jax.checkpoint.folder import steps, unfinished
 from metarl_jax.training.metrics_file import read_rows
 from metarl_jax.trees import digest
 from support.random_walk import BAD_UPDATES, walk
-from support.walker import PLAN, walking
+from support.walking_process import PLAN, walking
 
 KILLS = 20
 LONGEST_WAIT = 30.0

@@ -16,7 +16,7 @@ from metarl_jax.report.html import GROUNDS
 from metarl_jax.report.replay import replay_data
 from metarl_jax.report.run_report import write_report
 from support.browser import chromium, screenshots_folder
-from support.records import (
+from support.invented_runs import (
     EPISODES,
     MOVES,
     REFERENCES,

@@ -16,8 +16,8 @@ from metarl_jax.checkpoint import folder as checkpoint_folder
 from metarl_jax.checkpoint.checkpoint import CheckpointError, SaveError, restore, save
 from metarl_jax.checkpoint.folder import set_aside_newer, steps
 from metarl_jax.trees import digest, leaves_by_path, structure
+from support.comparisons import assert_same
 from support.full_disk import largest_file
-from support.instruments import assert_same
 
 
 class Node(struct.PyTreeNode):

@@ -26,14 +26,9 @@ from metarl_jax.learning.train_state import TrainState
 from metarl_jax.memory.settings import GRU, LSTM, Transformer
 from metarl_jax.policy.settings import Adaptive, Memoryless
 from metarl_jax.types import ConfigurationError
-from support.instruments import (
-    assert_same,
-    noise_like,
-    random_experience,
-    random_params,
-    random_state,
-)
+from support.comparisons import assert_same
 from support.probes import counter, revealed_target, tiny_bandit
+from support.random_inputs import noise_like, random_experience, random_params, random_state
 
 ALGORITHMS = ("a2c", "ppo", "reinforce")
 SMALL = Settings(

@@ -22,7 +22,7 @@ from metarl_jax.memory import gru
 from metarl_jax.training.train import ExitCode, TrainingPlan, train
 from metarl_jax.trees import digest
 from support.probes import small_policy, tiny_bandit
-from support.runs import rows_of
+from support.run_folders import rows_of
 
 NUM_UPDATES = 24
 PLAN = TrainingPlan(num_updates=NUM_UPDATES, updates_per_chunk=2, chunks_per_evaluation=2)

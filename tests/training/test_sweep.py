@@ -22,6 +22,7 @@ from metarl_jax.learning.settings import A2C
 from metarl_jax.parallel.sharding import DataParallel
 from metarl_jax.report.population import adaptation_figure, learning_figure, sweep_figure
 from metarl_jax.tasks.distribution import References
+from metarl_jax.training import chunks
 from metarl_jax.training.metrics_file import read_rows
 from metarl_jax.training.metrics_row import MetricsRow
 from metarl_jax.types import ConfigurationError
@@ -29,16 +30,15 @@ from support.command_line import (
     SMALL,
     assert_refused,
     assert_well_put,
-    metarl,
     metarl_here,
-    signalled,
+    signalled_here,
 )
-from support.records import evaluation
-from support.records import point as point_record
-from support.runs import rows_of
+from support.invented_runs import evaluation
+from support.invented_runs import point as point_record
+from support.run_folders import rows_of
 
 SWEEP = ["sweep", "bandit_10_5", "--over", "learning_rate=1e-3,1e-2", "--num-seeds", "2", *SMALL]
-SWEEP += ["--total-steps", "160000", "--num-evaluations", "4"]  # long enough to be stopped in
+SWEEP += ["--total-steps", "80000"]  # 10 chunks of 200 updates
 
 
 # What is asked for.
@@ -223,10 +223,10 @@ def test_an_agent_that_diverged_is_told(capsys: pytest.CaptureFixture[str]) -> N
 @pytest.fixture(scope="module")
 def sweep(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     folder = tmp_path_factory.mktemp("sweeps")
-    cache = folder / "cache"
-    result = metarl(*SWEEP, "--out", folder / "run", JAX_COMPILATION_CACHE_DIR=str(cache))
+    before = chunks._compile.cache_info().misses
+    result = metarl_here(*SWEEP, "--out", "run", cwd=folder)
     assert result.returncode == 0, result.stderr
-    assert len(list(cache.glob("jit_chunk-*-cache"))) == 1, "four agents, one program"
+    assert chunks._compile.cache_info().misses == before + 1, "four agents, one program"
     assert "4 in one program: 2 values of learning_rate × 2 seeds" in result.stdout
     return folder / "run"
 
@@ -252,7 +252,7 @@ def test_an_agent_of_a_sweep_learns_as_it_does_alone(
 ) -> None:
     """The last agent: the second learning rate, the second seed. Only rounding may differ."""
     alone = ["train", *SWEEP[1:2], *SWEEP[6:], "--learning-rate", "1e-2", "--seed", "1"]
-    assert metarl(*alone, "--out", tmp_path / "alone").returncode == 0
+    assert metarl_here(*alone, "--out", "alone", cwd=tmp_path).returncode == 0
     of_one, of_all = (
         read_rows(folder / "metrics.jsonl")[0] for folder in (tmp_path / "alone", sweep)
     )
@@ -266,10 +266,10 @@ def test_an_agent_of_a_sweep_learns_as_it_does_alone(
 
 def test_a_sweep_that_was_stopped_goes_on(sweep: pathlib.Path, tmp_path: pathlib.Path) -> None:
     run = tmp_path / "run"
-    stopped = signalled(run, signal.SIGTERM, *SWEEP, "--out", run)
+    stopped = signalled_here(signal.SIGTERM, *SWEEP, "--out", run, cwd=tmp_path)
     assert stopped.returncode == 75, stopped.stderr
-    assert rows_of(run) != rows_of(sweep)
-    resumed = metarl("train", "--resume", run)
+    assert len(rows_of(run)) < len(rows_of(sweep))
+    resumed = metarl_here("train", "--resume", run, cwd=tmp_path)
     assert resumed.returncode == 0, resumed.stderr
     assert rows_of(run) == rows_of(sweep)
     assert json.loads((run / "evaluation.json").read_text())["diverged_agents"] == []
@@ -277,8 +277,8 @@ def test_a_sweep_that_was_stopped_goes_on(sweep: pathlib.Path, tmp_path: pathlib
     assert ours == whole
 
 
-def test_a_sweep_can_be_evaluated_again(sweep: pathlib.Path) -> None:
-    result = metarl("evaluate", sweep, "--greedy", "--tasks", "16")
+def test_a_sweep_can_be_evaluated_again(sweep: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    result = metarl_here("evaluate", sweep, "--greedy", "--tasks", "16", cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     again = json.loads((sweep / "evaluation_16_tasks_greedy.json").read_text())
     assert again["num_tasks"] == 16

@@ -30,7 +30,7 @@ from support.random_walk import (
     run,
     walk,
 )
-from support.runs import rows_of
+from support.run_folders import rows_of
 
 training = importlib.import_module("metarl_jax.training.train")  # not the function of that name
 

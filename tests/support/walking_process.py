@@ -15,7 +15,7 @@ PLAN = TrainingPlan(num_updates=2_000, updates_per_chunk=1)
 """It saves after every update."""
 # Forks of one process that has imported everything: a start takes a second instead of six.
 STARTS = get_context("forkserver")
-STARTS.set_forkserver_preload(["walker", "orbax.checkpoint"])
+STARTS.set_forkserver_preload(["support.walking_process", "orbax.checkpoint"])
 
 
 def walk_and_tell(folder: Path, teller: Connection) -> None:
