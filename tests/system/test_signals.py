@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from metarl_jax.parallel import signals
 from metarl_jax.parallel.signals import (
     SUPERVISOR_STOP,
     Stopped,
@@ -16,7 +17,6 @@ from metarl_jax.parallel.signals import (
     stop_requests,
     stops_raise,
 )
-from metarl_jax.training import loop as run_loop
 
 
 @pytest.fixture(autouse=True)
@@ -50,7 +50,7 @@ def test_without_a_supervisor_its_signal_is_let_be():
 
 
 def test_what_is_passed_on_is_sigterm_before_there_is_a_handler():
-    source = Path(run_loop.__file__).with_name("signals.py")
+    source = Path(signals.__file__)
     program = f"import os, runpy; made = runpy.run_path({str(source)!r})\n"
     program += "made['obey_supervisor'](); os.kill(os.getpid(), made['SUPERVISOR_STOP'])\n"
     done = subprocess.run([sys.executable, "-c", program])
@@ -127,7 +127,7 @@ def test_what_is_passed_on_stops_alone():
 
 @pytest.mark.parametrize("second", [signal.SIGINT, signal.SIGTERM])
 def test_a_second_signal_ends_the_process_at_once(second):
-    source = Path(run_loop.__file__).with_name("signals.py")
+    source = Path(signals.__file__)
     program = (
         f"import os, runpy, signal; made = runpy.run_path({str(source)!r})\n"
         "with made['stop_requests']() as stop:\n"
