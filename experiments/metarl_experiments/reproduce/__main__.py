@@ -1,4 +1,4 @@
-"""`make reproduce`: the runs behind the tables of docs/results.md, from a fixed seed, last checkpoints only.
+"""`make reproduce`: the runs behind docs/results.md, from fixed seeds, last checkpoints only.
 
 The rows go to `experiments/results/families.csv`; their seconds are those of training and of the
 evaluations during it, without compilation.
