@@ -134,7 +134,7 @@ def _parse(
     if {"-h", "--help"} & set(arguments):
         rows = [*(OVER_ROW for _ in more), *(_choice_row(b, settings) for b in CHOICES)]
         print_help(prog, description, rows, groups)
-        sys.exit()
+        sys.exit(0)
     _require_options_of(settings, arguments)
     fields = [*more, *(_choice(branch, settings) for branch in CHOICES), *map(_field, groups)]
     flags = dataclasses.make_dataclass("Flags", fields, frozen=True, kw_only=True)
