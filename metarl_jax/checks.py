@@ -22,9 +22,8 @@ _KINDS: Mapping[type, tuple[type, str, str]] = {
 def check_fields(config: Any) -> None:
     """Refuses a frozen dataclass of settings that holds what no flag lets through.
 
-    A configuration that is read from a file may hold anything. Whole numbers are at least 1 and at
-    most a field's `most` in its metadata, or what int32 holds; a field whose metadata has
-    `checked=False` is left to its owner.
+    A configuration that is read from a file may hold anything. Whole numbers are at least `least`
+    and at most `most` of a field's metadata; by default 1, and what int32 holds.
 
     Args:
         config: of fields of type bool, int, float, str Literals, tuples of these, or None.
@@ -40,7 +39,7 @@ def check_fields(config: Any) -> None:
             if value is None:
                 continue
             expected = options[0]
-        most = field.metadata.get("most", 2**31 - 1)
+        bounds = (field.metadata.get("least", 1), field.metadata.get("most", 2**31 - 1))
         if get_origin(expected) is Literal:
             if value not in get_args(expected):
                 choices = ", ".join(get_args(expected))
@@ -48,12 +47,12 @@ def check_fields(config: Any) -> None:
                     f"{field.name} must be one of {choices}, got {reprlib.repr(value)}."
                 )
         elif get_origin(expected) is tuple:
-            _check_elements(field.name, get_args(expected)[0], value, most)
+            _check_elements(field.name, get_args(expected)[0], value, bounds)
         else:
-            _check_element(field.name, _KINDS[expected][:2], value, value, most)
+            _check_element(field.name, _KINDS[expected][:2], value, value, bounds)
 
 
-def _check_elements(name: str, kind: type, value: Any, most: float) -> None:
+def _check_elements(name: str, kind: type, value: Any, bounds: tuple[int, int]) -> None:
     accepted, _, several = _KINDS[kind]
     if not isinstance(value, tuple | list):
         raise ConfigurationError(f"{name} must be {several}, got {reprlib.repr(value)}.")
@@ -62,19 +61,30 @@ def _check_elements(name: str, kind: type, value: Any, most: float) -> None:
             f"{name} must be at most {LONGEST:,} {several}, got {len(value):,}; leave some out."
         )
     for element in value:
-        _check_element(name, (accepted, several), element, value, most)
+        _check_element(name, (accepted, several), element, value, bounds)
 
 
 def _check_element(
-    name: str, kind: tuple[type, str], element: Any, value: Any, most: float
+    name: str, kind: tuple[type, str], element: Any, value: Any, bounds: tuple[int, int]
 ) -> None:
     accepted, described = kind
     if not isinstance(element, accepted) or isinstance(element, bool) != (accepted is bool):
         raise ConfigurationError(f"{name} must be {described}, got {reprlib.repr(value)}.")
     if accepted is numbers.Real and not abs(element) <= LARGEST_REAL:
         raise ConfigurationError(f"{name} must be finite, got {reprlib.repr(element)}.")
-    if accepted is numbers.Integral and name != "seed":
-        require_positive(name, element, most=most)
+    if accepted is numbers.Integral:
+        _require_between(name, element, *bounds)
+
+
+def bounded(default: Any, *, least: int = 1, most: int = 2**31 - 1) -> Any:
+    """A dataclass field of whole numbers with bounds, which `check_fields` holds them to.
+
+    Args:
+        default: its default.
+        least: the smallest that is allowed.
+        most: the largest. A larger one might end in no error, but in hours of tracing.
+    """
+    return dataclasses.field(default=default, metadata={"least": least, "most": most})
 
 
 def require_positive(
@@ -91,9 +101,15 @@ def require_positive(
     Raises:
         ConfigurationError: it is less than 1, or more than the most.
     """
-    if value < 1:
-        advice = f"{usual} is usual" if usual else "give a larger number"
-        raise ConfigurationError(f"{name} must be at least 1, got {value}; {advice}.")
+    _require_between(name, value, 1, most, f"{usual} is usual" if usual else None)
+
+
+def _require_between(
+    name: str, value: int, least: int, most: float, advice: str | None = None
+) -> None:
+    if value < least:
+        advice = advice or "give a larger number"
+        raise ConfigurationError(f"{name} must be at least {least}, got {value}; {advice}.")
     if value > most:
         raise ConfigurationError(
             f"{name} must be at most {most}, got {reprlib.repr(value)}; give a smaller one."

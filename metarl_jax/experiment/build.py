@@ -63,7 +63,7 @@ def build_setup(
         sweep: of hyper-parameters, one agent for each combination of values and each seed.
 
     Returns:
-        The program: policy, algorithm, and a plan of as many updates as take `total_steps`.
+        The setup: policy, algorithm, and a plan of as many updates as take `total_steps`.
 
     Raises:
         ConfigurationError: the settings do not fit each other or the tasks.
@@ -152,7 +152,7 @@ def longest_meta_episode(tasks: TaskDistribution, settings: Settings) -> int:
     return max(settings.budget.meta_episode_steps or 0, tasks.max_steps)
 
 
-def shorter_window(policy: Policy, num_steps: int) -> str | None:
+def shorter_context(policy: Policy, num_steps: int) -> str | None:
     """For people, how far a memory looks back that does not see all of so many steps."""
     if policy.context_length is None or policy.context_length >= num_steps:
         return None

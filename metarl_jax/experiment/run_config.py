@@ -9,6 +9,7 @@ sweep        hyper-parameters, and the values of each, in which the agents diffe
 
 import dataclasses
 import json
+import reprlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -70,20 +71,20 @@ def load_config(folder: Path) -> RunConfig:
     """
     where = folder / NAME
     raw = read_object(where)
-    if raw.get("format", 1) not in (1, FORMAT):
+    written_as = raw.get("format", 1)
+    if type(written_as) is not int or written_as not in READERS:
         raise ConfigurationError(
-            f"{where}: expected a configuration of format {FORMAT}, got {raw['format']!r}; it was "
-            "written by a newer version: install that one."
+            f"{where}: expected a configuration of format {FORMAT}, got "
+            f"{reprlib.repr(written_as)}; it was written by a newer version: install that one."
         )
     names = {field.name for field in dataclasses.fields(RunConfig)}
     require_names(raw.keys() - {"format"}, names, "RunConfig", where)
     require_code_elsewhere(str(raw["experiment"]), folder)
     try:
-        read = settings_from_json if "format" in raw else settings_of_version_1
         return RunConfig(
             str(raw["experiment"]),
             dict(raw["family"]),
-            read(raw["settings"], where),
+            READERS[written_as](raw["settings"], where),
             {str(name): tuple(values) for name, values in raw["sweep"].items()},
         )
     except (AttributeError, TypeError, ValueError, RecursionError) as error:
@@ -94,7 +95,9 @@ def load_config(folder: Path) -> RunConfig:
 
 def settings_to_json(settings: Settings) -> dict[str, Any]:
     """The tree as nested objects; a kind that was chosen stands under "name"."""
-    return {field.name: _branch(getattr(settings, field.name)) for field in _fields(settings)}
+    return {
+        field.name: _branch(getattr(settings, field.name)) for field in dataclasses.fields(settings)
+    }
 
 
 def settings_from_json(raw: Any, where: Path) -> Settings:
@@ -119,11 +122,17 @@ def settings_from_json(raw: Any, where: Path) -> Settings:
                 continue
             value = dict(value)
             kind = _kind_of(name, value.pop("name", None), where)
-        require_names(dict(value).keys(), {f.name for f in _fields(kind)}, kind.__name__, where)
+        require_names(
+            dict(value).keys(), {f.name for f in dataclasses.fields(kind)}, kind.__name__, where
+        )
         branches[name] = kind(
             **{n: tuple(x) if isinstance(x, list) else x for n, x in value.items()}
         )
     return Settings(**branches)
+
+
+READERS = {1: settings_of_version_1, FORMAT: settings_from_json}
+"""How the settings of each format are read."""
 
 
 def require_names(given: Any, expected: Any, what: str, where: Path) -> None:
@@ -167,7 +176,3 @@ def _kind_of(branch: str, name: Any, where: Path) -> type:
             f"{where}: {branch} must be one of {', '.join(kinds)}, got {name!r}."
         )
     return kinds[name]
-
-
-def _fields(kind: Any) -> tuple[dataclasses.Field[Any], ...]:
-    return dataclasses.fields(kind)

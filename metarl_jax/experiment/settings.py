@@ -8,7 +8,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
-from metarl_jax.checks import check_fields, require_seed
+from metarl_jax.checks import bounded, check_fields, require_seed
 from metarl_jax.learning.schedules import Hyperparameters, Knots, check_schedule, hyperparameters
 from metarl_jax.learning.settings import A2C, PPO, Adam, AlgorithmSettings, Discounting, Reinforce
 from metarl_jax.memory.settings import (
@@ -36,7 +36,6 @@ CHOICES: Mapping[str, Mapping[str, type]] = {
 """The branches that are one of several kinds, and those kinds by name."""
 
 Node = TypeVar("Node")
-MISSING = object()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -52,8 +51,8 @@ class Budget:
         num_seeds: Agents trained side by side in one program, with seeds seed, seed + 1, ….
     """
 
-    total_steps: int = dataclasses.field(default=10_000_000, metadata={"most": 10**15})
-    seed: int = 0
+    total_steps: int = bounded(10_000_000, most=10**15)
+    seed: int = bounded(0, least=0, most=2**32 - 1)
     num_tasks: int = 256
     task_chunk: int | None = None
     meta_episode_steps: int | None = None
@@ -61,8 +60,7 @@ class Budget:
 
     def __post_init__(self) -> None:
         check_fields(self)
-        require_seed(self.seed)
-        require_seed(self.seed + self.num_seeds - 1)
+        require_seed(self.seed + self.num_seeds - 1)  # the last agent's
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -75,9 +73,9 @@ class EvaluationSettings:
         final_evaluation_tasks: Meta-test tasks of the evaluation at the end.
     """
 
-    num_evaluations: int = dataclasses.field(default=20, metadata={"most": 10**6})
-    evaluation_tasks: int = dataclasses.field(default=256, metadata={"most": 10**7})
-    final_evaluation_tasks: int = dataclasses.field(default=10_000, metadata={"most": 10**7})
+    num_evaluations: int = bounded(20, most=10**6)
+    evaluation_tasks: int = bounded(256, most=10**7)
+    final_evaluation_tasks: int = bounded(10_000, most=10**7)
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -155,8 +153,10 @@ class Settings:
         """Whether these settings have such a path."""
         node: Any = self
         for name in path.split("."):
-            node = getattr(node, name, MISSING)
-        return node is not MISSING
+            if name not in getattr(node, "__dataclass_fields__", {}):
+                return False
+            node = getattr(node, name)
+        return True
 
     def change(self, changes: Mapping[str, Any]) -> "Settings":
         """These settings with some changed.

@@ -3,7 +3,7 @@
 import dataclasses
 from typing import ClassVar
 
-from metarl_jax.checks import check_fields
+from metarl_jax.checks import bounded, check_fields
 from metarl_jax.memory.base import Memory
 from metarl_jax.memory.context_set import Aggregation, context_set
 from metarl_jax.memory.gru import gru
@@ -16,7 +16,7 @@ from metarl_jax.memory.transformer import transformer
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class _Sized:
-    hidden_size: int = 128
+    hidden_size: int = bounded(128, most=10**6)
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -32,7 +32,7 @@ class GRU(_Sized):
     """
 
     name: ClassVar[str] = "gru"
-    num_layers: int = 1
+    num_layers: int = bounded(1, most=1_000)
 
     def build(self, num_steps: int) -> Memory:
         """The memory, for meta-episodes of at most `num_steps` steps."""
@@ -50,7 +50,7 @@ class LSTM(_Sized):
     """
 
     name: ClassVar[str] = "lstm"
-    num_layers: int = 1
+    num_layers: int = bounded(1, most=1_000)
 
     def build(self, num_steps: int) -> Memory:
         """The memory, for meta-episodes of at most `num_steps` steps."""
@@ -68,7 +68,7 @@ class LinearRecurrence(_Sized):
     """
 
     name: ClassVar[str] = "linear-recurrence"
-    num_layers: int = 2
+    num_layers: int = bounded(2, most=1_000)
 
     def build(self, num_steps: int) -> Memory:
         """The memory, for meta-episodes of at most `num_steps` steps."""
@@ -105,7 +105,7 @@ class SNAIL(_Sized):
     """
 
     name: ClassVar[str] = "snail"
-    num_layers: int = 2
+    num_layers: int = bounded(2, most=1_000)
     context_length: int | None = None
 
     def build(self, num_steps: int) -> Memory:
@@ -128,7 +128,7 @@ class Transformer(_Sized):
     """
 
     name: ClassVar[str] = "transformer"
-    num_layers: int = 2
+    num_layers: int = bounded(2, most=1_000)
     context_length: int | None = None
     num_heads: int = 4
     gated_residuals: bool = False

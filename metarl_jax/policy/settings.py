@@ -3,7 +3,7 @@
 import dataclasses
 from typing import ClassVar
 
-from metarl_jax.checks import check_fields
+from metarl_jax.checks import bounded, check_fields
 from metarl_jax.memory.base import Memory
 from metarl_jax.policy.heads import HeadName
 from metarl_jax.policy.policy import (
@@ -19,8 +19,8 @@ from metarl_jax.tasks.distribution import TaskDistribution
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class _Layers:
-    embedding_size: int = 64
-    head_sizes: tuple[int, ...] = ()
+    embedding_size: int = bounded(64, most=10**6)
+    head_sizes: tuple[int, ...] = bounded((), most=10**6)
     initial_log_std: float = -0.5
     precision: Precision = "f32"
     normalize_observations: bool = False

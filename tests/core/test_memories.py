@@ -209,11 +209,11 @@ def located(weights: Any, starts: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize(
-    ("window", "options"),
+    ("context_length", "options"),
     [(4, {}), (NUM_STEPS, {}), (NUM_STEPS, {"gated": True, "episode_positions": True})],
 )
-def test_a_transformer_follows_its_equations(window: int, options: dict[str, bool]) -> None:
-    memory, heads, size = transformer(window, 8, num_heads=2, **options), 2, 8
+def test_a_transformer_follows_its_equations(context_length: int, options: dict[str, bool]) -> None:
+    memory, heads, size = transformer(context_length, 8, num_heads=2, **options), 2, 8
     starts = np.array([1, 0, 0, 1, 1, 0, 0, 0, 1])
     xs = inputs(NUM_STEPS)._replace(episode_start=jnp.asarray(starts, jnp.float32)[:, None])
     params = params_of(memory)
@@ -236,7 +236,7 @@ def test_a_transformer_follows_its_equations(window: int, options: dict[str, boo
         qkv = np.einsum("td,dchk->tchk", normed, kernel) + np.asarray(block["heads"]["bias"])
         out = np.zeros((NUM_STEPS, heads, size // heads))
         for t in range(NUM_STEPS):
-            seen = range(max(0, t - window + 1), t + 1)
+            seen = range(max(0, t - context_length + 1), t + 1)
             for h in range(heads):
                 q = turned(qkv[t, 0], t)[h]
                 scores = np.array([q @ turned(qkv[s, 1], s)[h] for s in seen]) / np.sqrt(4)
@@ -249,23 +249,23 @@ def test_a_transformer_follows_its_equations(window: int, options: dict[str, boo
     assert relative_error(unrolled(memory, params, xs), layer_norm(weights["norm"], x)) < 1e-5
 
 
-@pytest.mark.parametrize("window", [4, NUM_STEPS])
-def test_snail_follows_its_equations(window: int) -> None:
-    memory = snail(window, 3, num_layers=1)
+@pytest.mark.parametrize("context_length", [4, NUM_STEPS])
+def test_snail_follows_its_equations(context_length: int) -> None:
+    memory = snail(context_length, 3, num_layers=1)
     params, xs = params_of(memory), inputs(NUM_STEPS)
     weights = params["params"]
     x = dense(weights["enter"], side_by_side(xs))
-    for i, dilation in enumerate(dilations(window)):
+    for i, dilation in enumerate(dilations(context_length)):
         layer = weights[f"blocks_{i}"]["Dense_0"]
         past = np.concatenate([np.zeros((dilation, x.shape[1])), x])[:NUM_STEPS]
         f, g = np.split(dense(layer, np.concatenate([past, x], axis=-1)), 2, axis=-1)
         x = np.concatenate([x, np.tanh(f) * sigmoid(g)], axis=-1)
-    attention = weights[f"blocks_{len(dilations(window))}"]
+    attention = weights[f"blocks_{len(dilations(context_length))}"]
     q = dense(attention["queries"], x)
     k, v = np.split(dense(attention["memories"], x), 2, axis=-1)
     read = []
     for t in range(NUM_STEPS):
-        seen = slice(max(0, t - window + 1), t + 1)
+        seen = slice(max(0, t - context_length + 1), t + 1)
         read.append(softmax(k[seen] @ q[t] / np.sqrt(3)) @ v[seen])
     expected = np.concatenate([x, np.stack(read)], axis=-1)
     assert relative_error(unrolled(memory, params, xs), expected) < 1e-5
@@ -289,8 +289,8 @@ def test_a_stack_adds_what_each_layer_makes_of_the_one_below() -> None:
 @pytest.mark.parametrize(("start", "many"), [(0, 3), (3, 3), (7, 3), (0, 6), (5, 6)])
 def test_a_ring_holds_the_last_rows(start: int, many: int) -> None:
     """Against a list: row by row, and many at once, more than the ring holds among them."""
-    window, rows = 4, jnp.arange(1.0, 12.0)
-    ring, held = jnp.zeros((window,)), [0.0] * window
+    context_length, rows = 4, jnp.arange(1.0, 12.0)
+    ring, held = jnp.zeros((context_length,)), [0.0] * context_length
     for t in range(start):
         assert oldest(ring, jnp.int32(t)) == held[0]
         ring, held = push(ring, jnp.int32(t), rows[t]), [*held[1:], float(rows[t])]
@@ -300,8 +300,8 @@ def test_a_ring_holds_the_last_rows(start: int, many: int) -> None:
         ring = push(ring, jnp.int32(t), rows[t])
     assert after.tolist() == ring.tolist()
     last = jnp.int32(start + many - 1)
-    assert sorted(ages(window, last).tolist()) == [0, 1, 2, 3]
-    for slot, age in enumerate(ages(window, last).tolist()):
+    assert sorted(ages(context_length, last).tolist()) == [0, 1, 2, 3]
+    for slot, age in enumerate(ages(context_length, last).tolist()):
         assert ring[slot] == (rows[last - age] if last >= age else 0.0)
 
 

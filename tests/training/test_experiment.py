@@ -16,7 +16,7 @@ from metarl_jax.experiment.build import (
     Setup,
     build_policy,
     build_setup,
-    shorter_window,
+    shorter_context,
 )
 from metarl_jax.experiment.experiment import Experiment
 from metarl_jax.experiment.registry import experiment_names, load_experiment
@@ -356,6 +356,6 @@ def test_a_window_that_does_not_see_all_is_told() -> None:
     tasks = counter()
     settings = SMALL.choose("memory", "snail").change({"memory.context_length": 3})
     policy = build_policy(tasks, settings)
-    assert shorter_window(policy, 4) == "each layer looks back 3 of a meta-episode's 4 steps"
-    assert shorter_window(policy, 3) is None
-    assert shorter_window(build_policy(tasks, SMALL), 4) is None
+    assert shorter_context(policy, 4) == "each layer looks back 3 of a meta-episode's 4 steps"
+    assert shorter_context(policy, 3) is None
+    assert shorter_context(build_policy(tasks, SMALL), 4) is None

@@ -56,12 +56,14 @@ def exploded(run: pathlib.Path) -> pathlib.Path:
 
 
 def edit(name: str, value: object, within: str = "settings") -> Attack:
-    """Writes a value into a run's configuration."""
+    """Writes a value into a run's configuration, within a branch such as `settings.memory`."""
 
     def attack(run: pathlib.Path) -> None:
         place = run / "config.json"
-        config = json.loads(place.read_text())
-        (config[within] if within else config)[name] = value
+        config = branch = json.loads(place.read_text())
+        for part in within.split(".") if within else ():
+            branch = branch[part]
+        branch[name] = value
         place.write_text(json.dumps(config))
 
     return attack
@@ -130,6 +132,9 @@ def linked_checkpoints(run: pathlib.Path) -> None:
         place.symlink_to(run.parent / f"elsewhere-{step}")
 
 
+MEMORY, POLICY, BUDGET, DISCOUNTING = (
+    f"settings.{branch}" for branch in ("memory", "policy", "budget", "discounting")
+)
 REFUSED_RUNS: dict[str, tuple[Attack, str]] = {
     "config.json is a link": (link_config, "a plain file"),
     "config.json is a pipe": (pipe_config, "a plain file"),
@@ -137,15 +142,38 @@ REFUSED_RUNS: dict[str, tuple[Attack, str]] = {
     "config.json a million brackets deep": (write("config.json", "[" * 900_000), "config.json"),
     "config.json no text": (write("config.json", bytes(range(256))), "config.json"),
     "config.json a list": (write("config.json", "[1, 2]"), "no JSON object"),
-    "an unknown field": (edit("hiden_size", 5), "hiden_size"),
-    "a size past all machines": (edit("hidden_size", 10**12), "hidden_size"),
-    "a size past all numbers": (edit("num_tasks", 10**400), "num_tasks"),
-    "a size that is a text": (edit("num_tasks", "8; rm -rf /"), "num_tasks"),
-    "a size that is a truth": (edit("num_tasks", True), "num_tasks"),
-    "a million layers": (edit("num_layers", 10**6), "num_layers"),
-    "a schedule of not-a-number": (edit("learning_rate", [float("nan")]), "learning_rate"),
-    "a schedule of a hundred thousand knots": (edit("discount", [0.9] * 100_000), "discount"),
-    "more agents than there are numbers": (edit("num_seeds", 2**40), "seed"),
+    "an unknown field": (edit("hiden_size", 5), "unknown ['hiden_size']"),
+    "an unknown field of a branch": (edit("hiden_size", 5, MEMORY), "unknown ['hiden_size']"),
+    "a size past all machines": (
+        edit("hidden_size", 10**12, MEMORY),
+        "hidden_size must be at most",
+    ),
+    "an embedding past all machines": (
+        edit("embedding_size", 10**7, POLICY),
+        "embedding_size must be at most",
+    ),
+    "a head past all machines": (edit("head_sizes", [10**7], POLICY), "head_sizes must be at most"),
+    "a size past all numbers": (edit("num_tasks", 10**400, BUDGET), "num_tasks must be at most"),
+    "a size that is a text": (
+        edit("num_tasks", "8; rm -rf /", BUDGET),
+        "num_tasks must be a whole number",
+    ),
+    "a size that is a truth": (edit("num_tasks", True, BUDGET), "num_tasks must be a whole number"),
+    "a million layers": (edit("num_layers", 10**6, MEMORY), "num_layers must be at most 1000"),
+    "a schedule of not-a-number": (
+        edit("learning_rate", [float("nan")], "settings.optimizer"),
+        "learning_rate must be finite",
+    ),
+    "a schedule of a hundred thousand knots": (
+        edit("discount", [0.9] * 100_000, DISCOUNTING),
+        "discount must be at most 1,000 numbers",
+    ),
+    "more agents than there are numbers": (edit("num_seeds", 2**40, BUDGET), "num_seeds must be"),
+    "a memory that nobody knows": (edit("name", "elephant", MEMORY), "memory must be one of"),
+    "a memory whose name is a list": (edit("name", ["gru"], MEMORY), "values as `metarl train`"),
+    "a branch that is a list": (edit("memory", [1, 2]), "values as `metarl train`"),
+    "a policy without its memory": (edit("memory", None), "expected a memory with every policy"),
+    "a format that is a text": (edit("format", "2", ""), "of format 2, got '2'"),
     "more agents than memory": (
         edit("sweep", {"learning_rate": [0.1] * 1001, "discount": [0.9] * 1000}, within=""),
         "at most 10,000 agents",
@@ -161,7 +189,10 @@ REFUSED_RUNS: dict[str, tuple[Attack, str]] = {
     "code beside the run": (bring_code_by_a_relative_path, "a file of yours"),
     "a file that is called .py": (bring_nameless_code, "a file of yours"),
     "a function that is no family": (call_a_stranger, "must say that it returns"),
-    "a schedule past all numbers": (edit("discount", [10**400]), "discount"),
+    "a schedule past all numbers": (
+        edit("discount", [10**400], DISCOUNTING),
+        "discount must be finite",
+    ),
     "an experiment that is no preset": (edit("experiment", "os:system", ""), "os:system"),
     "checkpoints that are pickles": (pickled_state, "none that can be used"),
     "checkpoints that are links": (linked_checkpoints, "none that can be used"),

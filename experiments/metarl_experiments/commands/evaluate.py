@@ -23,7 +23,7 @@ from metarl_jax.evaluation.evaluate import references_of
 from metarl_jax.evaluation.measures import measure
 from metarl_jax.evaluation.population_record import PopulationRecord
 from metarl_jax.evaluation.record import EvaluationRecord
-from metarl_jax.experiment.build import Setup, build_setup, shorter_window
+from metarl_jax.experiment.build import Setup, build_setup, shorter_context
 from metarl_jax.experiment.run_config import RunConfig, load_config
 from metarl_jax.files import json_text
 from metarl_jax.learning.train_state import TrainState
@@ -38,7 +38,7 @@ def evaluate_command(arguments: Sequence[str]) -> int:
     _, tasks = load_tasks(config)
     setup, state = restore_run(options.run, config, tasks, options.step)
     steps = (options.episodes or tasks.num_episodes) * tasks.episode_length
-    if looks_back := shorter_window(setup.policy, steps):
+    if looks_back := shorter_context(setup.policy, steps):
         print(f"metarl: {looks_back}", file=sys.stderr)
     evaluate_and_draw(options, config, setup, state)
     return 0

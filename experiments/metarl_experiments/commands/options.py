@@ -186,7 +186,9 @@ def _require_options_of(settings: Settings, arguments: Sequence[str]) -> None:
         branch, dot, option = argument.partition("=")[0].removeprefix("--").partition(".")
         option = option.replace("-", "_")
         owners = [
-            name for name, kind in CHOICES.get(branch, {}).items() if dot and hasattr(kind, option)
+            name
+            for name, kind in CHOICES.get(branch, {}).items()
+            if dot and option in kind.__dataclass_fields__
         ]
         if owners and not settings.has(f"{branch}.{option}"):
             chosen = getattr(settings, branch)

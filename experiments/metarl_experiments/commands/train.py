@@ -15,12 +15,13 @@ from metarl_experiments.commands.evaluate import evaluate_and_draw
 from metarl_experiments.commands.evaluation_record import EvaluateOptions
 from metarl_experiments.commands.first_row import FirstRow
 from metarl_experiments.commands.options import (
+    MachineOptions,
     OutputOptions,
     TrainOptions,
     parse_sweep_options,
     parse_train_options,
 )
-from metarl_experiments.process.distributed import DistributedOptions
+from metarl_experiments.process.early_flags import read_early_flags
 from metarl_experiments.runs import (
     create_run,
     default_folder,
@@ -31,7 +32,7 @@ from metarl_experiments.runs import (
 )
 from metarl_jax.evaluation.evaluate import make_task_evaluator, meta_test_tasks
 from metarl_jax.evaluation.evaluation import PopulationEvaluation
-from metarl_jax.experiment.build import Setup, build_setup, longest_meta_episode, shorter_window
+from metarl_jax.experiment.build import Setup, build_setup, longest_meta_episode, shorter_context
 from metarl_jax.experiment.experiment import Experiment
 from metarl_jax.experiment.registry import load_experiment
 from metarl_jax.experiment.run_config import (
@@ -73,29 +74,26 @@ VALIDATION_SEED = 2_147_483_563
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class ResumeOptions(DistributedOptions):
+class ResumeOptions(MachineOptions):
     """Go on with a run that was stopped, with the settings it was begun with.
 
     Attributes:
         resume: the run's folder.
         tensorboard: also log to TensorBoard, in the run's folder.
         wandb: also log to Weights & Biases, under this project name.
-        devices: split the tasks over so many devices of each process; by default over all that
-            divide them.
         task_chunk: the most tasks that a device takes at a time; as it was begun by default.
     """
 
     resume: Path
     tensorboard: bool = False
     wandb: str | None = None
-    devices: int | None = None
     task_chunk: int | None = None
 
 
 def train_command(arguments: Sequence[str]) -> int:
     """Trains, evaluates and draws; returns the exit code."""
     named = bool(arguments) and not arguments[0].startswith("-")
-    resumes = any(argument.partition("=")[0] == "--resume" for argument in arguments)
+    resumes = read_early_flags(arguments).resume is not None
     if resumes and named:
         raise ConfigurationError(
             f"expected `metarl train --resume RUN` alone, got the name {arguments[0]!r} too; a run "
@@ -264,12 +262,12 @@ def _header(config: RunConfig, setup: Setup) -> dict[str, str]:
     )
     device = jax.devices()[0]
     agents = {"agents": _agents(config, setup)} if setup.is_population else {}
-    looks_back = shorter_window(setup.policy, longest_meta_episode(tasks, settings))
+    looks_back = shorter_context(setup.policy, longest_meta_episode(tasks, settings))
     return {
         "task family": config.experiment,
         **agents,
         "policy": f"{settings.policy.name}{memory}, {weights:,} parameters",
-        **({"window": looks_back} if looks_back else {}),
+        **({"context": looks_back} if looks_back else {}),
         "algorithm": settings.algorithm.name,
         "an update": f"{settings.budget.num_tasks} tasks × {episodes} steps "
         f"= {setup.algorithm.steps_per_update:,} steps",
