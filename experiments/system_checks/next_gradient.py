@@ -60,7 +60,7 @@ def next_gradient(run: Path, step: int, devices: int | None) -> tuple[str, dict[
         # Adam begun anew, and nothing clipped: its first moment is the gradient then.
         fresh = jax.tree.map(jnp.zeros_like, state.learner.optimizer_state)
         h = state.hyperparameters
-        unclipped = h.replace(max_gradient_norm=jnp.full_like(h.max_gradient_norm, NO_CLIPPING))
+        unclipped = h.replace(max_gradient_norm=jnp.full_like(h["max_gradient_norm"], NO_CLIPPING))
         learner = state.learner.replace(optimizer_state=fresh)
         return setup.algorithm.update(state.replace(learner=learner, hyperparameters=unclipped))
 
@@ -83,16 +83,15 @@ def saved_state(run: Path, step: int, devices: int | None = None) -> "tuple[Setu
         step: the checkpoint's update.
         devices: of each process, over which the tasks are split; None: all.
     """
-    import jax
-
     from metarl_experiments.runs import load_tasks
     from metarl_jax.checkpoint.checkpoint import restore
     from metarl_jax.experiment.build import build_setup
     from metarl_jax.experiment.run_config import load_config
+    from metarl_jax.learning.train_state import initial_shapes
 
     config = load_config(run)
     setup = build_setup(load_tasks(config)[1], config.settings, devices)
-    template = jax.eval_shape(setup.algorithm.init, setup.key)
+    template = initial_shapes(setup.algorithm, setup.key, setup.plan.num_updates)
     return setup, restore(run / "checkpoints", template, step).state
 
 

@@ -15,7 +15,7 @@ from metarl_jax.parallel.sharding import DataParallel
 from metarl_jax.policy.policy import Policy
 from metarl_jax.policy.settings import Memoryless
 from metarl_jax.tasks.distribution import TaskDistribution
-from metarl_jax.training.plan import TrainingPlan
+from metarl_jax.training.plan import TrainingPlan, plan_for
 from metarl_jax.types import Key
 
 
@@ -40,10 +40,6 @@ class Setup(NamedTuple):
         if not self.is_population:
             return jax.random.key(self.agents[0].budget.seed)
         return jax.vmap(jax.random.key)(np.array([a.budget.seed for a in self.agents], np.uint32))
-
-
-LOGGED_PER_EVALUATION = 5
-"""Rows of metrics from one evaluation to the next, where there are updates enough."""
 
 
 def build_setup(
@@ -73,7 +69,6 @@ def build_setup(
     plan = _plan(tasks, settings)
     config = UpdateConfig(
         num_tasks=settings.budget.num_tasks,
-        num_updates=plan.num_updates,
         discount_mode=settings.discounting.discount_mode,
         meta_episode_steps=settings.budget.meta_episode_steps,
         normalize_observations=settings.policy.normalize_observations,
@@ -82,7 +77,10 @@ def build_setup(
     )
     policy = build_policy(tasks, settings)
     h = agents[0].hyperparameters()
-    algorithm = settings.algorithm.build(tasks, policy, h, config)
+    own = {} if settings.objective is None else {"objective": settings.objective.objective}
+    algorithm = settings.algorithm.build(
+        tasks, policy, h, config, optimizer=settings.optimizer.optimizer, **own
+    )
     if len(agents) > 1:
         knots = [agent.hyperparameters() for agent in agents]
         algorithm = population(algorithm, agents_on, jax.tree.map(lambda *k: jnp.stack(k), *knots))
@@ -90,15 +88,13 @@ def build_setup(
 
 
 def _plan(tasks: TaskDistribution, settings: Settings) -> TrainingPlan:
-    budget, num_evaluations = settings.budget, settings.evaluation.num_evaluations
+    budget = settings.budget
     length = budget.meta_episode_steps or tasks.max_steps
-    wanted = -(-budget.total_steps // (budget.num_tasks * length))
-    chunks_per_evaluation = max(1, min(LOGGED_PER_EVALUATION, wanted // num_evaluations))
-    updates_per_chunk = max(1, wanted // (num_evaluations * chunks_per_evaluation))
-    return TrainingPlan(
-        num_updates=-(-wanted // updates_per_chunk) * updates_per_chunk,
-        updates_per_chunk=updates_per_chunk,
-        chunks_per_evaluation=chunks_per_evaluation,
+    return plan_for(
+        budget.num_tasks * length,
+        budget.total_steps,
+        settings.evaluation.num_evaluations,
+        budget.schedule_steps,
     )
 
 

@@ -69,13 +69,17 @@ class Experiment:
         algorithm: str | None = None,
         memory: str | None = None,
         policy: str | None = None,
+        optimizer: str | None = None,
+        objective: str | None = None,
     ) -> Settings:
-        """The preset's settings with another algorithm, memory or policy.
+        """The preset's settings with another algorithm, memory, policy, optimizer or objective.
 
         Args:
             algorithm: its name; None for the preset's own.
             memory: likewise. What its variant changes overrides what the algorithm's does.
             policy: likewise.
+            optimizer: likewise.
+            objective: likewise.
         """
         settings = self.settings
         for branch, name in (("algorithm", algorithm), ("memory", memory)):
@@ -83,4 +87,7 @@ class Experiment:
                 settings = settings.choose(branch, name)
                 changes = self.variants.get(name, {})
                 settings = settings.change({p: x for p, x in changes.items() if settings.has(p)})
-        return settings if policy is None else settings.choose("policy", policy)
+        rest = {"policy": policy, "optimizer": optimizer, "objective": objective}
+        for branch, name in rest.items():
+            settings = settings if name is None else settings.choose(branch, name)
+        return settings

@@ -7,15 +7,11 @@ A package offers presets in its `pyproject.toml`, one entry point each, by the p
 """
 
 import difflib
-import importlib
 import importlib.metadata
-import importlib.util
 import inspect
-import sys
-from pathlib import Path
-from types import ModuleType
 from typing import Any
 
+from metarl_jax.experiment.code import load_object
 from metarl_jax.experiment.experiment import Experiment
 from metarl_jax.tasks.distribution import TaskDistribution
 from metarl_jax.types import ConfigurationError
@@ -67,15 +63,13 @@ def _loaded(point: importlib.metadata.EntryPoint) -> Experiment:
 
 
 def _experiment_at(name: str) -> Experiment:
-    place, _, attribute = name.rpartition(":")
-    module = _import_file(Path(place)) if place.endswith(".py") else _import_module(place)
-    found = getattr(module, attribute, None)
+    found = load_object(name)
     if isinstance(found, Experiment):
         return found
     if not callable(found):
         raise ConfigurationError(
-            f"expected in {place} an Experiment, or a function that returns a TaskDistribution, "
-            f"got none called {attribute!r}; check the name after the colon."
+            f"{name}: expected an Experiment, or a function that returns a TaskDistribution, got "
+            f"{type(found).__name__}; check the name after the colon."
         )
     summary = (found.__doc__ or "").strip().partition("\n")[0]
     return Experiment(name=name, summary=summary, family=_checked(name, found))
@@ -98,35 +92,3 @@ def _checked(name: str, family: Any) -> Any:
             f"{', '.join(bare)} without; write it as `size: int = 5`."
         )
     return family
-
-
-def _import_module(name: str) -> ModuleType:
-    try:
-        return importlib.import_module(name)
-    except (ImportError, ValueError, TypeError) as error:  # the last two: no name, a relative one
-        raise ConfigurationError(
-            f"expected MODULE:NAME or FILE.py:NAME, got a module {name!r} that cannot be imported "
-            f"({error}); install the package that holds it, or name a file."
-        ) from error
-
-
-def _import_file(path: Path) -> ModuleType:
-    if not path.is_file():
-        raise ConfigurationError(
-            f"expected FILE.py:NAME, got no file {str(path)!r} to take an experiment from; check "
-            "the path."
-        )
-    # A name of its own, so that a file called random.py takes no module's place.
-    spec = importlib.util.spec_from_file_location(f"metarl_experiment_{path.stem}", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[module.__name__] = module  # dataclasses look their module up
-    sys.path.append(str(path.absolute().parent))  # its neighbours can be imported, as in a script
-    try:
-        spec.loader.exec_module(module)
-    except (ImportError, SyntaxError) as error:
-        raise ConfigurationError(
-            f"{path} cannot be imported: {error}; mend it until `python {path}` runs."
-        ) from error
-    return module

@@ -3,7 +3,8 @@
 format       2; folders of version 0.1 have none, and are read all the same
 experiment   the name that `metarl train` was given
 family       the arguments of the task family
-settings     the tree of `Settings`; a branch of several kinds has its kind's `name`
+settings     the tree of `Settings`; a branch of several kinds has its kind's `name`, which for
+             code of your own is FILE.py:NAME, MODULE:NAME or an entry point
 sweep        hyper-parameters, and the values of each, in which the agents differ
 """
 
@@ -14,11 +15,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from metarl_jax.experiment.settings import CHOICES, Settings
+from metarl_jax.experiment.kinds import CHOICES, kind_of
+from metarl_jax.experiment.settings import Settings
 from metarl_jax.experiment.sweep import NO_SWEEP, Sweep
 from metarl_jax.experiment.version_1 import settings_of_version_1
-from metarl_jax.files import read_object
-from metarl_jax.types import ConfigurationError
+from metarl_jax.files import read_object, write_whole
+from metarl_jax.types import ConfigurationError, UnwritableError
 
 FORMAT = 2
 NAME = "config.json"
@@ -62,6 +64,21 @@ def config_text(config: RunConfig) -> str:
     return json.dumps(raw, indent=2) + "\n"
 
 
+def write_config(folder: Path, config: RunConfig) -> None:
+    """Writes config.json in one step, over the one that is there.
+
+    Raises:
+        UnwritableError: the folder cannot be written.
+    """
+    try:
+        write_whole(folder / NAME, config_text(config))
+    except OSError as error:
+        raise UnwritableError(
+            f"expected a run's folder that can be written, got {folder}: {error.strerror}; make "
+            "room, or give yourself the right to write there."
+        ) from error
+
+
 def load_config(folder: Path) -> RunConfig:
     """Reads config.json.
 
@@ -96,7 +113,8 @@ def load_config(folder: Path) -> RunConfig:
 def settings_to_json(settings: Settings) -> dict[str, Any]:
     """The tree as nested objects; a kind that was chosen stands under "name"."""
     return {
-        field.name: _branch(getattr(settings, field.name)) for field in dataclasses.fields(settings)
+        field.name: branch_to_json(getattr(settings, field.name))
+        for field in dataclasses.fields(settings)
     }
 
 
@@ -110,25 +128,41 @@ def settings_from_json(raw: Any, where: Path) -> Settings:
     Raises:
         ConfigurationError: a name is missing or unknown, or a value is out of its range.
     """
-    types = get_type_hints(Settings)
     given = raw if isinstance(raw, dict) else {}
-    require_names(given.keys(), types.keys(), "Settings", where)
-    branches = {}
-    for name, value in given.items():
-        kind = types[name]
-        if name in CHOICES:
-            if value is None:  # the memory of a memoryless policy
-                branches[name] = None
-                continue
-            value = dict(value)
-            kind = _kind_of(name, value.pop("name", None), where)
-        require_names(
-            dict(value).keys(), {f.name for f in dataclasses.fields(kind)}, kind.__name__, where
-        )
-        branches[name] = kind(
-            **{n: tuple(x) if isinstance(x, list) else x for n, x in value.items()}
-        )
-    return Settings(**branches)
+    require_names(given.keys(), get_type_hints(Settings).keys(), "Settings", where)
+    own = {str(name): tuple(knots) for name, knots in dict(given["own_hyperparameters"]).items()}
+    branches = {
+        name: branch_from_json(name, value, where)
+        for name, value in given.items()
+        if name != "own_hyperparameters"
+    }
+    return Settings(**branches, own_hyperparameters=own)
+
+
+def branch_from_json(name: str, value: Any, where: Path) -> Any:
+    """One branch of the settings from its object.
+
+    Args:
+        name: of the branch.
+        value: as `branch_to_json` gives.
+        where: the file, for errors.
+
+    Raises:
+        ConfigurationError: a name is missing or unknown, or a value is out of its range; or code of
+            your own lies in the run's folder or is not to be found.
+    """
+    if value is None:  # the memory of a memoryless policy, or the algorithm's own objective
+        return None
+    value, kind = dict(value), get_type_hints(Settings)[name]
+    if name in CHOICES:
+        chosen = str(value.pop("name", None))
+        require_code_elsewhere(chosen, where.parent)
+        try:
+            kind = kind_of(name, chosen)
+        except ConfigurationError as error:
+            raise ConfigurationError(f"{where}: {error}") from error
+    require_names(value.keys(), {f.name for f in dataclasses.fields(kind)}, kind.__name__, where)
+    return kind(**{n: tuple(x) if isinstance(x, list) else x for n, x in value.items()})
 
 
 READERS = {1: settings_of_version_1, FORMAT: settings_from_json}
@@ -162,17 +196,9 @@ def require_code_elsewhere(experiment: str, folder: Path) -> None:
         )
 
 
-def _branch(node: Any) -> dict[str, Any] | None:
-    if node is None:
-        return None
+def branch_to_json(node: Any) -> dict[str, Any] | None:
+    """One branch of the settings as an object."""
+    if node is None or isinstance(node, dict):
+        return node
     named = {"name": node.name} if hasattr(node, "name") else {}
     return named | dataclasses.asdict(node)
-
-
-def _kind_of(branch: str, name: Any, where: Path) -> type:
-    kinds = CHOICES[branch]
-    if name not in kinds:
-        raise ConfigurationError(
-            f"{where}: {branch} must be one of {', '.join(kinds)}, got {name!r}."
-        )
-    return kinds[name]

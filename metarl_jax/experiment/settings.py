@@ -6,34 +6,31 @@ Each branch lies beside what it configures: memories in `memory.settings`, polic
 
 import dataclasses
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, TypeVar
 
 from metarl_jax.checks import bounded, check_fields, require_seed
-from metarl_jax.learning.schedules import Hyperparameters, Knots, check_schedule, hyperparameters
-from metarl_jax.learning.settings import A2C, PPO, Adam, AlgorithmSettings, Discounting, Reinforce
-from metarl_jax.memory.settings import (
-    GRU,
-    LSTM,
-    SNAIL,
-    ContextSet,
-    LinearRecurrence,
-    MemorySettings,
-    Transformer,
+from metarl_jax.experiment.kinds import kind_of
+from metarl_jax.learning.schedules import (
+    NAMES,
+    Hyperparameters,
+    Knots,
+    check_schedule,
+    hyperparameters,
 )
-from metarl_jax.policy.settings import Adaptive, Contextual, Memoryless, PolicySettings
+from metarl_jax.learning.settings import (
+    A2C,
+    Adam,
+    AlgorithmSettings,
+    Discounting,
+    OptimizerSettings,
+)
+from metarl_jax.memory.settings import GRU, MemorySettings
+from metarl_jax.policy.settings import Adaptive, Memoryless, PolicySettings
 from metarl_jax.types import ConfigurationError
 
-POLICIES = {kind.name: kind for kind in (Adaptive, Memoryless, Contextual)}
-MEMORIES = {
-    kind.name: kind for kind in (GRU, LSTM, LinearRecurrence, ContextSet, SNAIL, Transformer)
-}
-ALGORITHMS = {kind.name: kind for kind in (A2C, PPO, Reinforce)}
-CHOICES: Mapping[str, Mapping[str, type]] = {
-    "policy": POLICIES,
-    "memory": MEMORIES,
-    "algorithm": ALGORITHMS,
-}
-"""The branches that are one of several kinds, and those kinds by name."""
+SCHEDULED = ("optimizer", "discounting", "algorithm")
+"""The branches that hold hyper-parameters."""
 
 Node = TypeVar("Node")
 
@@ -44,6 +41,7 @@ class Budget:
 
     Attributes:
         total_steps: Environment steps to train for, rounded up to whole chunks of updates.
+        schedule_steps: Steps over which the schedules run, then hold; all by default.
         seed: Seed of everything random.
         num_tasks: Tasks in the batch of an update.
         task_chunk: Most tasks that a device takes at a time; the same gradient in less memory.
@@ -52,6 +50,7 @@ class Budget:
     """
 
     total_steps: int = bounded(10_000_000, most=10**15)
+    schedule_steps: int | None = bounded(None, most=10**15)
     seed: int = bounded(0, least=0, most=2**32 - 1)
     num_tasks: int = 256
     task_chunk: int | None = None
@@ -89,10 +88,12 @@ class Settings:
         policy: What the policy is told, and the layers around its memory.
         memory: The sequence model that reads every transition; None for the memoryless policy.
         algorithm: The algorithm, its structure and the weights of its losses.
+        objective: A loss of your own in place of the algorithm's; None for that.
         optimizer: The optimizer and its step size.
         discounting: What later rewards count for.
         budget: Steps, tasks and seeds.
         evaluation: Evaluations on meta-test tasks.
+        own_hyperparameters: Schedules that an objective or an optimizer of your own reads, by name.
 
     Raises:
         ConfigurationError: a value is out of its range, or a policy and a memory do not go
@@ -102,10 +103,12 @@ class Settings:
     policy: PolicySettings = Adaptive()
     memory: MemorySettings | None = GRU()
     algorithm: AlgorithmSettings = A2C()
-    optimizer: Adam = Adam()
+    objective: Any = None
+    optimizer: OptimizerSettings = Adam()
     discounting: Discounting = Discounting()
     budget: Budget = Budget()
     evaluation: EvaluationSettings = EvaluationSettings()
+    own_hyperparameters: Mapping[str, Knots] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if (self.memory is None) != isinstance(self.policy, Memoryless):
@@ -113,24 +116,28 @@ class Settings:
                 f"expected a memory with every policy but the memoryless one, got the policy "
                 f"{self.policy.name} with {self.memory_name or 'no memory'}; change one of the two."
             )
+        if taken := sorted(set(NAMES) & set(self.own_hyperparameters)):
+            raise ConfigurationError(
+                f"expected hyper-parameters of your own under other names than ours, got "
+                f"{', '.join(taken)}; set it where the algorithm or the optimizer has it."
+            )
         for name, knots in self.schedules().items():
             check_schedule(name, knots)
 
     @property
     def memory_name(self) -> str:
         """The memory's name; "" where there is none."""
-        return "" if self.memory is None else self.memory.name
+        return "" if self.memory is None else self.memory.name.rpartition(":")[2]
 
     def schedules(self) -> dict[str, Knots]:
         """Every hyper-parameter that is read under these settings, by its name."""
-        names = {field.name for field in dataclasses.fields(Hyperparameters)}
         found = {}
-        for branch in (self.optimizer, self.discounting, self.algorithm):
+        for branch in map(partial(getattr, self), SCHEDULED):
             values = {
                 field.name: getattr(branch, field.name) for field in dataclasses.fields(branch)
             }
-            found |= {n: x for n, x in values.items() if n in names and x is not None}
-        return found
+            found |= {n: x for n, x in values.items() if n in NAMES and x is not None}
+        return found | dict(self.own_hyperparameters)
 
     def hyperparameters(self) -> Hyperparameters:
         """The hyper-parameters as schedules; those that nothing reads have their defaults."""
@@ -142,12 +149,14 @@ class Settings:
         Args:
             values: of names that `schedules` has.
         """
+        knots = {name: (x,) for name, x in values.items()}
         branches: dict[str, Any] = {}
-        for branch in ("optimizer", "discounting", "algorithm"):
+        for branch in SCHEDULED:
             old: Any = getattr(self, branch)
-            new = {n: (x,) for n, x in values.items() if hasattr(old, n)}
+            new = {n: x for n, x in knots.items() if n in NAMES and hasattr(old, n)}
             branches[branch] = dataclasses.replace(old, **new)
-        return dataclasses.replace(self, **branches)
+        own = {n: knots.get(n, x) for n, x in self.own_hyperparameters.items()}
+        return dataclasses.replace(self, **branches, own_hyperparameters=own)
 
     def has(self, path: str) -> bool:
         """Whether these settings have such a path."""
@@ -173,16 +182,19 @@ class Settings:
         return settings
 
     def choose(self, branch: str, name: str) -> "Settings":
-        """These settings with another policy, memory or algorithm, by its name.
+        """These settings with another kind of a branch, by its name.
 
-        What both kinds have, and what differs from its default, is carried over.
+        A value that both kinds have and that differs from its default is carried over.
 
         Args:
-            branch: "policy", "memory" or "algorithm".
-            name: of the kind.
+            branch: "policy", "memory", "algorithm", "objective" or "optimizer".
+            name: of the kind; see `metarl_jax.experiment.kinds`.
+
+        Raises:
+            ConfigurationError: there is no such kind.
         """
         old: Any = getattr(self, branch)
-        kind = CHOICES[branch][name]
+        kind = kind_of(branch, name)
         if type(old) is kind:
             return self
         new: Any = kind() if old is None else _carry_over(old, kind)

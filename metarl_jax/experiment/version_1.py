@@ -4,7 +4,8 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from metarl_jax.experiment.settings import CHOICES, Settings
+from metarl_jax.experiment.kinds import CHOICES
+from metarl_jax.experiment.settings import Settings
 from metarl_jax.types import ConfigurationError
 
 RENAMED = {"window": "context_length", "windows": "bptt_segments", "recurrent": "adaptive"}

@@ -14,18 +14,21 @@ import jax
 from metarl_jax.checks import require_positive
 from metarl_jax.learning.losses import (
     Loss,
+    as_loss,
     clipped_policy_gradient,
     entropy_bonus,
     policy_gradient,
     value_error,
 )
+from metarl_jax.learning.optimizers import Optimizer, adam
 from metarl_jax.learning.schedules import Hyperparameters
 from metarl_jax.learning.steps import minibatch_epochs, single_gradient_step
 from metarl_jax.learning.train_state import Algorithm, AlgorithmSpec, Objective, UpdateConfig
 from metarl_jax.learning.update import make_algorithm
 from metarl_jax.parallel.sharding import check_divides
 from metarl_jax.policy.policy import Policy
-from metarl_jax.tasks.distribution import TaskDistribution
+from metarl_jax.policy.task_critic import with_task_critic
+from metarl_jax.tasks.distribution import TaskDistribution, specification
 from metarl_jax.tasks.meta_episode import MetaEpisode
 
 DEFAULT_CONFIG = UpdateConfig()
@@ -35,22 +38,22 @@ def a2c_objective(h: Hyperparameters) -> Loss:
     """Policy gradient + value error - entropy bonus."""
     return (
         policy_gradient()
-        + h.value_coefficient * value_error()
-        - h.entropy_coefficient * entropy_bonus()
+        + h["value_coefficient"] * value_error()
+        - h["entropy_coefficient"] * entropy_bonus()
     )
 
 
 def reinforce_objective(h: Hyperparameters) -> Loss:
     """Policy gradient - entropy bonus; no value is learned."""
-    return policy_gradient() - h.entropy_coefficient * entropy_bonus()
+    return policy_gradient() - h["entropy_coefficient"] * entropy_bonus()
 
 
 def ppo_objective(h: Hyperparameters) -> Loss:
     """Clipped policy gradient + value error - entropy bonus."""
     return (
         clipped_policy_gradient()
-        + h.value_coefficient * value_error()
-        - h.entropy_coefficient * entropy_bonus()
+        + h["value_coefficient"] * value_error()
+        - h["entropy_coefficient"] * entropy_bonus()
     )
 
 
@@ -61,6 +64,8 @@ def a2c(
     config: UpdateConfig = DEFAULT_CONFIG,
     *,
     objective: Objective = a2c_objective,
+    optimizer: Optimizer = adam,
+    critic_sees_task: bool = False,
     bptt_segments: int = 1,
     single_pass: bool | None = None,
 ) -> Algorithm:
@@ -71,7 +76,10 @@ def a2c(
         policy: what is trained.
         hyperparameters: schedules.
         config: static structure.
-        objective: the loss, from this update's hyper-parameters.
+        objective: this update's hyper-parameters to its loss.
+        optimizer: this update's hyper-parameters to an optax transformation.
+        critic_sees_task: whether a value head of its own reads `describe(task)`, in training alone:
+            the policy's actions and its memory do not depend on it.
         bptt_segments: gradient steps a meta-episode, each on T / bptt_segments steps; the carry
             goes on from segment to segment but the gradient does not (truncated backpropagation
             through time).
@@ -88,11 +96,10 @@ def a2c(
         Mnih et al. 2016, "Asynchronous methods for deep reinforcement learning", algorithm S3,
         synchronous. On meta-episodes: Wang et al. 2016, "Learning to reinforcement learn".
     """
-    spec = _make_spec(tasks, policy, config, objective)
+    spec = _make_spec(tasks, policy, config, objective, optimizer, critic_sees_task)
     single_pass = _steps_are_best(policy) if single_pass is None else single_pass
-    return make_algorithm(
-        spec, hyperparameters, single_gradient_step(spec, bptt_segments, single_pass)
-    )
+    learn = single_gradient_step(spec, bptt_segments, single_pass)
+    return make_algorithm(spec._replace(name="a2c"), hyperparameters, learn)
 
 
 def reinforce(
@@ -102,17 +109,26 @@ def reinforce(
     config: UpdateConfig = DEFAULT_CONFIG,
     *,
     objective: Objective = reinforce_objective,
+    optimizer: Optimizer = adam,
 ) -> Algorithm:
-    """Monte Carlo policy gradient on meta-episodes: λ = 1, no baseline. Arguments as `a2c`'s.
+    """Monte Carlo policy gradient on meta-episodes: λ = 1, no baseline.
+
+    Args:
+        tasks: p(M).
+        policy: what is trained.
+        hyperparameters: schedules.
+        config: static structure.
+        objective: this update's hyper-parameters to its loss.
+        optimizer: this update's hyper-parameters to an optax transformation.
 
     Reference:
         Williams 1992, "Simple statistical gradient-following algorithms for connectionist
         reinforcement learning".
     """
-    spec = _make_spec(tasks, policy, config, objective)._replace(baseline=False)
-    return make_algorithm(
-        spec, hyperparameters, single_gradient_step(spec, 1, _steps_are_best(policy))
-    )
+    spec = _make_spec(tasks, policy, config, objective, optimizer)
+    spec = spec._replace(baseline=False, name="reinforce")
+    learn = single_gradient_step(spec, 1, _steps_are_best(policy))
+    return make_algorithm(spec, hyperparameters, learn)
 
 
 def ppo(
@@ -122,6 +138,8 @@ def ppo(
     config: UpdateConfig = DEFAULT_CONFIG,
     *,
     objective: Objective = ppo_objective,
+    optimizer: Optimizer = adam,
+    critic_sees_task: bool = False,
     epochs: int = 4,
     minibatches: int = 4,
 ) -> Algorithm:
@@ -132,7 +150,9 @@ def ppo(
         policy: what is trained.
         hyperparameters: schedules.
         config: static structure.
-        objective: the loss, from this update's hyper-parameters.
+        objective: this update's hyper-parameters to its loss.
+        optimizer: this update's hyper-parameters to an optax transformation.
+        critic_sees_task: whether a value head of its own reads `describe(task)`, in training alone.
         epochs: passes over the batch.
         minibatches: parts of the batch, by tasks and never by time: each is unrolled over whole
             meta-episodes from the initial carry, so nothing in it is stale but π_old.
@@ -148,16 +168,28 @@ def ppo(
     require_positive("minibatches", minibatches)
     check_divides(config.num_tasks, (minibatches, "minibatches"))
     check_divides(config.num_tasks, (minibatches, "minibatches"), (config.num_devices, "devices"))
-    spec = _make_spec(tasks, policy, config, objective)
+    spec = _make_spec(tasks, policy, config, objective, optimizer, critic_sees_task)
     learn = minibatch_epochs(spec, epochs, minibatches)
-    return make_algorithm(spec, hyperparameters, learn, minibatches)
+    return make_algorithm(spec._replace(name="ppo"), hyperparameters, learn, minibatches)
 
 
 def _make_spec(
-    tasks: TaskDistribution, policy: Policy, config: UpdateConfig, objective: Objective
+    tasks: TaskDistribution,
+    policy: Policy,
+    config: UpdateConfig,
+    objective: Objective,
+    optimizer: Optimizer,
+    critic_sees_task: bool = False,
 ) -> AlgorithmSpec:
-    meta_episode = MetaEpisode(tasks, policy.contextual, config.meta_episode_steps)
-    return AlgorithmSpec(policy, meta_episode, config, objective, baseline=True)
+    told = policy.contextual or critic_sees_task
+    return AlgorithmSpec(
+        policy=with_task_critic(policy, specification(tasks)) if critic_sees_task else policy,
+        meta_episode=MetaEpisode(tasks, told, config.meta_episode_steps),
+        config=config,
+        objective=lambda h: as_loss(objective(h)),
+        optimizer=optimizer,
+        baseline=True,
+    )
 
 
 def _steps_are_best(policy: Policy) -> bool:

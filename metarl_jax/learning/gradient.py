@@ -19,28 +19,33 @@ from metarl_jax.types import Array, PyTree
 
 
 def make_targets(
-    spec: AlgorithmSpec, learner: LearnerState, h: Hyperparameters, rollout: Rollout
+    spec: AlgorithmSpec,
+    learner: LearnerState,
+    h: Hyperparameters,
+    rollout: Rollout,
+    described: Array,
 ) -> tuple[Targets, Array]:
     """Targets of a rollout: GAE(λ) over the whole chain of episodes.
 
     Args:
-        spec: its discount mode, and whether there is a baseline.
+        spec: the discount mode, and whether there is a baseline.
         learner: its running scales of the advantage and of the value target.
         h: this update's γ, λ and ε, scalars.
         rollout: [T, B].
+        described: [B, C], `describe(task)` of the tasks it was collected in.
 
     Returns:
-        The targets, each [T, B] or a scalar, and the advantage [T, B] before it was scaled.
+        The targets, each [T, B, ...] or a scalar, and the advantage [T, B] before it was scaled.
     """
     outcome = rollout.outcome
     discount = discounts(
         outcome.episode_end,
         outcome.meta_end,
         mode=spec.config.discount_mode,
-        discount=h.discount,
-        boundary_discount=h.boundary_discount,
+        discount=h["discount"],
+        boundary_discount=h["boundary_discount"],
     )
-    values, final_value, gae_lambda = rollout.value, rollout.final_value, h.gae_lambda
+    values, final_value, gae_lambda = rollout.value, rollout.final_value, h["gae_lambda"]
     if not spec.baseline:
         values, final_value = jnp.zeros_like(values), jnp.zeros_like(final_value)
         gae_lambda = jnp.ones_like(gae_lambda)
@@ -50,7 +55,8 @@ def make_targets(
         value_target=advantage + values,
         value_scale=learner.params.statistics.value_target.scale,
         discount=discount,
-        clip_ratio=h.clip_ratio,
+        clip_ratio=h["clip_ratio"],
+        task=jnp.broadcast_to(described, (len(values), *described.shape)),
     )
     return targets, advantage
 
@@ -83,23 +89,20 @@ def total_loss(
 def gradient_step(
     spec: AlgorithmSpec, learner: LearnerState, gradient: tuple[PyTree, PyTree], h: Hyperparameters
 ) -> tuple[LearnerState, Array]:
-    """Means the gradient over devices, clips it by its global norm and takes one step of Adam.
+    """Means the gradient over devices and takes one step of the optimizer.
 
     Args:
-        spec: over how many devices.
+        spec: the optimizer, and over how many devices.
         learner: before.
         gradient: of this device's loss, with respect to (weights, loss_params).
-        h: this update's learning rate and maximum norm.
+        h: this update's hyper-parameters, scalars.
 
     Returns:
-        The learner after the step, and the gradient's norm before clipping.
-
-    Reference:
-        Kingma & Ba 2015, "Adam: a method for stochastic optimization", algorithm 1.
+        The learner after the step, and the norm of the mean gradient.
     """
     gradient = spec.config.devices.pmean(gradient)
     trained = (learner.params.weights, learner.loss_params)
-    updates, optimizer_state = optimizer(h).update(gradient, learner.optimizer_state, trained)
+    updates, optimizer_state = spec.optimizer(h).update(gradient, learner.optimizer_state, trained)
     stepped: Any = optax.apply_updates(trained, updates)
     weights, loss_params = stepped
     learner = learner.replace(
@@ -108,14 +111,6 @@ def gradient_step(
         optimizer_state=optimizer_state,
     )
     return learner, optax.tree.norm(gradient)
-
-
-def optimizer(h: Hyperparameters) -> optax.GradientTransformation:
-    """Adam, after clipping by the global norm; its state has one form for all h."""
-    return optax.chain(
-        optax.clip_by_global_norm(h.max_gradient_norm),  # type: ignore[arg-type]  # a traced scalar
-        optax.adam(h.learning_rate, eps=1e-5),
-    )
 
 
 def mean_gradient(

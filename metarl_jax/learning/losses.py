@@ -4,13 +4,13 @@
 
 A loss gives one term for every step, [T, B], and named metrics. The algorithm sums the terms of
 valid steps over the batch and divides by T·B, so that a task's loss depends on that task alone.
-Losses know no optimiser. A plain function `(outputs, rollout, targets) -> [T, B]` composes with
+Losses know no optimizer. A plain function `(outputs, rollout, targets) -> [T, B]` composes with
 the others.
 """
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -29,6 +29,16 @@ class Targets(struct.PyTreeNode):
     value_scale: Array  # [] running standard deviation of value_target
     discount: Array  # [T, B]
     clip_ratio: Array  # [] PPO's ε
+    task: Array  # [T, B, C] describe(task), whether or not the policy is told
+
+
+class Shapes(NamedTuple):
+    """Shapes and dtypes of what a loss can read at one step of one task, without leading axes."""
+
+    features: jax.ShapeDtypeStruct  # [M] the memory's output
+    observation: jax.ShapeDtypeStruct  # [O]
+    action: jax.ShapeDtypeStruct  # [] int32, or [A] float32
+    task: jax.ShapeDtypeStruct  # [C] describe(task)
 
 
 TermsAndMetrics = tuple[Array, dict[str, Array]]
@@ -42,11 +52,11 @@ class Loss:
     Attributes:
         apply: (loss_params, outputs, rollout, targets) -> (terms [T, B], metrics); every metric is
             [T, B] too, and its mean over valid steps is logged.
-        init: key -> loss_params, trained beside the policy; none by default.
+        init: (key, shapes) -> loss_params, trained beside the policy; none by default.
     """
 
     apply: Callable[[PyTree, PolicyOutput, Rollout, Targets], TermsAndMetrics]
-    init: Callable[[Key], PyTree] = lambda key: ()
+    init: Callable[[Key, Shapes], PyTree] = lambda key, shapes: ()
 
     def __add__(self, other: "LossLike") -> "Loss":
         return _sum(self, as_loss(other))
@@ -68,6 +78,21 @@ class Loss:
         return Loss(apply, self.init)
 
     __rmul__ = __mul__
+
+    def detached(self) -> "Loss":
+        """The same loss, whose gradient stops at the features.
+
+        It trains its own parameters alone: the memory neither helps nor hinders it. A term that
+        reads the value or the action distribution still trains whatever those depend on.
+        """
+
+        def apply(
+            params: PyTree, outputs: PolicyOutput, rollout: Rollout, targets: Targets
+        ) -> TermsAndMetrics:
+            features = jax.lax.stop_gradient(outputs.features)
+            return self.apply(params, outputs.replace(features=features), rollout, targets)
+
+        return Loss(apply, self.init)
 
 
 LossLike = Loss | StepFunction
@@ -104,9 +129,9 @@ def as_loss(function: LossLike) -> Loss:
 
 
 def _sum(first: Loss, second: Loss) -> Loss:
-    def init(key: Key) -> PyTree:
+    def init(key: Key, shapes: Shapes) -> PyTree:
         first_key, second_key = jax.random.split(key)
-        return first.init(first_key), second.init(second_key)
+        return first.init(first_key, shapes), second.init(second_key, shapes)
 
     def apply(params: PyTree, *step: Any) -> TermsAndMetrics:
         first_terms, metrics = first.apply(params[0], *step)

@@ -5,14 +5,13 @@ structure. Where no device shares an agent with another, nothing crosses between
 """
 
 from functools import partial
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax.sharding import NamedSharding, Sharding
 
 from metarl_jax.learning.schedules import Hyperparameters
-from metarl_jax.learning.train_state import Algorithm, TrainState
+from metarl_jax.learning.train_state import Algorithm, TrainState, initial_shapes
 from metarl_jax.parallel.sharding import SPLIT, DataParallel
 from metarl_jax.trees import take
 from metarl_jax.types import Array, Key
@@ -36,8 +35,9 @@ def population(
         hyperparameters: each agent's, knots [S, K]; by default the algorithm's.
 
     Returns:
-        An algorithm with `init` from keys [S] and metrics of shape [S]. `steps_per_update` is one
-        agent's, and so is `find_nonfinite`: of one that skipped the most updates in a row.
+        An algorithm with `init` from (keys [S], num_updates) and metrics of shape [S].
+        `steps_per_update` and `find_nonfinite` are one agent's: the latter that of an agent that
+        skipped the most updates in a row.
     """
     in_turn = partial(jax.lax.map, algorithm.update)
     update = in_turn if jax.default_backend() == "cpu" else jax.vmap(algorithm.update)
@@ -45,14 +45,14 @@ def population(
     def find_nonfinite(states: TrainState) -> dict[str, Array]:
         return algorithm.find_nonfinite(take(states, jnp.argmax(states.skipped_in_a_row)))
 
-    def init(keys: Key) -> TrainState:
-        states = jax.lax.map(algorithm.init, keys)
+    def init(keys: Key, num_updates: int | None = None) -> TrainState:
+        states = jax.lax.map(lambda key: algorithm.init(key, num_updates), keys)
         return (
             states if hyperparameters is None else states.replace(hyperparameters=hyperparameters)
         )
 
     return algorithm._replace(
-        init=jax.jit(init, out_shardings=_places(algorithm, devices)),
+        init=jax.jit(init, static_argnums=1, out_shardings=_places(algorithm, devices)),
         update=devices.shard_map(update, (SPLIT,), (SPLIT, SPLIT)),
         find_nonfinite=find_nonfinite,
     )
@@ -62,5 +62,5 @@ def _places(algorithm: Algorithm, devices: DataParallel) -> Sharding | None:
     """Where the agents lie: split over the devices, or each wherever it would lie alone."""
     if devices.count > 1:
         return NamedSharding(devices.mesh, SPLIT)
-    one: Any = jax.eval_shape(algorithm.init, jax.random.key(0))
+    one = initial_shapes(algorithm, jax.random.key(0), 1)
     return jax.tree.leaves(one)[0].sharding

@@ -132,7 +132,7 @@ def minibatch_epochs(spec: AlgorithmSpec, epochs: int, minibatches: int) -> Lear
         learner: LearnerState, h: Hyperparameters, actors: Actors, key: Key
     ) -> tuple[LearnerState, Measurements]:
         _, rollout, _ = collect(spec.policy, learner.params, spec.meta_episode, actors)
-        targets, advantage = make_targets(spec, learner, h, rollout)
+        targets, advantage = make_targets(spec, learner, h, rollout, _describe(spec, actors))
         batch = (rollout, targets, actors.carry)
 
         def step(
@@ -169,12 +169,18 @@ def _rollout_loss(
     """The loss of a rollout that is collected here, and what is kept of it."""
     weights, loss_params = trained
     params = learner.params.replace(weights=weights)
+    described = _describe(spec, actors)
     actors, rollout, outputs = forward(spec.policy, params, spec.meta_episode, actors)
-    targets, advantage = make_targets(spec, learner, h, rollout)
+    targets, advantage = make_targets(spec, learner, h, rollout, described)
     value, sums = total_loss(spec.objective(h), loss_params, outputs, rollout, targets)
     statistics = batch_moments(spec, rollout, targets, advantage)
     returns = undiscounted_returns(rollout, spec.meta_episode.tasks.num_episodes)
     return value, (actors, statistics, sums, returns)
+
+
+def _describe(spec: AlgorithmSpec, actors: Actors) -> Array:
+    """[B, C]."""
+    return jax.vmap(spec.meta_episode.tasks.describe)(actors.states.task)
 
 
 def _unrolled_loss(

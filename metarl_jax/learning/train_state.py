@@ -2,13 +2,15 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 from flax import struct
 
 from metarl_jax.checks import require_positive
 from metarl_jax.learning.losses import Loss
+from metarl_jax.learning.optimizers import Optimizer
 from metarl_jax.learning.returns import DiscountMode
 from metarl_jax.learning.schedules import Hyperparameters
 from metarl_jax.parallel.sharding import DataParallel, check_divides
@@ -47,7 +49,8 @@ class Algorithm(NamedTuple):
     """A learning algorithm.
 
     Attributes:
-        init: key -> TrainState.
+        init: (key, num_updates) -> TrainState; the schedules run over so many updates, whose number
+            may be left out where every hyper-parameter is constant.
         update: TrainState -> (TrainState, metrics); metrics are float32 scalars by name.
         steps_per_update: environment steps one update takes, masked ones counted.
         find_nonfinite: TrainState -> which numbers of its next update are not finite, by name:
@@ -55,13 +58,28 @@ class Algorithm(NamedTuple):
             Called when updates are skipped; by default it finds nothing.
         chunk_sizes: how many tasks of a gradient a device could take at a time, ascending; the last
             is what it does take. Empty where that is not known.
+        name: of the algorithm.
     """
 
-    init: Callable[[Key], TrainState]
+    init: Callable[..., TrainState]
     update: Callable[[TrainState], tuple[TrainState, dict[str, Array]]]
     steps_per_update: int
     find_nonfinite: Callable[[TrainState], dict[str, Array]] = lambda state: {}
     chunk_sizes: tuple[int, ...] = ()
+    name: str = ""
+
+
+def initial_shapes(algorithm: Algorithm, key: Key, num_updates: int | None = None) -> TrainState:
+    """Shapes, dtypes and shardings of a train state; nothing is computed.
+
+    Args:
+        algorithm: whose `init` is read.
+        key: as `init` takes it.
+        num_updates: likewise.
+    """
+    init: Any = algorithm.init
+    compiled = init if hasattr(init, "eval_shape") else jax.jit(init, static_argnums=1)
+    return compiled.eval_shape(key, num_updates)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -70,7 +88,6 @@ class UpdateConfig:
 
     Attributes:
         num_tasks: B, tasks in the batch, at least 1.
-        num_updates: updates over which the schedules run, at least 1.
         discount_mode: `meta`, `episodic` or `dual`; see `returns.discounts`.
         meta_episode_steps: None, or the step budget that ends a meta-episode.
         normalize_observations: whether observations are normalised by their running statistics.
@@ -80,7 +97,6 @@ class UpdateConfig:
     """
 
     num_tasks: int = 256
-    num_updates: int = 1000
     discount_mode: DiscountMode = "meta"
     meta_episode_steps: int | None = None
     normalize_observations: bool = False
@@ -89,7 +105,6 @@ class UpdateConfig:
 
     def __post_init__(self) -> None:
         require_positive("num_tasks", self.num_tasks)
-        require_positive("num_updates", self.num_updates)
         check_divides(self.num_tasks, (self.devices.count, "devices"))
         if self.task_chunk is not None:
             require_positive("task_chunk", self.task_chunk)
@@ -127,7 +142,9 @@ class AlgorithmSpec(NamedTuple):
     meta_episode: MetaEpisode
     config: UpdateConfig
     objective: Objective
+    optimizer: Optimizer
     baseline: bool  # whether values are subtracted (else they are 0 and λ is 1)
+    name: str = ""  # the algorithm's
 
 
 class StepSums(struct.PyTreeNode):

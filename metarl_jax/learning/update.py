@@ -4,8 +4,8 @@ import jax
 import jax.numpy as jnp
 
 from metarl_jax.learning.diagnosis import nonfinite_by_task
-from metarl_jax.learning.gradient import optimizer
-from metarl_jax.learning.schedules import Hyperparameters, at_progress
+from metarl_jax.learning.losses import Shapes
+from metarl_jax.learning.schedules import Hyperparameters, at_progress, over
 from metarl_jax.learning.train_state import (
     Algorithm,
     AlgorithmSpec,
@@ -41,11 +41,12 @@ def make_algorithm(
     made, config, devices = _Updates(spec, hyperparameters, learn), spec.config, spec.config.devices
     # Compiled, so that every leaf is a buffer of its own and the whole state can be donated.
     return Algorithm(
-        init=jax.jit(made.init, out_shardings=devices.replicated),
+        init=jax.jit(made.init, static_argnums=1, out_shardings=devices.replicated),
         update=devices.shard_map(made.update),
         steps_per_update=config.num_tasks * spec.meta_episode.length,
         find_nonfinite=devices.shard_map(made.find_nonfinite),
         chunk_sizes=config.chunk_sizes(config.num_tasks // (devices.count * minibatches)),
+        name=spec.name,
     )
 
 
@@ -57,20 +58,21 @@ class _Updates:
     ) -> None:
         self.spec, self.hyperparameters, self.learn = spec, hyperparameters, learn
 
-    def init(self, key: Key) -> TrainState:
+    def init(self, key: Key, num_updates: int | None = None) -> TrainState:
         policy_key, loss_key, key = jax.random.split(key, 3)
         params = self.spec.policy.init(policy_key)
-        h = at_progress(self.hyperparameters, jnp.zeros((), jnp.float32))
-        loss_params = self.spec.objective(h).init(loss_key)
+        knots = over(self.hyperparameters, num_updates)
+        h = at_progress(knots, jnp.zeros((), jnp.float32))
+        loss_params = self.spec.objective(h).init(loss_key, loss_shapes(self.spec))
         learner = LearnerState(
             params=params,
             loss_params=loss_params,
-            optimizer_state=optimizer(h).init((params.weights, loss_params)),
+            optimizer_state=self.spec.optimizer(h).init((params.weights, loss_params)),
             advantage=identity_statistics(),
         )
         zero = jnp.zeros((), jnp.int32)
-        updates = jnp.asarray(self.spec.config.num_updates, jnp.float32)
-        return TrainState(learner, self.hyperparameters, updates, zero, zero, zero, key)
+        updates = jnp.asarray(num_updates or 1, jnp.float32)
+        return TrainState(learner, knots, updates, zero, zero, zero, key)
 
     def update(self, state: TrainState) -> tuple[TrainState, dict[str, Array]]:
         key, actors, learn_key = self.sample_actors(state)
@@ -108,6 +110,23 @@ class _Updates:
         keys = [_own_keys(config, key) for key in (tasks_key, actors_key)]
         tasks = jax.vmap(meta_episode.tasks.sample)(keys[0])
         return key, start(self.spec.policy, meta_episode, tasks, keys[1]), learn_key
+
+
+def loss_shapes(spec: AlgorithmSpec) -> Shapes:
+    """What a loss can read at one step; nothing is computed."""
+    policy, meta_episode = spec.policy, spec.meta_episode
+
+    def one_step(key: Key) -> tuple[Array, ...]:
+        keys = jax.random.split(key, 4)
+        task = meta_episode.tasks.sample(keys[0])
+        experience = meta_episode.reset(keys[1], task).experience
+        params, carry = policy.init(keys[2]), policy.initial_carry(keys[3])
+        _, output = policy.step(params, carry, experience)
+        action = experience.transition.action
+        described = meta_episode.tasks.describe(task)
+        return output.features, experience.observation, action, described
+
+    return Shapes(*jax.eval_shape(one_step, jax.eval_shape(lambda: jax.random.key(0))))
 
 
 def _own_keys(config: UpdateConfig, key: Key) -> Key:

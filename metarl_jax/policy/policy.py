@@ -65,6 +65,7 @@ class Policy(NamedTuple):
         unroll: the same over a leading time axis, from the carry before the first step.
         parallel: whether `unroll` goes over time at once.
         context_length: steps that each layer of its memory looks back; None: all.
+        memory: the name of its memory; "" for none.
     """
 
     name: str
@@ -75,6 +76,7 @@ class Policy(NamedTuple):
     unroll: Callable[[Any, PyTree, Experience], tuple[PyTree, PolicyOutput]]
     parallel: bool = False
     context_length: int | None = None
+    memory: str = ""
 
 
 Precision = Literal["f32", "bf16"]
@@ -190,6 +192,7 @@ def _policy(
         unroll=partial(_act, parts, memory.unroll),
         parallel=memory.parallel,
         context_length=memory.context_length,
+        memory="" if name == "memoryless" else memory.name,
     )
 
 

@@ -4,7 +4,7 @@ from metarl_jax.training.loggers import TensorBoardLogger, WandbLogger
 from metarl_jax.training.metrics_file import read_rows
 from metarl_jax.training.metrics_row import MetricsRow
 from metarl_jax.training.plan import ExitCode, Outcome, TrainingPlan
-from metarl_jax.training.train import train
+from metarl_jax.training.train import run_training
 
 __all__ = [
     "ExitCode",
@@ -14,5 +14,5 @@ __all__ = [
     "TrainingPlan",
     "WandbLogger",
     "read_rows",
-    "train",
+    "run_training",
 ]

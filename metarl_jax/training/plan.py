@@ -69,6 +69,8 @@ class TrainingPlan:
 
     Attributes:
         num_updates: of the whole run; a multiple of updates_per_chunk.
+        schedule_updates: updates over which the schedules run, after which they hold their last
+            values; None: all of them.
         updates_per_chunk: updates in one call of the compiled program, and in one row of metrics.
         chunks_per_evaluation: chunks from one evaluation to the next; one is made at the end too.
         chunks_per_checkpoint: chunks from one checkpoint to the next; None: as evaluations.
@@ -83,6 +85,7 @@ class TrainingPlan:
     chunks_per_evaluation: int = 1
     chunks_per_checkpoint: int | None = None
     checkpoints_kept: int = 2
+    schedule_updates: int | None = None
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
@@ -107,6 +110,42 @@ class TrainingPlan:
 
     def _due(self, update: int, chunks: int) -> bool:
         return update == self.num_updates or update % (chunks * self.updates_per_chunk) == 0
+
+
+LOGGED_PER_EVALUATION = 5
+"""Rows of metrics from one evaluation to the next, where there are updates enough."""
+
+
+def plan_for(
+    steps_per_update: int,
+    total_steps: int,
+    num_evaluations: int,
+    schedule_steps: int | None = None,
+) -> TrainingPlan:
+    """A plan of as many updates as take `total_steps`, rounded up to whole chunks.
+
+    A longer run with the same `schedule_steps` goes through the same chunks first.
+
+    Args:
+        steps_per_update: environment steps that an update takes.
+        total_steps: environment steps of the run.
+        num_evaluations: evaluations over the schedules' steps, at least.
+        schedule_steps: environment steps over which the schedules run; None: all.
+    """
+    wanted = -(-(schedule_steps or total_steps) // steps_per_update)
+    chunks_per_evaluation = max(1, min(LOGGED_PER_EVALUATION, wanted // num_evaluations))
+    updates_per_chunk = max(1, wanted // (num_evaluations * chunks_per_evaluation))
+
+    def whole_chunks(steps: int) -> int:
+        updates = -(-steps // steps_per_update)
+        return -(-updates // updates_per_chunk) * updates_per_chunk
+
+    return TrainingPlan(
+        num_updates=whole_chunks(total_steps),
+        updates_per_chunk=updates_per_chunk,
+        chunks_per_evaluation=chunks_per_evaluation,
+        schedule_updates=whole_chunks(schedule_steps or total_steps),
+    )
 
 
 @dataclasses.dataclass(frozen=True)

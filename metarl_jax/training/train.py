@@ -5,17 +5,16 @@ stopped and resumed has the parameters and the rows of one that never was.
 """
 
 import contextlib
+import dataclasses
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal
-
-import jax
 
 from metarl_jax.checkpoint.checkpoint import restore
 from metarl_jax.checkpoint.folder import set_aside_newer, steps, unfinished
 from metarl_jax.files import require_own
-from metarl_jax.learning.train_state import Algorithm, TrainState
+from metarl_jax.learning.train_state import Algorithm, TrainState, initial_shapes
 from metarl_jax.parallel.processes import StopVote, broadcast_from_first, is_first, on_all_processes
 from metarl_jax.parallel.signals import stop_requests
 from metarl_jax.training.chunks import ChunkRunner, compile_chunk
@@ -34,7 +33,7 @@ from metarl_jax.training.run_lock import held
 from metarl_jax.types import ConfigurationError, Key
 
 
-def train(
+def run_training(
     algorithm: Algorithm,
     evaluate: Evaluate,
     plan: TrainingPlan,
@@ -44,6 +43,8 @@ def train(
     reporter: Reporter,
     loggers: Sequence[Logger] = (),
     resume_from: Literal["latest"] | int | None = None,
+    prepare: Callable[[TrainState], TrainState] = lambda state: state,
+    on_start: Callable[[], object] = lambda: None,
 ) -> Outcome:
     """Trains, and leaves `metrics.jsonl` and `checkpoints/` in the run's folder.
 
@@ -67,7 +68,9 @@ def train(
         loggers: more places for the rows.
         resume_from: None begins; "latest" or an update's number goes on from its checkpoint, and
             later rows and checkpoints are dropped and set aside. A run without a checkpoint
-            begins anew at "latest".
+            begins again at "latest".
+        prepare: what the first train state becomes before training: a warm start, for instance.
+        on_start: called once the run's folder is held and the program is compiled.
 
     Returns:
         The outcome.
@@ -79,7 +82,8 @@ def train(
     """
     with contextlib.ExitStack() as stack:
         stack.enter_context(held(folder))
-        state, saved = _first(algorithm, plan, folder, key, reporter, resume_from)
+        run = _Beginning(algorithm, plan, folder, key, reporter, prepare)
+        state, saved = _first(run, resume_from)
         update = saved or 0
         if update == plan.num_updates:
             message = f"nothing left to do: all {update} updates are done."
@@ -91,12 +95,13 @@ def train(
         reporter.compiled(time.monotonic() - began)
         alone = resume_from is not None
         on_all_processes(lambda: require_room(chunk, algorithm.chunk_sizes, folder, alone=alone))
+        on_all_processes(lambda: on_start() if is_first() else None)
         rows = read_rows(folder / "metrics.jsonl")
         # Made after the compilation, so that a run that does not compile leaves no run behind.
         metrics = MetricsFile(folder / "metrics.jsonl" if is_first() else None)
         stack.enter_context(contextlib.closing(metrics))
         runner = stack.enter_context(contextlib.closing(ChunkRunner(chunk, state, stop_vote.vote)))
-        run = Run(
+        in_motion = Run(
             algorithm=algorithm,
             evaluate=evaluate,
             plan=plan,
@@ -110,26 +115,44 @@ def train(
             stop_vote=stop_vote,
             past_seconds=(rows[-1].seconds or 0.0) if rows else 0.0,
         )
-        return run.run_to_completion()
+        return in_motion.run_to_completion()
+
+
+@dataclasses.dataclass(frozen=True)
+class _Beginning:
+    """A run that is about to begin or to go on."""
+
+    algorithm: Algorithm
+    plan: TrainingPlan
+    folder: Path
+    key: Key
+    reporter: Reporter
+    prepare: Callable[[TrainState], TrainState]
+
+    @property
+    def schedule_updates(self) -> int:
+        return self.plan.schedule_updates or self.plan.num_updates
+
+    def first_state(self) -> TrainState:
+        return self.prepare(self.algorithm.init(self.key, self.schedule_updates))
+
+    def shapes(self) -> TrainState:
+        return initial_shapes(self.algorithm, self.key, self.schedule_updates)
 
 
 def _first(
-    algorithm: Algorithm,
-    plan: TrainingPlan,
-    folder: Path,
-    key: Key,
-    reporter: Reporter,
-    resume_from: Literal["latest"] | int | None,
+    run: _Beginning, resume_from: Literal["latest"] | int | None
 ) -> tuple[TrainState, int | None]:
     """The state to go on from, and the update of its checkpoint: None where there is none yet."""
+    folder = run.folder
     on_all_processes(lambda: require_own(folder / "metrics.jsonl", folder / "checkpoints"))
     if resume_from is None:
-        return _begin(algorithm, folder, key), None
-    step = None if resume_from == "latest" else resume_from
-    return _resume(algorithm, plan, folder, key, reporter, step)
+        _require_new(folder)
+        return run.first_state(), None
+    return _resume(run, None if resume_from == "latest" else resume_from)
 
 
-def _begin(algorithm: Algorithm, folder: Path, key: Key) -> TrainState:
+def _require_new(folder: Path) -> None:
     def look() -> str:
         if (folder / "metrics.jsonl").exists() or steps(folder / "checkpoints"):
             raise ConfigurationError(
@@ -139,22 +162,15 @@ def _begin(algorithm: Algorithm, folder: Path, key: Key) -> TrainState:
         return ""
 
     broadcast_from_first(look)
-    return algorithm.init(key)
 
 
-def _resume(
-    algorithm: Algorithm,
-    plan: TrainingPlan,
-    folder: Path,
-    key: Key,
-    reporter: Reporter,
-    step: int | None,
-) -> tuple[TrainState, int | None]:
+def _resume(run: _Beginning, step: int | None) -> tuple[TrainState, int | None]:
+    folder, plan, reporter = run.folder, run.plan, run.reporter
     if step is None and _is_new(folder):
-        reporter.warn("it was stopped before its first checkpoint: it begins anew.")
+        reporter.warn("the run was stopped before its first checkpoint and begins again.")
         _drop_after(folder, 0)
-        return algorithm.init(key), None
-    restored = restore(folder / "checkpoints", jax.eval_shape(algorithm.init, key), step)
+        return run.first_state(), None
+    restored = restore(folder / "checkpoints", run.shapes(), step)
     for reason in restored.passed_over:
         reporter.warn(f"passed over in {folder / 'checkpoints'}: {reason}")
     update = restored.step

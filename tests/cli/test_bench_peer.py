@@ -21,12 +21,14 @@ from metarl_jax import (
     task_keys,
 )
 from metarl_jax.learning.gradient import make_targets, total_loss
+from metarl_jax.learning.optimizers import adam
 from metarl_jax.learning.schedules import at_progress
 from metarl_jax.learning.train_state import AlgorithmSpec
 
 torch = pytest.importorskip("torch")
 
 from benchmarks import peer  # noqa: E402
+from support.scripted_rollouts import untold  # noqa: E402
 
 HIDDEN_SIZE, NUM_TASKS, NUM_PULLS = 24, 8, 30
 
@@ -38,7 +40,7 @@ def ours():
     policy = adaptive_policy(tasks, gru(HIDDEN_SIZE), Architecture(peer.EMBEDDING_SIZE))
     config, settings = UpdateConfig(num_tasks=NUM_TASKS), hyperparameters()
     learner = a2c(tasks, policy, settings, config).init(jax.random.key(0)).learner
-    problem = AlgorithmSpec(policy, MetaEpisode(tasks), config, a2c_objective, baseline=True)
+    problem = AlgorithmSpec(policy, MetaEpisode(tasks), config, a2c_objective, adam, baseline=True)
     h = at_progress(settings, jnp.zeros(()))
     batch = jax.vmap(tasks.sample)(task_keys(jax.random.key(1), NUM_TASKS))
     actors = start(policy, problem.meta_episode, batch, task_keys(jax.random.key(2), NUM_TASKS))
@@ -46,7 +48,7 @@ def ours():
     def loss(weights):
         params = learner.params.replace(weights=weights)
         _, rollout, outputs = collect(policy, params, problem.meta_episode, actors)
-        targets, _ = make_targets(problem, learner, h, rollout)
+        targets, _ = make_targets(problem, learner, h, rollout, untold(rollout))
         return total_loss(a2c_objective(h), learner.loss_params, outputs, rollout, targets)[
             0
         ], rollout

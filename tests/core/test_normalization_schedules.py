@@ -151,8 +151,8 @@ def test_hyperparameters_at_a_progress_are_float32_scalars() -> None:
     )
     for leaf in jax.tree.leaves(h):
         assert leaf.shape == () and leaf.dtype == jnp.float32 and not leaf.weak_type
-    np.testing.assert_allclose(h.learning_rate, 5e-3, rtol=1e-6)
-    np.testing.assert_allclose(h.entropy_coefficient, 0.25, rtol=1e-6)
+    np.testing.assert_allclose(h["learning_rate"], 5e-3, rtol=1e-6)
+    np.testing.assert_allclose(h["entropy_coefficient"], 0.25, rtol=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -31,9 +31,7 @@ pytestmark = pytest.mark.skipif(jax.local_device_count() < 2, reason="one device
 
 
 def algorithm(name: str, num_devices: int) -> Algorithm:
-    config = UpdateConfig(
-        num_tasks=8, num_updates=3, normalize_observations=True, num_devices=num_devices
-    )
+    config = UpdateConfig(num_tasks=8, normalize_observations=True, num_devices=num_devices)
     return ALGORITHMS[name](TASKS, small_policy(TASKS), UNCLIPPED, config)
 
 

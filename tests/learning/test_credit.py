@@ -28,6 +28,7 @@ from support.scripted_rollouts import (
     random_outputs,
     scalars,
     scripted_rollout,
+    untold,
 )
 
 
@@ -46,8 +47,8 @@ def gradient_and_statistics(rollout: Rollout, outputs: PolicyOutput) -> Any:
     loss = policy_gradient() + clipped_policy_gradient() + value_error() - entropy_bonus()
 
     def scalar(outputs: PolicyOutput, rollout: Rollout) -> Any:
-        targets, advantage = make_targets(problem(), LEARNER, scalars(), rollout)
-        value, sums = total_loss(loss, loss.init(jax.random.key(0)), outputs, rollout, targets)
+        targets, advantage = make_targets(problem(), LEARNER, scalars(), rollout, untold(rollout))
+        value, sums = total_loss(loss, loss.init(jax.random.key(0), ()), outputs, rollout, targets)
         return value, (sums.means(), observed(LEARNER, rollout, targets, advantage))
 
     return jax.jit(jax.value_and_grad(scalar, has_aux=True))(outputs, rollout)
@@ -109,7 +110,7 @@ def test_the_loss_of_a_task_depends_on_that_task_alone(
 def test_each_statistic_is_that_of_its_own_stream(rollout: Rollout) -> None:
     """From a learner that has seen nothing: mean and variance over the valid steps."""
     nothing = jax.tree.map(jnp.zeros_like, LEARNER)
-    targets, advantage = make_targets(problem(), LEARNER, scalars(), rollout)
+    targets, advantage = make_targets(problem(), LEARNER, scalars(), rollout, untold(rollout))
     learner = observed(nothing, rollout, targets, advantage)
     valid = np.asarray(rollout.outcome.valid)
     for statistics, stream in [
@@ -133,7 +134,7 @@ def test_credit_crosses_the_end_of_an_episode_by_the_discount_mode(
 
     def logits_gradient(reward: Array) -> Array:
         scored = rollout.replace(outcome=rollout.outcome.replace(reward=reward))
-        targets, _ = make_targets(problem(mode), LEARNER, h, scored)
+        targets, _ = make_targets(problem(mode), LEARNER, h, scored, untold(scored))
 
         def loss(logits: Array) -> Array:
             out = outputs.replace(action_distribution=Categorical(logits))

@@ -41,7 +41,7 @@ class Poisoned(Counter):
 
 def poisoned(name: str = "a2c", devices: int = 1, **poison: float) -> Any:
     tasks = dataclasses.replace(counter(num_episodes=2), environment=Poisoned(**poison))
-    config = UpdateConfig(num_tasks=NUM_TASKS, num_updates=3, num_devices=devices)
+    config = UpdateConfig(num_tasks=NUM_TASKS, num_devices=devices)
     return ALGORITHMS[name](tasks, small_policy(tasks), hyperparameters(), config)
 
 
@@ -109,7 +109,7 @@ def with_term(term: Any) -> Any:
     """A2C on sound tasks with one more term in its loss."""
     tasks = counter(num_episodes=2)
     extra = Loss(lambda params, outputs, rollout, targets: (term(outputs), {}))
-    config = UpdateConfig(num_tasks=NUM_TASKS, num_updates=3)
+    config = UpdateConfig(num_tasks=NUM_TASKS)
     objective = lambda h: a2c_objective(h) + extra
     return a2c(tasks, small_policy(tasks), hyperparameters(), config, objective=objective)
 

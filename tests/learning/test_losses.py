@@ -30,6 +30,7 @@ from support.scripted_rollouts import (
     random_outputs,
     scalars,
     scripted_rollout,
+    untold,
 )
 
 
@@ -45,7 +46,7 @@ def outputs() -> PolicyOutput:
 
 @pytest.fixture(scope="module")
 def targets(rollout: Rollout) -> Targets:
-    return jax.jit(lambda r: make_targets(problem(), LEARNER, scalars(), r)[0])(rollout)
+    return jax.jit(lambda r: make_targets(problem(), LEARNER, scalars(), r, untold(r))[0])(rollout)
 
 
 def test_the_masks_of_the_fixture_are_those_meant(rollout: Rollout) -> None:
@@ -112,7 +113,7 @@ def test_the_total_is_the_sum_over_valid_steps_by_all_steps(
 
 
 def test_targets_are_scaled_advantages_and_returns(rollout: Rollout) -> None:
-    targets, advantage = make_targets(problem(), LEARNER, scalars(), rollout)
+    targets, advantage = make_targets(problem(), LEARNER, scalars(), rollout, untold(rollout))
     np.testing.assert_allclose(targets.advantage, advantage / 1.5, rtol=1e-6)  # σ² = 2.25
     np.testing.assert_allclose(targets.value_target, advantage + rollout.value, rtol=1e-6)
     assert float(targets.value_scale) == 2.0
@@ -121,7 +122,7 @@ def test_targets_are_scaled_advantages_and_returns(rollout: Rollout) -> None:
 def test_without_a_baseline_the_advantage_is_the_return(rollout: Rollout) -> None:
     """γ = 1: what is still to come in the meta-episode, whatever λ and the values say."""
     h = scalars(discount=1.0, gae_lambda=0.3)
-    _, advantage = make_targets(problem(baseline=False), LEARNER, h, rollout)
+    _, advantage = make_targets(problem(baseline=False), LEARNER, h, rollout, untold(rollout))
     to_come = np.cumsum(np.asarray(rollout.outcome.reward)[::-1], axis=0)[::-1]
     valid = np.asarray(rollout.outcome.valid)
     np.testing.assert_allclose(advantage[valid], to_come[valid], rtol=1e-4, atol=1e-5)
@@ -198,10 +199,10 @@ def test_each_loss_gets_its_own_params(
             terms = jnp.full_like(outputs.value, 1.0) * params
             return terms, {name: terms}
 
-        return Loss(apply, lambda key: jax.random.uniform(key))
+        return Loss(apply, lambda key, shapes: jax.random.uniform(key))
 
     loss = (level_loss("a") + policy_gradient()) + (ones + 10.0 * level_loss("b"))
-    params = loss.init(jax.random.key(0))
+    params = loss.init(jax.random.key(0), ())
     assert len(set(map(float, jax.tree.leaves(params)))) == 2, "two losses share a key"
     _, metrics = loss.apply(params, outputs, rollout, targets)
     seen = [float(metrics[name][0, 0]) for name in ("a", "b")]
@@ -209,4 +210,4 @@ def test_each_loss_gets_its_own_params(
 
 
 def _init(loss: Any) -> Any:
-    return as_loss(loss).init(jax.random.key(0))
+    return as_loss(loss).init(jax.random.key(0), ())

@@ -14,6 +14,7 @@ import pytest
 
 from metarl_jax.learning.gradient import make_targets, total_loss
 from metarl_jax.learning.losses import Loss, clipped_policy_gradient, policy_gradient
+from metarl_jax.learning.optimizers import adam
 from metarl_jax.learning.returns import DiscountMode
 from metarl_jax.learning.schedules import at_progress, hyperparameters
 from metarl_jax.learning.train_state import AlgorithmSpec, LearnerState, UpdateConfig
@@ -25,6 +26,7 @@ from metarl_jax.types import Array, Experience, PyTree, StepOutcome, Transition
 from support.comparisons import relative_error
 from support.probes import ArmsState, small_policy, tiny_bandit
 from support.random_inputs import random_params
+from support.scripted_rollouts import untold
 
 PAYS = np.array([0.3, 0.8], np.float32)
 SEQUENCES = np.array(list(itertools.product([0, 1], repeat=4)), np.int32)  # a₁, r₁, a₂, r₂
@@ -97,7 +99,7 @@ def myopic_return(weights: PyTree) -> Array:
 def estimate(loss: Loss, baseline: bool, mode: DiscountMode = "meta") -> Any:
     """The expectation of the loss over the sequences, as a function of the weights."""
     problem = AlgorithmSpec(
-        POLICY, MetaEpisode(TASKS), UpdateConfig(discount_mode=mode), lambda h: loss, baseline
+        POLICY, MetaEpisode(TASKS), UpdateConfig(discount_mode=mode), lambda h: loss, adam, baseline
     )
     h = at_progress(hyperparameters(discount=1.0, gae_lambda=1.0), jnp.float32(0))
 
@@ -114,7 +116,7 @@ def estimate(loss: Loss, baseline: bool, mode: DiscountMode = "meta") -> Any:
         )
         params = random_params(POLICY)
         learner = LearnerState(params, (), (), identity_statistics())
-        targets, _ = make_targets(problem, learner, h, rollout)
+        targets, _ = make_targets(problem, learner, h, rollout, untold(rollout))
         chance = fixed(jnp.exp(jnp.sum(log_prob, axis=0))) * CHANCE
 
         def weighted(loss_params: PyTree, *step: Any) -> Any:

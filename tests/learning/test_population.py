@@ -31,7 +31,7 @@ PLACES = [(1, 1), pytest.param(2, 1, marks=two_devices), pytest.param(1, 2, mark
 
 
 def one(rate: float = 1e-3, num_devices: int = 1) -> Algorithm:
-    config = UpdateConfig(num_tasks=8, num_updates=3, num_devices=num_devices)
+    config = UpdateConfig(num_tasks=8, num_devices=num_devices)
     h = hyperparameters(learning_rate=rate, max_gradient_norm=1e9)
     return a2c(TASKS, small_policy(TASKS), h, config)
 
@@ -107,7 +107,7 @@ def test_a_saved_population_goes_on_where_it_lay(
 
 def test_agents_with_a_window_are_those_alone() -> None:
     policy = small_policy(TASKS, transformer(3, 8, num_layers=1, num_heads=2))
-    config = UpdateConfig(num_tasks=8, num_updates=3)
+    config = UpdateConfig(num_tasks=8)
     algorithm = a2c(TASKS, policy, hyperparameters(max_gradient_norm=1e9), config)
     states, _ = train_together(population(algorithm), SEEDS[:2])
     with jax.default_matmul_precision("highest"):

@@ -45,7 +45,7 @@ def train(
 ) -> Callable[..., Evaluation]:
     """Trains with one set of hyper-parameters for all; returns an evaluation of the result."""
     given = {"discount": 1.0, "entropy_coefficient": [0.2, 0.0], "learning_rate": [1e-2, 1e-3]}
-    config = UpdateConfig(num_tasks=64, num_updates=NUM_UPDATES, discount_mode=mode)
+    config = UpdateConfig(num_tasks=64, discount_mode=mode)
     algorithm = make(tasks, policy, hyperparameters(**(given | settings)), config)
 
     @jax.jit
@@ -53,7 +53,7 @@ def train(
         update = lambda state, _: (algorithm.update(state)[0], None)
         return jax.lax.scan(update, state, None, NUM_UPDATES)[0]
 
-    state = run(algorithm.init(jax.random.key(0)))
+    state = run(algorithm.init(jax.random.key(0), NUM_UPDATES))
     assert int(state.skipped) == 0
     params = state.learner.params
     return lambda **options: evaluate(

@@ -22,7 +22,7 @@ from support.random_inputs import random_state
 from support.updates_seen import applied_gradient, remembering
 
 TASKS = counter(ends_early=True, num_episodes=2)
-CONFIG = UpdateConfig(num_tasks=8, num_updates=3, normalize_observations=True)
+CONFIG = UpdateConfig(num_tasks=8, normalize_observations=True)
 SCHEDULES = hyperparameters(learning_rate=[1e-2, 1e-3], entropy_coefficient=[0.2, 0.0])
 FIRST_CARRY = 0.25
 
@@ -71,10 +71,10 @@ def objective(h: Hyperparameters) -> Loss:
     """A2C's, and measurements that weigh nothing."""
 
     def coefficient(outputs: PolicyOutput, *rest: Any) -> Array:
-        return jnp.full_like(outputs.value, h.entropy_coefficient)
+        return jnp.full_like(outputs.value, h["entropy_coefficient"])
 
     def learning_rate(outputs: PolicyOutput, *rest: Any) -> Array:
-        return jnp.full_like(outputs.value, h.learning_rate)
+        return jnp.full_like(outputs.value, h["learning_rate"])
 
     measured = as_loss(carry_before) + carry_later + tasks_met + coefficient + learning_rate
     return a2c_objective(h) + 0.0 * measured

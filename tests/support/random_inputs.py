@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from metarl_jax.learning.schedules import Hyperparameters
-from metarl_jax.learning.train_state import Algorithm, LearnerState, TrainState
+from metarl_jax.learning.schedules import Hyperparameters, over
+from metarl_jax.learning.train_state import Algorithm, LearnerState, TrainState, initial_shapes
 from metarl_jax.policy.policy import Policy, PolicyParams, blank_experience
 from metarl_jax.tasks.distribution import TaskDistribution, specification
 from metarl_jax.types import Array, Experience, PyTree
@@ -54,7 +54,7 @@ def random_state(
     algorithm: Algorithm, hyperparameters: Hyperparameters, seed: int = 0
 ) -> TrainState:
     """A train state before its first update, as `init` gives one, but for `random_params`."""
-    state = jax.eval_shape(algorithm.init, jax.random.key(0))
+    state = initial_shapes(algorithm, jax.random.key(0), 3)
     learner = state.learner
     half = lambda leaf: jnp.full(leaf.shape, 0.5, leaf.dtype)
     zero = lambda leaf: jnp.zeros(leaf.shape, leaf.dtype)
@@ -68,7 +68,7 @@ def random_state(
             optimizer_state=jax.tree.map(zero, learner.optimizer_state),
             advantage=jax.tree.map(half, learner.advantage),
         ),
-        hyperparameters=hyperparameters,
+        hyperparameters=over(hyperparameters, 3),
         num_updates=jnp.float32(3),
         update=jnp.int32(0),
         skipped=jnp.int32(0),

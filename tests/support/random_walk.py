@@ -12,7 +12,8 @@ from metarl_jax.evaluation.evaluation import Evaluation
 from metarl_jax.learning.train_state import Algorithm, LearnerState, TrainState
 from metarl_jax.policy.normalization import identity_statistics
 from metarl_jax.policy.policy import PolicyParams
-from metarl_jax.training.train import ExitCode, TrainingPlan, train
+from metarl_jax.training.plan import ExitCode, TrainingPlan
+from metarl_jax.training.train import run_training
 from metarl_jax.trees import digest
 from support.run_folders import rows_of
 
@@ -25,7 +26,7 @@ BAD_UPDATES = (3, 4, 8)
 def walk(bad_updates=()):
     """A random walk of one weight; some of its updates fail and are skipped."""
 
-    def init(key):
+    def init(key, num_updates=None):
         zero, one = jnp.zeros((), jnp.int32), jnp.ones((), jnp.float32)
         params = PolicyParams(weights={"w": jnp.zeros((), jnp.float32)}, statistics=())
         learner = LearnerState(params, (), (), identity_statistics())
@@ -51,7 +52,7 @@ def walk(bad_updates=()):
         }
         return state, metrics
 
-    return Algorithm(jax.jit(init), update, STEPS_PER_UPDATE)
+    return Algorithm(jax.jit(init, static_argnums=1), update, STEPS_PER_UPDATE)
 
 
 def evaluate(params):
@@ -90,7 +91,7 @@ def run(folder, *, algorithm=None, recorder=None, plan=PLAN, evaluate=evaluate, 
     folder.mkdir(exist_ok=True)
     recorder = recorder or Recorder()
     algorithm = algorithm or walk(BAD_UPDATES)
-    return train(
+    return run_training(
         algorithm,
         evaluate,
         plan,

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from metarl_jax.learning.losses import policy_gradient
+from metarl_jax.learning.optimizers import adam
 from metarl_jax.learning.returns import DiscountMode
 from metarl_jax.learning.schedules import Hyperparameters, at_progress, hyperparameters
 from metarl_jax.learning.train_state import AlgorithmSpec, LearnerState, UpdateConfig
@@ -14,6 +15,12 @@ from metarl_jax.policy.policy import PolicyOutput, PolicyParams, Statistics
 from metarl_jax.rollout import Rollout, collect, start, task_keys
 from metarl_jax.tasks.meta_episode import MetaEpisode
 from support.probes import counter, scripted_policy
+
+
+def untold(rollout: Rollout) -> jax.Array:
+    """[B, 0]: of tasks that nothing is told of."""
+    return jnp.zeros((rollout.value.shape[1], 0))
+
 
 TASKS = counter(ends_early=True)  # H = 3, E = 3
 NUM_STEPS, NUM_TASKS = 9, 4
@@ -43,7 +50,12 @@ LEARNER = LearnerState(
 def problem(mode: DiscountMode = "meta", baseline: bool = True) -> AlgorithmSpec:
     config = UpdateConfig(num_tasks=NUM_TASKS, discount_mode=mode, normalize_observations=True)
     return AlgorithmSpec(
-        scripted_policy(SCRIPT), MetaEpisode(TASKS), config, lambda h: policy_gradient(), baseline
+        scripted_policy(SCRIPT),
+        MetaEpisode(TASKS),
+        config,
+        lambda h: policy_gradient(),
+        adam,
+        baseline,
     )
 
 

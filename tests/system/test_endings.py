@@ -16,7 +16,7 @@ from metarl_jax.checkpoint.checkpoint import SaveError, restore
 from metarl_jax.checkpoint.folder import steps
 from metarl_jax.training import loop as run_loop
 from metarl_jax.training.metrics_file import MetricsFile, keep_rows_until, read_rows
-from metarl_jax.training.train import ExitCode, TrainingPlan
+from metarl_jax.training.plan import ExitCode, TrainingPlan
 from metarl_jax.types import ConfigurationError
 from support.full_disk import largest_file
 from support.random_walk import Recorder, assert_undisturbed, evaluate, kill, run, walk

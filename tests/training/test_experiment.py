@@ -19,8 +19,9 @@ from metarl_jax.experiment.build import (
     shorter_context,
 )
 from metarl_jax.experiment.experiment import Experiment
+from metarl_jax.experiment.kinds import CHOICES
 from metarl_jax.experiment.registry import experiment_names, load_experiment
-from metarl_jax.experiment.settings import MEMORIES, Budget, EvaluationSettings, Settings
+from metarl_jax.experiment.settings import Budget, EvaluationSettings, Settings
 from metarl_jax.learning.settings import A2C, PPO, AlgorithmSettings, Reinforce
 from metarl_jax.learning.train_state import TrainState
 from metarl_jax.memory.settings import GRU, LSTM, Transformer
@@ -59,7 +60,7 @@ def test_no_memory_is_the_memoryless_policy(asked: list[str]) -> None:
         parse_train_options(preset, ["--memory", "memoryless", "--policy", "contextual"])
 
 
-@pytest.mark.parametrize("name", MEMORIES)
+@pytest.mark.parametrize("name", CHOICES["memory"])
 def test_the_memory_is_the_one_asked_for(name: Any) -> None:
     tasks = counter()
     settings = SMALL.choose("memory", name).change({"memory.hidden_size": 16})
@@ -225,7 +226,7 @@ def test_a_run_begins_with_the_schedules_asked_for(algorithm: Any) -> None:
 
     @jax.jit  # so that no weight is made
     def schedules(key: jax.Array) -> Any:
-        state = program.algorithm.init(key)
+        state = program.algorithm.init(key, program.plan.num_updates)
         return state.hyperparameters, state.num_updates
 
     chosen, num_updates = schedules(jax.random.key(0))
@@ -286,9 +287,9 @@ def test_a_preset_names_what_exists(name: str, presets: dict[str, Experiment]) -
     assert preset.name == name
     assert preset.arguments.keys() <= inspect.signature(preset.family).parameters.keys()
     own = {preset.settings.algorithm.name, preset.settings.memory_name}
-    assert preset.variants.keys() <= {*ALGORITHMS, *MEMORIES} - own
+    assert preset.variants.keys() <= {*ALGORITHMS, *CHOICES["memory"]} - own
     for kind, changes in preset.variants.items():
-        branch = "memory" if kind in MEMORIES else "algorithm"
+        branch = "memory" if kind in CHOICES["memory"] else "algorithm"
         chosen = preset.settings.choose(branch, kind)
         assert all(chosen.has(path) for path in changes)
         assert not {"algorithm", "memory"} & changes.keys()
@@ -299,7 +300,7 @@ def test_a_variant_changes_what_it_names_and_nothing_else(
     name: str, presets: dict[str, Experiment]
 ) -> None:
     preset = presets[name]
-    for branch, kinds in (("algorithm", ALGORITHMS), ("memory", MEMORIES)):
+    for branch, kinds in (("algorithm", ALGORITHMS), ("memory", CHOICES["memory"])):
         for kind in kinds:
             expected = preset.settings.choose(branch, kind)
             if expected is not preset.settings:
@@ -321,7 +322,7 @@ def test_a_preset_makes_a_program_with_every_algorithm(
             program.plan.num_updates * program.algorithm.steps_per_update
             >= settings.budget.total_steps
         )
-    for memory in MEMORIES:
+    for memory in CHOICES["memory"]:
         settings = preset.settings_for(memory=memory)
         assert build_policy(tasks, settings).name == "adaptive"
 

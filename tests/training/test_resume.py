@@ -19,7 +19,8 @@ from metarl_jax.learning.algorithms import a2c, ppo
 from metarl_jax.learning.schedules import hyperparameters
 from metarl_jax.learning.train_state import Algorithm, UpdateConfig
 from metarl_jax.memory import gru
-from metarl_jax.training.train import ExitCode, TrainingPlan, train
+from metarl_jax.training.plan import ExitCode, TrainingPlan
+from metarl_jax.training.train import run_training
 from metarl_jax.trees import digest
 from support.probes import small_policy, tiny_bandit
 from support.run_folders import rows_of
@@ -27,7 +28,7 @@ from support.run_folders import rows_of
 NUM_UPDATES = 24
 PLAN = TrainingPlan(num_updates=NUM_UPDATES, updates_per_chunk=2, chunks_per_evaluation=2)
 TASKS = tiny_bandit()
-CONFIG = UpdateConfig(num_tasks=4, num_updates=NUM_UPDATES)
+CONFIG = UpdateConfig(num_tasks=4)
 SCHEDULES = hyperparameters(learning_rate=(1e-2, 1e-3), entropy_coefficient=(0.01, 0.01, 0.01))
 
 
@@ -104,7 +105,7 @@ def programs():
 
 def run(folder, program, *, stop_at=None, resume_from=None):
     folder.mkdir(exist_ok=True)
-    return train(
+    return run_training(
         program.algorithm,
         program.evaluate,
         PLAN,
@@ -140,9 +141,9 @@ def test_ten_updates_that_are_not_finite_stop_a_real_run(programs, tmp_path):
     poisoned = SCHEDULES.replace(entropy_coefficient=jnp.array([0.01, 0.01, jnp.nan], jnp.float32))
     algorithm, evaluate = programs["a2c"]
 
-    def init(key):
+    def init(key, num_updates):
         own = jax.tree.map(jnp.copy, poisoned)  # a run consumes its state
-        return algorithm.init(key).replace(hyperparameters=own)
+        return algorithm.init(key, num_updates).replace(hyperparameters=own)
 
     outcome = run(tmp_path / "run", Program(algorithm._replace(init=init), evaluate))
     assert outcome.exit_code == ExitCode.DIVERGED

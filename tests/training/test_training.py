@@ -16,7 +16,7 @@ from metarl_jax.training import chunks
 from metarl_jax.training import loop as run_loop
 from metarl_jax.training.chunks import ChunkRunner, fetch
 from metarl_jax.training.metrics_file import MetricsFile, read_rows
-from metarl_jax.training.train import ExitCode, TrainingPlan
+from metarl_jax.training.plan import ExitCode, TrainingPlan
 from metarl_jax.trees import digest
 from metarl_jax.types import ConfigurationError
 from support.random_walk import (

@@ -11,12 +11,12 @@ from rich.console import Console
 from rich.table import Table
 
 from metarl_experiments.commands.evaluate import restore_run
-from metarl_experiments.commands.evaluation_record import META_TEST_SEED
 from metarl_experiments.commands.options import parse_train_options
 from metarl_experiments.runs import load_tasks
 from metarl_jax.checks import require_positive, require_seed
 from metarl_jax.evaluation.evaluate import make_evaluator
 from metarl_jax.evaluation.evaluation import Evaluation
+from metarl_jax.evaluation.protocol import META_TEST_SEED
 from metarl_jax.evaluation.scores import scores_of
 from metarl_jax.evaluation.statistics import confidence_half_width
 from metarl_jax.experiment.registry import load_experiment

@@ -10,7 +10,6 @@ import jax
 import tyro
 
 from metarl_experiments.commands.evaluation_record import (
-    MEASURE_SEED,
     EvaluateOptions,
     evaluator_of,
     subject_of,
@@ -22,11 +21,12 @@ from metarl_jax.checkpoint.checkpoint import restore
 from metarl_jax.evaluation.evaluate import references_of
 from metarl_jax.evaluation.measures import measure
 from metarl_jax.evaluation.population_record import PopulationRecord
+from metarl_jax.evaluation.protocol import MEASURE_SEED
 from metarl_jax.evaluation.record import EvaluationRecord
 from metarl_jax.experiment.build import Setup, build_setup, shorter_context
 from metarl_jax.experiment.run_config import RunConfig, load_config
 from metarl_jax.files import json_text
-from metarl_jax.learning.train_state import TrainState
+from metarl_jax.learning.train_state import TrainState, initial_shapes
 from metarl_jax.parallel.processes import is_first, on_all_processes
 from metarl_jax.tasks.distribution import TaskDistribution
 
@@ -63,7 +63,7 @@ def restore_run(
         print("metarl: evaluated in f32, a CPU having no product of bfloat16.", file=sys.stderr)
         settings = settings.change({"policy.precision": "f32"})
     setup = build_setup(tasks, settings, sweep=config.sweep)
-    template = jax.eval_shape(setup.algorithm.init, setup.key)
+    template = initial_shapes(setup.algorithm, setup.key, setup.plan.num_updates)
     restored = restore(folder / "checkpoints", template, step)
     for reason in restored.passed_over:
         print(f"metarl: passed over: {reason}", file=sys.stderr)

@@ -14,6 +14,7 @@ from metarl_jax.checks import require_positive, require_seed
 from metarl_jax.evaluation.ablations import Ablation
 from metarl_jax.evaluation.evaluate import make_evaluator
 from metarl_jax.evaluation.evaluation import Evaluation
+from metarl_jax.evaluation.protocol import META_TEST_SEED
 from metarl_jax.evaluation.record import EvaluationSubject, write_record
 from metarl_jax.experiment.build import Setup
 from metarl_jax.experiment.run_config import RunConfig
@@ -21,13 +22,6 @@ from metarl_jax.files import write_whole
 from metarl_jax.parallel.processes import is_first, on_all_processes
 from metarl_jax.policy.policy import PolicyParams
 from metarl_jax.types import UnwritableError
-
-META_TEST_SEED = 2_147_483_629
-"""Of the meta-test tasks: the same for all runs of a family, and no run's own seed."""
-
-
-MEASURE_SEED = 2_147_483_549
-"""Of the tasks on which a family's own measures are taken."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

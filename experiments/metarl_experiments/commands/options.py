@@ -14,12 +14,15 @@ from metarl_experiments.process.distributed import DistributedOptions
 from metarl_experiments.process.early_flags import EarlyFlags, read_early_flags
 from metarl_jax.checks import require_positive
 from metarl_jax.experiment.experiment import Experiment
-from metarl_jax.experiment.settings import CHOICES, Settings
+from metarl_jax.experiment.kinds import CHOICES, GROUPS, kind_names
+from metarl_jax.experiment.settings import Settings
 from metarl_jax.experiment.sweep import NO_SWEEP, Sweep
 from metarl_jax.policy.settings import Memoryless
 from metarl_jax.types import ConfigurationError
 
 NO_MEMORY = "memoryless"
+NONE = {"memory": NO_MEMORY, "objective": "algorithm"}
+"""How a branch is called that may be left empty: no memory, and the algorithm's own loss."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -124,24 +127,38 @@ OVER_ROW = Row(
     "Train an agent with each value; given twice, with every combination.",
     "",
 )
+OWN: Field = (
+    "hyperparameter",
+    tyro.conf.UseAppendAction[tuple[str, ...]],
+    dataclasses.field(default=()),
+)
+OWN_ROW = Row(
+    "--hyperparameter NAME=VALUE,...",
+    "A schedule that an objective or an optimizer of yours reads; may be given several times.",
+    "",
+)
 
 
 def _parse(
     experiment: Experiment, arguments: Sequence[str], prog: str, description: str, *more: Field
 ) -> TrainOptions:
-    settings = _choose(experiment, read_early_flags(arguments))
+    early = read_early_flags(arguments)
+    settings = _choose(experiment, early)
     groups = _groups_of(experiment, settings)
     if {"-h", "--help"} & set(arguments):
-        rows = [*(OVER_ROW for _ in more), *(_choice_row(b, settings) for b in CHOICES)]
+        rows = [OVER_ROW for _ in more]
+        rows += [*(_choice_row(branch, settings) for branch in CHOICES), OWN_ROW]
         print_help(prog, description, rows, groups)
         sys.exit(0)
     _require_options_of(settings, arguments)
-    fields = [*more, *(_choice(branch, settings) for branch in CHOICES), *map(_field, groups)]
+    choices = [_choice(branch, settings, getattr(early, branch)) for branch in CHOICES]
+    fields = [*more, OWN, *choices, *map(_field, groups)]
     flags = dataclasses.make_dataclass("Flags", fields, frozen=True, kw_only=True)
     parsed: Any = tyro.cli(flags, prog=prog, args=list(arguments), add_help=False)
-    branches: dict[str, Any] = {
-        f.name: getattr(parsed, f.name, None) for f in dataclasses.fields(Settings)
-    }
+    branches = {f.name: getattr(parsed, f.name, None) for f in dataclasses.fields(Settings)}
+    branches["objective"] = settings.objective
+    own = dict(map(_numbers_of, parsed.hyperparameter))
+    branches["own_hyperparameters"] = {**settings.own_hyperparameters, **own}
     chosen, sweep = Settings(**branches), read_sweep(getattr(parsed, "over", None))
     before, after = settings.schedules(), chosen.schedules()
     if twice := [name for name in sweep if before.get(name) != after.get(name)]:
@@ -159,9 +176,9 @@ def _parse(
 
 
 def _choose(experiment: Experiment, flags: EarlyFlags) -> Settings:
-    """The preset's settings with the policy, the memory and the algorithm that are asked for.
+    """The preset's settings with the kinds that are asked for.
 
-    A name that is none is left for the parser of all flags to refuse.
+    A name that there is not is left for the parser of all flags to refuse.
 
     Raises:
         ConfigurationError: a memory is asked for beside the memoryless policy, or the reverse.
@@ -176,8 +193,13 @@ def _choose(experiment: Experiment, flags: EarlyFlags) -> Settings:
             f"beside --memory memoryless, got --policy {told} and --memory {memory}; leave one of "
             "the two out."
         )
-    asked = {"policy": policy, "memory": memory, "algorithm": flags.algorithm}
-    return experiment.settings_for(**{n: x for n, x in asked.items() if x in CHOICES[n]})
+    asked = {branch: getattr(flags, branch) for branch in CHOICES}
+    asked |= {"policy": policy, "memory": memory}
+    return experiment.settings_for(**{n: x for n, x in asked.items() if x and _may_be(n, x)})
+
+
+def _may_be(branch: str, name: str) -> bool:
+    return name in kind_names(branch) or (branch in GROUPS and ":" in name)
 
 
 def _require_options_of(settings: Settings, arguments: Sequence[str]) -> None:
@@ -223,23 +245,46 @@ def _field(group: Group) -> Field:
     return group.name, kind, dataclasses.field(default=group.default)
 
 
-def _choices(branch: str, settings: Settings) -> tuple[tuple[str, ...], str]:
+def _choices(branch: str, settings: Settings) -> tuple[list[str], str]:
     """The names that a branch may be given, and its own."""
     chosen = getattr(settings, branch)
-    names = (*CHOICES[branch], *[NO_MEMORY] * (branch == "memory"))
-    return names, NO_MEMORY if chosen is None else chosen.name
+    names = [*kind_names(branch), *[NONE[branch]] * (branch in NONE)]
+    return names, NONE[branch] if chosen is None else chosen.name
 
 
-def _choice(branch: str, settings: Settings) -> Field:
+def _choice(branch: str, settings: Settings, given: str | None) -> Field:
     """The field that chooses a branch's kind, on which the options of its group depend."""
     names, own = _choices(branch, settings)
-    kind = Annotated[Literal[names], tyro.conf.arg(name=branch)]
+    if given and _may_be(branch, given):  # code of your own among them
+        names.append(given)
+    kind = Annotated[Literal[tuple(dict.fromkeys([*names, own]))], tyro.conf.arg(name=branch)]
     return f"{branch}_name", kind, dataclasses.field(default=own)
 
 
 def _choice_row(branch: str, settings: Settings) -> Row:
     names, own = _choices(branch, settings)
-    return Row(f"--{branch} NAME", f"One of {', '.join(names)}.", own)
+    also = " Or FILE.py:NAME." if branch in GROUPS else ""
+    return Row(f"--{branch} NAME", f"One of {', '.join(names)}.{also}", own)
+
+
+def _numbers_of(text: str) -> tuple[str, tuple[float, ...]]:
+    """NAME=VALUE,VALUE,… as a name and its numbers.
+
+    Raises:
+        ConfigurationError: it has another form.
+    """
+    name, _, listed = text.partition("=")
+    name = name.strip().removeprefix("--").replace("-", "_")
+    try:
+        values = tuple(float(value) for value in listed.split(","))
+    except ValueError:
+        values = ()
+    if not values or not name.isidentifier():
+        raise ConfigurationError(
+            f"expected NAME=VALUE,VALUE,... with numbers, got {text!r}; for instance "
+            "learning_rate=1e-4,1e-3."
+        )
+    return name, values
 
 
 def read_sweep(over: Sequence[str] | None) -> Sweep:
@@ -252,13 +297,8 @@ def read_sweep(over: Sequence[str] | None) -> Sweep:
         return NO_SWEEP
     sweep: dict[str, tuple[float, ...]] = {}
     for text in over:
-        name, _, listed = text.partition("=")
-        name = name.strip().removeprefix("--").replace("-", "_")
-        try:
-            values = tuple(float(value) for value in listed.split(","))
-        except ValueError:
-            values = ()
-        if not values or len(set(values)) < len(values) or name in sweep:
+        name, values = _numbers_of(text)
+        if len(set(values)) < len(values) or name in sweep:
             raise ConfigurationError(
                 "expected --over SETTING=VALUE,VALUE,... with numbers that differ, and each "
                 f"setting once, got {text!r}; for instance --over learning_rate=1e-4,1e-3."

@@ -2,7 +2,8 @@
 
 import dataclasses
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from signal import SIGINT
 from typing import Any
@@ -30,8 +31,8 @@ from metarl_experiments.runs import (
     make_tasks,
     require_shared,
 )
-from metarl_jax.evaluation.evaluate import make_task_evaluator, meta_test_tasks
 from metarl_jax.evaluation.evaluation import PopulationEvaluation
+from metarl_jax.evaluation.protocol import make_validation
 from metarl_jax.experiment.build import Setup, build_setup, longest_meta_episode, shorter_context
 from metarl_jax.experiment.experiment import Experiment
 from metarl_jax.experiment.registry import load_experiment
@@ -40,6 +41,7 @@ from metarl_jax.experiment.run_config import (
     load_config,
     require_code_elsewhere,
     settings_to_json,
+    write_config,
 )
 from metarl_jax.experiment.sweep import agents_of
 from metarl_jax.learning.train_state import TrainState
@@ -47,17 +49,16 @@ from metarl_jax.parallel.host import process_seconds
 from metarl_jax.parallel.processes import broadcast_from_first, is_first, on_all_processes
 from metarl_jax.parallel.sharding import local_replica
 from metarl_jax.parallel.signals import Stopped, stops_raise
-from metarl_jax.policy.policy import PolicyParams
 from metarl_jax.report.console import Console
 from metarl_jax.tasks.conformance import check_task_distribution
-from metarl_jax.training.plan import Evaluate
-from metarl_jax.training.train import ExitCode, train
+from metarl_jax.training.plan import Evaluate, ExitCode
+from metarl_jax.training.train import run_training
 from metarl_jax.trees import take
 from metarl_jax.types import ConfigurationError
 
 USAGE = """\
 usage: metarl train NAME [options]
-       metarl train --resume RUN
+       metarl train --resume RUN [--total-steps N]
 
 `metarl list` shows the presets, `metarl train NAME --help` the options of one."""
 
@@ -69,9 +70,6 @@ in one program. A value holds from the first update to the last, in place of a s
 train NAME --help` shows the options. A sweep that was stopped goes on with `metarl train --resume
 RUN`."""
 
-VALIDATION_SEED = 2_147_483_563
-"""Of the tasks of the evaluations during training; the final evaluation draws others."""
-
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ResumeOptions(MachineOptions):
@@ -82,12 +80,15 @@ class ResumeOptions(MachineOptions):
         tensorboard: also log to TensorBoard, in the run's folder.
         wandb: also log to Weights & Biases, under this project name.
         task_chunk: the most tasks that a device takes at a time; as it was begun by default.
+        total_steps: environment steps in all, more than it was begun with; schedules that have
+            ended hold their last values.
     """
 
     resume: Path
     tensorboard: bool = False
     wandb: str | None = None
     task_chunk: int | None = None
+    total_steps: int | None = None
 
 
 def train_command(arguments: Sequence[str]) -> int:
@@ -164,6 +165,8 @@ def _resume(options: ResumeOptions) -> int:
     config = load_config(options.resume)
     _, tasks = load_tasks(config)
     imported = process_seconds()
+    longer = config if options.total_steps is None else _longer(config, options.total_steps)
+    config = longer
     if options.task_chunk is not None:  # the same gradient: for a machine with less memory
         settings = config.settings.change({"budget.task_chunk": options.task_chunk})
         config = dataclasses.replace(config, settings=settings)
@@ -172,7 +175,28 @@ def _resume(options: ResumeOptions) -> int:
         lambda: _loggers(options.resume, config, options) if is_first() else []
     )
     prepared = _Prepared(options.resume, config, setup, loggers, imported)
-    return _run(prepared, resume=True)
+    return _run(prepared, resume=True, on_start=partial(write_config, options.resume, longer))
+
+
+def _longer(config: RunConfig, total_steps: int) -> RunConfig:
+    """The same run with more steps; its schedules run over as many as before.
+
+    Raises:
+        ConfigurationError: it has as many steps already.
+    """
+    budget = config.settings.budget
+    if total_steps < budget.total_steps:
+        raise ConfigurationError(
+            f"expected --total-steps of at least the {budget.total_steps:,} of this run, got "
+            f"{total_steps:,}; give more, or leave it out."
+        )
+    if total_steps == budget.total_steps:
+        return config
+    steps = {
+        "budget.total_steps": total_steps,
+        "budget.schedule_steps": budget.schedule_steps or budget.total_steps,
+    }
+    return dataclasses.replace(config, settings=config.settings.change(steps))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -186,7 +210,7 @@ class _Prepared:
     imported: float  # seconds of the process until all was imported
 
 
-def _run(run: _Prepared, *, resume: bool) -> int:
+def _run(run: _Prepared, *, resume: bool, on_start: Callable[[], object] = lambda: None) -> int:
     folder, config, setup = run.folder, run.config, run.setup
     console, plan = Console(silent=not is_first()), setup.plan
     steps = setup.algorithm.steps_per_update
@@ -195,7 +219,7 @@ def _run(run: _Prepared, *, resume: bool) -> int:
     if not is_first():
         print(f"process {_processes()['process']}", flush=True)
     try:
-        outcome = train(
+        outcome = run_training(
             setup.algorithm,
             _validation(setup, config.settings.evaluation.evaluation_tasks),
             plan,
@@ -204,6 +228,7 @@ def _run(run: _Prepared, *, resume: bool) -> int:
             reporter=console,
             loggers=loggers,
             resume_from="latest" if resume else None,
+            on_start=on_start,
         )
         console.finish(outcome.message)
     finally:
@@ -236,27 +261,20 @@ def _conclude(folder: Path, config: RunConfig, setup: Setup, state: TrainState) 
 
 
 def _validation(setup: Setup, num_tasks: int) -> Evaluate:
-    """The evaluation that is shown during training: fixed tasks, fixed keys."""
-    tasks_key, actors_key = jax.random.split(jax.random.key(VALIDATION_SEED))
-    meta_test = meta_test_tasks(setup.tasks, tasks_key, num_tasks)
-    evaluator = make_task_evaluator(setup.tasks, setup.policy, num_devices=setup.num_devices)
-
-    def each(params: PolicyParams) -> PopulationEvaluation:
-        agents = [take(params, i) for i in range(len(setup.agents))]
-        return PopulationEvaluation(tuple(evaluator(x, meta_test, actors_key) for x in agents))
-
-    if setup.is_population:
-        return each
-    return lambda params: evaluator(params, meta_test, actors_key)
+    """The evaluation that is shown during training, of every agent where there are several."""
+    evaluate = make_validation(setup.tasks, setup.policy, num_tasks, setup.num_devices)
+    if not setup.is_population:
+        return evaluate
+    agents = range(len(setup.agents))
+    return lambda params: PopulationEvaluation(tuple(evaluate(take(params, i)) for i in agents))
 
 
 def _header(config: RunConfig, setup: Setup) -> dict[str, str]:
     settings, tasks = config.settings, setup.tasks
     shapes: Any = jax.eval_shape(setup.policy.init, jax.random.key(0))
     weights = sum(int(np.prod(x.shape)) for x in jax.tree.leaves(shapes.weights))
-    memory = (
-        "" if settings.memory is None else f", {settings.memory_name} {settings.memory.hidden_size}"
-    )
+    size = getattr(settings.memory, "hidden_size", "")
+    memory = f", {settings.memory_name} {size}".rstrip() if settings.memory_name else ""
     episodes = (
         settings.budget.meta_episode_steps or f"{tasks.num_episodes} × {tasks.episode_length}"
     )

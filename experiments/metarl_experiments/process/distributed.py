@@ -21,6 +21,10 @@ JOIN_SECONDS = 300
 """The others may start so much later."""
 NO_CLUSTER = "coordinator_address should be defined"
 """What jax says where it finds no cluster."""
+TOO_LATE = "must be called before"
+"""What jax says where it has run something already, as in a notebook."""
+TASKS_OF_A_JOB = ("SLURM_NTASKS", "OMPI_COMM_WORLD_SIZE", "PMI_SIZE")
+"""In which variables a cluster tells how many processes a job has."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -79,7 +83,7 @@ def join(options: DistributedOptions, environment: Mapping[str, str] = os.enviro
     """
     import jax
 
-    if options.distributed == "off":
+    if options.distributed == "off" or jax.distributed.is_initialized():
         return
     initialize = functools.partial(
         jax.distributed.initialize,
@@ -97,7 +101,9 @@ def join(options: DistributedOptions, environment: Mapping[str, str] = os.enviro
         else:
             initialize()
     except Exception as error:  # the detection of a cluster raises what its library does
-        if NO_CLUSTER in str(error):
+        several = any(environment.get(name, "1") != "1" for name in TASKS_OF_A_JOB)
+        alone = NO_CLUSTER in str(error) or (TOO_LATE in str(error) and not several)
+        if alone and named == (None, None, None):
             _require_one_of_one(environment)
             return
         raise PeerError(

@@ -24,6 +24,8 @@ class EarlyFlags:
         policy: name of the policy.
         memory: name of the memory, "memoryless" among them.
         algorithm: name of the algorithm.
+        optimizer: name of the optimizer.
+        objective: name of the objective.
         out: folder of a new run.
         resume: folder of a run to go on with.
         distributed: which of several processes this is.
@@ -33,6 +35,8 @@ class EarlyFlags:
     policy: str | None
     memory: str | None
     algorithm: str | None
+    optimizer: str | None
+    objective: str | None
     out: str | None
     resume: str | None
     distributed: DistributedOptions
@@ -53,7 +57,7 @@ def read_early_flags(
     """
     devices = _value(arguments, "devices") or ""
     valid = devices.isdecimal() and 0 < int(devices) <= MOST_HOST_DEVICES
-    names = ("policy", "memory", "algorithm", "out", "resume")
+    names = ("policy", "memory", "algorithm", "optimizer", "objective", "out", "resume")
     return EarlyFlags(
         devices=int(devices) if valid else None,
         distributed=_distributed(arguments, environment),

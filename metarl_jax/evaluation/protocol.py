@@ -1,0 +1,38 @@
+"""The evaluations that every run makes, on tasks that are the same for all runs of a family."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+
+from metarl_jax.evaluation.evaluate import make_task_evaluator, meta_test_tasks
+from metarl_jax.evaluation.evaluation import Evaluation
+from metarl_jax.policy.policy import Policy
+from metarl_jax.tasks.distribution import TaskDistribution
+
+META_TEST_SEED = 2_147_483_629
+"""Seed of the meta-test tasks of the evaluation at the end; no run's own seed."""
+VALIDATION_SEED = 2_147_483_563
+"""Seed of the meta-test tasks of the evaluations during training."""
+MEASURE_SEED = 2_147_483_549
+"""Seed of the tasks on which a family's own measures are taken."""
+
+
+def make_validation(
+    tasks: TaskDistribution, policy: Policy, num_tasks: int, num_devices: int = 1
+) -> Callable[[Any], Evaluation]:
+    """The evaluation during training: fixed tasks and fixed keys, compiled once.
+
+    Args:
+        tasks: p(M).
+        policy: the policy that is trained.
+        num_tasks: the least number of tasks.
+        num_devices: devices that the tasks are split over.
+
+    Returns:
+        params -> Evaluation.
+    """
+    tasks_key, actors_key = jax.random.split(jax.random.key(VALIDATION_SEED))
+    meta_test = meta_test_tasks(tasks, tasks_key, num_tasks)
+    evaluator = make_task_evaluator(tasks, policy, num_devices=num_devices)
+    return lambda params: evaluator(params, meta_test, actors_key)

@@ -1,0 +1,87 @@
+"""Code of a user's own by its place: `FILE.py:NAME` or `MODULE:NAME`."""
+
+import difflib
+import importlib
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from metarl_jax.types import ConfigurationError
+
+NEAR = 0.7
+"""How alike two names must be, from 0 to 1, for one to be suggested for the other."""
+
+
+def load_object(place: str) -> Any:
+    """Imports what a place names.
+
+    Args:
+        place: `FILE.py:NAME` or `MODULE:NAME`.
+
+    Raises:
+        ConfigurationError: there is no such file, module or name, or it cannot be imported.
+    """
+    holder, _, name = place.rpartition(":")
+    module = load_module(holder)
+    if not hasattr(module, name):
+        own = public_names(module)
+        near = difflib.get_close_matches(name, own, n=1, cutoff=NEAR)
+        hint = f"did you mean {near[0]}?" if near else f"it holds {', '.join(own) or 'none'}."
+        raise ConfigurationError(f"expected in {holder} a name {name!r}, got none; {hint}")
+    return getattr(module, name)
+
+
+def load_module(holder: str) -> ModuleType:
+    """Imports a file, whose name ends in .py, or a module.
+
+    Raises:
+        ConfigurationError: there is none, or it cannot be imported.
+    """
+    return _import_file(Path(holder)) if holder.endswith(".py") else _import_module(holder)
+
+
+def public_names(module: ModuleType) -> list[str]:
+    """The names that a module defines itself, in the order of the file."""
+    own = (
+        name
+        for name, value in vars(module).items()
+        if not name.startswith("_")
+        and not isinstance(value, ModuleType)
+        and getattr(value, "__module__", module.__name__) == module.__name__
+    )
+    return list(own)
+
+
+def _import_module(name: str) -> ModuleType:
+    try:
+        return importlib.import_module(name)
+    except (ImportError, ValueError, TypeError) as error:  # the last two: no name, a relative one
+        raise ConfigurationError(
+            f"expected MODULE:NAME or FILE.py:NAME, got a module {name!r} that cannot be imported "
+            f"({error}); install the package that holds it, or name a file."
+        ) from error
+
+
+def _import_file(path: Path) -> ModuleType:
+    if not path.is_file():
+        raise ConfigurationError(
+            f"expected FILE.py:NAME, got no file {str(path)!r}; check the path."
+        )
+    # A name of its own, so that a file called random.py takes no module's place.
+    spec = importlib.util.spec_from_file_location(f"metarl_experiment_{path.stem}", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[module.__name__] = module  # dataclasses look their module up
+    folder = str(path.absolute().parent)
+    if folder not in sys.path:
+        sys.path.append(folder)  # its neighbours can be imported, as in a script
+    try:
+        spec.loader.exec_module(module)
+    except (ImportError, SyntaxError) as error:
+        raise ConfigurationError(
+            f"{path} cannot be imported: {error}; mend it until `python {path}` runs."
+        ) from error
+    return module

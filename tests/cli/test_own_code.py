@@ -1,0 +1,98 @@
+"""A package of one file: its family, memory, loss and optimizer, from training to the report."""
+
+import json
+import pathlib
+import shutil
+
+import pytest
+
+from metarl_jax.experiment.run_config import load_config
+from metarl_jax.training.metrics_file import read_rows
+from support.command_line import SMALL, assert_refused, metarl_here
+from support.run_folders import rows_of
+
+ROOT = pathlib.Path(__file__).parents[2]
+EXAMPLE = ROOT / "docs" / "examples" / "corridor.py"
+OWN = [
+    *("--memory", "corridor.py:min_gru", "--objective", "corridor.py:objective"),
+    *("--optimizer", "corridor.py:lion", "--hyperparameter", "prediction_weight=0.5,0.0"),
+]
+TINY = [x for x in SMALL if x not in ("--policy.embedding-size",)]
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """Where the file lies and the commands are given; "run" is a run of 8 updates."""
+    folder = tmp_path_factory.mktemp("own")
+    shutil.copy(EXAMPLE, folder)
+    begin = ["train", "corridor.py:corridor", *OWN, *SMALL, "--total-steps", "864"]
+    result = metarl_here(*begin, "--out", "run", cwd=folder)
+    assert result.returncode == 0, result.stderr
+    return folder
+
+
+def test_the_run_knows_its_parts_from_any_folder(
+    home: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    settings = load_config(home / "run").settings
+    place = str(home / "corridor.py")
+    assert settings.memory.name == f"{place}:min_gru" and settings.memory.hidden_size == 4
+    assert settings.objective.name == f"{place}:objective"
+    assert settings.optimizer.name == f"{place}:lion"
+    assert settings.own_hyperparameters == {"prediction_weight": (0.5, 0.0)}
+    for command in ("evaluate", "report"):
+        result = metarl_here(command, home / "run", cwd=tmp_path)
+        assert result.returncode == 0, result.stderr
+    assert "min_gru" in (home / "run" / "report.html").read_text()
+
+
+def test_its_loss_is_logged(home: pathlib.Path) -> None:
+    rows = read_rows(home / "run" / "metrics.jsonl")
+    assert all(row.metrics["reward_prediction"] > 0 for row in rows)
+
+
+def test_it_resumes_to_the_bit_and_goes_on_for_longer(home: pathlib.Path) -> None:
+    """One extended afterwards has the rows of one that was as long from the beginning."""
+    shutil.copytree(home / "run", home / "longer")
+    result = metarl_here("train", "--resume", "longer", "--total-steps", "1296", cwd=home)
+    assert result.returncode == 0, result.stderr
+    budget = load_config(home / "longer").settings.budget
+    assert (budget.total_steps, budget.schedule_steps) == (1296, 864)
+    whole = ["train", "corridor.py:corridor", *OWN, *SMALL, "--total-steps", "1296"]
+    result = metarl_here(*whole, "--schedule-steps", "864", "--out", "whole", cwd=home)
+    assert result.returncode == 0, result.stderr
+    assert rows_of(home / "longer") == rows_of(home / "whole")
+    assert len(rows_of(home / "longer")) > len(rows_of(home / "run"))
+
+
+def test_fewer_steps_than_before_are_refused(home: pathlib.Path) -> None:
+    result = metarl_here("train", "--resume", "run", "--total-steps", "96", cwd=home)
+    assert_refused(result, "--total-steps", "864")
+
+
+@pytest.mark.parametrize(
+    ("flags", "told"),
+    [
+        (["--memory", "corridor.py:min_grus"], "did you mean min_gru?"),
+        (["--memory", "corridors.py:min_gru"], "check the path"),
+        (["--memory", "corridor.py:objective"], "a type and a default"),
+        (["--optimizer", "corridor.py:Corridor"], "optax"),
+        (["--hyperparameter", "prediction_weight"], "NAME=VALUE"),
+        (["--hyperparameter", "discount=0.9"], "under other names than ours"),
+        (["--objective", "corridor.py:objective"], "--hyperparameter prediction_weight="),
+    ],
+)
+def test_what_is_off_is_refused_by_name(flags: list[str], told: str, home: pathlib.Path) -> None:
+    begin = ["train", "corridor.py:corridor", *SMALL, "--out", "refused"]
+    assert_refused(metarl_here(*begin, *flags, cwd=home), told)
+
+
+def test_code_in_the_runs_folder_is_not_run(home: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    """Somebody else's run can be looked at without running what lies in it."""
+    run = tmp_path / "theirs"
+    shutil.copytree(home / "run", run)
+    shutil.copy(EXAMPLE, run / "evil.py")
+    config = json.loads((run / "config.json").read_text())
+    config["settings"]["memory"]["name"] = f"{run / 'evil.py'}:min_gru"
+    (run / "config.json").write_text(json.dumps(config))
+    assert_refused(metarl_here("evaluate", run, cwd=tmp_path), "no code is taken from a run")
