@@ -134,12 +134,13 @@ def _memory_kind(name: str, found: Any) -> type:
     def build(self: Any, num_steps: int) -> Memory:
         """The memory, for meta-episodes of at most `num_steps` steps."""
         steps = {STEPS: num_steps} if STEPS in parameters else {}
-        memory = make(**{n: getattr(self, n) for n, _, _ in fields}, **steps)
+        arguments = {n: getattr(self, n) for n, _, _ in fields} | steps
+        memory = make(**arguments)
         if not isinstance(memory, Memory):
             raise ConfigurationError(
                 f"{name}: expected a function that returns a Memory, got {type(memory).__name__}."
             )
-        return memory
+        return memory._replace(made_by=(name, arguments))
 
     return dataclasses.make_dataclass(
         getattr(found, "__name__", "OwnMemory"),

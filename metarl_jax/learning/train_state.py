@@ -16,8 +16,10 @@ from metarl_jax.learning.schedules import Hyperparameters
 from metarl_jax.parallel.sharding import DataParallel, check_divides
 from metarl_jax.policy.normalization import RunningStatistics
 from metarl_jax.policy.policy import Policy, PolicyParams
+from metarl_jax.policy.task_critic import NAME as TASK_CRITIC
 from metarl_jax.rollout import Actors, Returns
 from metarl_jax.tasks.meta_episode import MetaEpisode
+from metarl_jax.trees import first_difference, structure
 from metarl_jax.types import Array, ConfigurationError, Key, PyTree
 
 Objective = Callable[[Hyperparameters], Loss]
@@ -80,6 +82,38 @@ def initial_shapes(algorithm: Algorithm, key: Key, num_updates: int | None = Non
     init: Any = algorithm.init
     compiled = init if hasattr(init, "eval_shape") else jax.jit(init, static_argnums=1)
     return compiled.eval_shape(key, num_updates)
+
+
+def with_params(state: TrainState, params: PolicyParams) -> TrainState:
+    """A train state with other parameters of the policy, laid out as its own: a warm start.
+
+    A privileged critic that the parameters lack, or have beside the policy's, is left as it is.
+
+    Args:
+        state: before its first update.
+        params: weights and statistics of a policy of the same architecture.
+
+    Raises:
+        ConfigurationError: a leaf is missing or has another form.
+    """
+    own = state.learner.params
+    names = [name for name in own.weights if name != TASK_CRITIC or name in params.weights]
+    shared = {name: params.weights.get(name) for name in names}
+    expected = {name: own.weights[name] for name in names}
+    given = PolicyParams(shared, params.statistics)
+    if difference := first_difference(
+        structure(PolicyParams(expected, own.statistics)), structure(given)
+    ):
+        path, form, found = difference
+        raise ConfigurationError(
+            f"expected parameters of this policy to begin with, got others: at {path} expected "
+            f"{form}, got {found}; begin with those of a policy of the same sizes."
+        )
+    place = lambda new, old: jax.device_put(jnp.copy(new), old.sharding)
+    weights = own.weights | {n: jax.tree.map(place, shared[n], own.weights[n]) for n in shared}
+    statistics = jax.tree.map(place, params.statistics, own.statistics)
+    learner = state.learner.replace(params=PolicyParams(weights, statistics))
+    return state.replace(learner=learner)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -4,8 +4,10 @@ A memory has no reset: it cannot be wiped between the episodes of a task by mist
 made only where a meta-episode begins.
 """
 
+import functools
+import inspect
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, ParamSpec
 
 import jax
 import jax.numpy as jnp
@@ -39,6 +41,8 @@ class Memory(NamedTuple):
         parallel: whether `unroll` goes over time at once: the algorithm may then find it faster to
             roll the policy out first and to unroll it again for the loss.
         context_length: steps that each of its layers looks back, its own among them; None: all.
+        made_by: the name of the function of `metarl_jax.memory` that made it and its arguments, so
+            that a run's folder can say how to make it again; None for a memory of your own.
     """
 
     name: str
@@ -48,6 +52,23 @@ class Memory(NamedTuple):
     unroll: Callable[[PyTree, Carry, MemoryInput], tuple[Carry, Array]]
     parallel: bool = False
     context_length: int | None = None
+    made_by: tuple[str, dict[str, Any]] | None = None
+
+
+Arguments = ParamSpec("Arguments")
+
+
+def recorded(make: Callable[Arguments, Memory]) -> Callable[Arguments, Memory]:
+    """A constructor of memories, each of which knows its arguments: see `Memory.made_by`."""
+    signature = inspect.signature(make)
+
+    @functools.wraps(make)
+    def recording(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Memory:
+        given = signature.bind(*args, **kwargs)
+        given.apply_defaults()
+        return make(*args, **kwargs)._replace(made_by=(make.__name__, dict(given.arguments)))
+
+    return recording
 
 
 def unroll_by_steps(

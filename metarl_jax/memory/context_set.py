@@ -29,7 +29,7 @@ import jax.numpy as jnp
 from flax import struct
 
 from metarl_jax.checks import require_positive
-from metarl_jax.memory.base import Memory, MemoryInput, first_input
+from metarl_jax.memory.base import Memory, MemoryInput, first_input, recorded
 from metarl_jax.memory.remat import save_for_backward
 from metarl_jax.types import Array, ConfigurationError, Key, PyTree
 
@@ -89,6 +89,7 @@ def num_weights(hidden_size: int, aggregation: Aggregation) -> int:
     return {"mean": 1, "attention": NUM_HEADS, "gaussians": hidden_size}[aggregation]
 
 
+@recorded
 def context_set(hidden_size: int = 128, aggregation: Aggregation = "mean") -> Memory:
     """A permutation-invariant memory; y is [..., 2 M + G].
 

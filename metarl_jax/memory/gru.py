@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from metarl_jax.checks import require_positive
-from metarl_jax.memory.base import Memory, MemoryInput
+from metarl_jax.memory.base import Memory, MemoryInput, recorded
 from metarl_jax.memory.cell import Cell, concatenate_input, memory_of
 from metarl_jax.memory.remat import save_for_backward
 from metarl_jax.types import Array
@@ -49,6 +49,7 @@ class _GRU(Cell):
         return h, h
 
 
+@recorded
 def gru(hidden_size: int = 128) -> Memory:
     """A GRU memory; y is its state.
 

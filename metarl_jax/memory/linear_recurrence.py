@@ -30,7 +30,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from metarl_jax.checks import require_positive
-from metarl_jax.memory.base import Memory, MemoryInput, first_input
+from metarl_jax.memory.base import Memory, MemoryInput, first_input, recorded
 from metarl_jax.memory.cell import concatenate_input
 from metarl_jax.memory.remat import save_for_backward
 from metarl_jax.types import Array, Key, PyTree
@@ -148,6 +148,7 @@ class _LinearRecurrence(nn.Module):
         return jnp.stack(states, axis=-2), self.norm(y)
 
 
+@recorded
 def linear_recurrence(hidden_size: int = 128, num_layers: int = 2) -> Memory:
     """A stack of diagonal linear recurrences; y is [..., M].
 

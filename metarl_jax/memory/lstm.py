@@ -21,7 +21,7 @@ import numpy as np
 from flax import struct
 
 from metarl_jax.checks import require_positive
-from metarl_jax.memory.base import Memory, MemoryInput
+from metarl_jax.memory.base import Memory, MemoryInput, recorded
 from metarl_jax.memory.cell import Cell, concatenate_input, memory_of
 from metarl_jax.memory.remat import save_for_backward
 from metarl_jax.types import Array
@@ -59,6 +59,7 @@ class _LSTM(Cell):
         return LSTMState(h, c), h
 
 
+@recorded
 def lstm(hidden_size: int = 128) -> Memory:
     """An LSTM memory; y is its output h.
 

@@ -2,10 +2,11 @@
 
 import jax.numpy as jnp
 
-from metarl_jax.memory.base import Memory, MemoryInput
+from metarl_jax.memory.base import Memory, MemoryInput, recorded
 from metarl_jax.types import Array, Key, PyTree
 
 
+@recorded
 def memoryless() -> Memory:
     """The memory without memory: y is empty, so the policy's heads see the observation alone."""
 

@@ -21,7 +21,7 @@ import jax.numpy as jnp
 from flax import struct
 
 from metarl_jax.checks import require_positive
-from metarl_jax.memory.base import Memory, MemoryInput
+from metarl_jax.memory.base import Memory, MemoryInput, recorded
 from metarl_jax.memory.cell import concatenate_input
 from metarl_jax.memory.ring import extended, may_see, oldest, push, recall, windowed_memory, written
 from metarl_jax.types import Array
@@ -110,6 +110,7 @@ def dilations(context_length: int) -> tuple[int, ...]:
     return tuple(2**i for i in range(max(1, (context_length - 1).bit_length())))
 
 
+@recorded
 def snail(context_length: int, filters: int = 32, *, num_layers: int = 2) -> Memory:
     """A SNAIL memory; y is all channels, [..., F (1 + L (C + 1))] for C dilations.
 

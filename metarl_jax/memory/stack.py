@@ -9,10 +9,11 @@ from typing import Any
 import jax
 
 from metarl_jax.checks import require_positive
-from metarl_jax.memory.base import Memory, MemoryInput, first_input
+from metarl_jax.memory.base import Memory, MemoryInput, first_input, recorded
 from metarl_jax.types import Array, Key, PyTree
 
 
+@recorded
 def stacked(memory: Memory, num_layers: int) -> Memory:
     """The memory in layers with residuals; y is that of the last, and of one size in each.
 

@@ -32,7 +32,7 @@ import jax.numpy as jnp
 from flax import struct
 
 from metarl_jax.checks import require_positive
-from metarl_jax.memory.base import Memory, MemoryInput
+from metarl_jax.memory.base import Memory, MemoryInput, recorded
 from metarl_jax.memory.cell import concatenate_input
 from metarl_jax.memory.ring import extended, may_see, push, recall, windowed_memory, written
 from metarl_jax.types import Array, ConfigurationError
@@ -180,6 +180,7 @@ class _Transformer(nn.Module):
         return after, y if over_time else y[0]
 
 
+@recorded
 def transformer(
     context_length: int,
     hidden_size: int = 64,

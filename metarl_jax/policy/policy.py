@@ -66,6 +66,8 @@ class Policy(NamedTuple):
         parallel: whether `unroll` goes over time at once.
         context_length: steps that each layer of its memory looks back; None: all.
         memory: the name of its memory; "" for none.
+        architecture: of the layers around its memory; None for a policy of another kind.
+        memory_made_by: see `Memory.made_by`.
     """
 
     name: str
@@ -77,6 +79,8 @@ class Policy(NamedTuple):
     parallel: bool = False
     context_length: int | None = None
     memory: str = ""
+    architecture: "Architecture | None" = None
+    memory_made_by: tuple[str, dict[str, Any]] | None = None
 
 
 Precision = Literal["f32", "bf16"]
@@ -193,6 +197,8 @@ def _policy(
         parallel=memory.parallel,
         context_length=memory.context_length,
         memory="" if name == "memoryless" else memory.name,
+        architecture=architecture,
+        memory_made_by=memory.made_by,
     )
 
 

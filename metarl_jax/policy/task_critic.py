@@ -23,6 +23,8 @@ from metarl_jax.tasks.distribution import Specification
 from metarl_jax.types import Array, Experience, Key, PyTree
 
 HIDDEN_SIZE = 64
+NAME = "task_critic"
+"""Under which the weights of a policy hold those of the critic."""
 
 
 class _TaskCritic(nn.Module):
@@ -58,12 +60,12 @@ def with_task_critic(policy: Policy, specification: Specification) -> Policy:
         blank = blank_experience(specification, contextual=True)
         _, output = policy.step(params, policy.initial_carry(carry_key), own(blank))
         weights = critic.init(critic_key, output.features, blank.observation, blank.context)
-        return params.replace(weights=params.weights | {"task_critic": weights})
+        return params.replace(weights=params.weights | {NAME: weights})
 
     def valued(params: PolicyParams, output: PolicyOutput, experience: Experience) -> PolicyOutput:
         statistics = jax.lax.stop_gradient(params.statistics)
         observation = normalize(statistics.observation, experience.observation)
-        weights = params.weights["task_critic"]
+        weights = params.weights[NAME]
         value: Any = critic.apply(weights, output.features, observation, experience.context)
         target = statistics.value_target
         return output.replace(value=value * target.scale + target.mean)

@@ -132,7 +132,7 @@ def test_a_family_of_ones_own_has_its_measures_in_its_evaluation(tmp_path: Path)
         EvaluateOptions(run=tmp_path),
         RunConfig("mine.py:mine", {}, settings),
         setup,
-        setup.algorithm.init(setup.key),
+        setup.algorithm.init(setup.key, setup.plan.num_updates),
     )
     written = json.loads((tmp_path / "evaluation.json").read_text())["measures"]
     assert 0 < written.pop("share_of_ones") < 1

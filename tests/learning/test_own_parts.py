@@ -16,7 +16,7 @@ from metarl_jax.learning.settings import SGD, Adam, AdamW, Muon, RMSProp
 from metarl_jax.learning.train_state import TrainState, UpdateConfig
 from metarl_jax.policy.policy import PolicyOutput
 from metarl_jax.policy.task_critic import with_task_critic
-from metarl_jax.rollout import Rollout, collect, start, task_keys
+from metarl_jax.rollout import Actors, Rollout, collect, start, task_keys
 from metarl_jax.tasks.distribution import specification
 from metarl_jax.tasks.meta_episode import MetaEpisode
 from metarl_jax.types import Array, ConfigurationError, Key, PyTree
@@ -173,9 +173,12 @@ def test_clipping_is_by_the_global_norm() -> None:
 def told() -> tuple[Any, Any, Any, MetaEpisode]:
     policy = with_task_critic(POLICY, specification(TASKS))
     meta_episode = MetaEpisode(TASKS, contextual=True)
-    keys = task_keys(jax.random.key(1), 4)
-    actors = start(policy, meta_episode, jax.vmap(TASKS.sample)(keys), keys)
-    return policy, policy.init(jax.random.key(2)), actors, meta_episode
+    return policy, policy.init(jax.random.key(2)), actors_in(meta_episode), meta_episode
+
+
+def actors_in(meta_episode: MetaEpisode) -> Actors:
+    tasks = jax.vmap(TASKS.sample)(task_keys(jax.random.key(1), 4))
+    return start(POLICY, meta_episode, tasks, task_keys(jax.random.key(3), 4))
 
 
 def test_actions_and_memory_do_not_depend_on_the_description() -> None:
@@ -197,10 +200,8 @@ def test_the_policy_itself_acts_with_what_is_trained() -> None:
     """Without the task and without the critic: the same actions from the same parameters."""
     policy, params, actors, meta_episode = told()
     alone = MetaEpisode(TASKS)
-    keys = task_keys(jax.random.key(1), 4)
-    without = start(POLICY, alone, jax.vmap(TASKS.sample)(keys), keys)
     _, rollout, _ = collect(policy, params, meta_episode, actors)
-    _, acted, _ = collect(POLICY, params, alone, without)
+    _, acted, _ = collect(POLICY, params, alone, actors_in(alone))
     np.testing.assert_array_equal(rollout.action, acted.action)
 
 

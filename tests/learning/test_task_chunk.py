@@ -25,7 +25,6 @@ NUM_TASKS = 24
 def algorithm(name: str, task_chunk: int | None, num_devices: int = 1) -> Algorithm:
     config = UpdateConfig(
         num_tasks=NUM_TASKS,
-        num_updates=3,
         normalize_observations=True,
         num_devices=num_devices,
         task_chunk=task_chunk,

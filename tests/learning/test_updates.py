@@ -10,8 +10,13 @@ import pytest
 
 from metarl_jax.learning.algorithms import a2c, a2c_objective, ppo, reinforce
 from metarl_jax.learning.losses import Loss, Targets, as_loss
-from metarl_jax.learning.schedules import Hyperparameters, hyperparameters
-from metarl_jax.learning.train_state import Algorithm, TrainState, UpdateConfig
+from metarl_jax.learning.schedules import Hyperparameters, hyperparameters, over
+from metarl_jax.learning.train_state import (
+    Algorithm,
+    TrainState,
+    UpdateConfig,
+    initial_shapes,
+)
 from metarl_jax.memory import Memory, MemoryInput, unroll_by_steps
 from metarl_jax.policy.policy import PolicyOutput
 from metarl_jax.rollout import Rollout
@@ -99,7 +104,7 @@ def compiled() -> Compiled:
 
 
 def test_init_and_three_updates_compile_one_update(compiled: Compiled) -> None:
-    state = compiled.algorithm.init(jax.random.key(0))
+    state = compiled.algorithm.init(jax.random.key(0), 3)
     weak = lambda x: getattr(x, "weak_type", False)
     form = lambda tree: jax.tree.map(lambda x: (x.shape, x.dtype, weak(x)), tree)
     assert form(state) == form(jax.eval_shape(compiled.algorithm.update, state)[0])
@@ -111,7 +116,7 @@ def test_init_and_three_updates_compile_one_update(compiled: Compiled) -> None:
 
 
 def test_init_is_of_its_key_alone_and_has_seen_nothing(compiled: Compiled) -> None:
-    first, again, other = (compiled.algorithm.init(jax.random.key(seed)) for seed in (0, 0, 1))
+    first, again, other = (compiled.algorithm.init(jax.random.key(seed), 3) for seed in (0, 0, 1))
     assert_same(first, again)
     weights = lambda state: jax.tree.leaves(state.learner.params.weights)
     assert all(
@@ -126,7 +131,7 @@ def test_init_is_of_its_key_alone_and_has_seen_nothing(compiled: Compiled) -> No
 def test_the_state_keeps_its_form(make: Any) -> None:
     """Traced alone: shapes, dtypes and weak types, for the other algorithms."""
     algorithm = make(TASKS, small_policy(TASKS), SCHEDULES, CONFIG)
-    state = jax.eval_shape(algorithm.init, jax.random.key(0))
+    state = initial_shapes(algorithm, jax.random.key(0), 3)
     after, _ = jax.eval_shape(algorithm.update, state)
     form = lambda tree: jax.tree.map(lambda x: (x.shape, x.dtype, x.weak_type), tree)
     assert form(after) == form(state)
@@ -194,7 +199,7 @@ def test_an_update_that_is_not_finite_changes_nothing_and_is_counted(
     """Neither weights nor optimiser nor statistics, bit for bit; the run goes on behind it."""
     poisoned = SCHEDULES.replace(
         **{
-            name: jnp.full(getattr(SCHEDULES, name).shape, value, jnp.float32)
+            name: jnp.full(SCHEDULES[name].shape, value, jnp.float32)
             for name, value in poison.items()
         }
     )
@@ -207,7 +212,7 @@ def test_an_update_that_is_not_finite_changes_nothing_and_is_counted(
         assert float(metrics["skipped_in_a_row"]) == float(metrics["skipped"]) == in_a_row
     assert int(state.update) == 3
     assert np.any(jax.random.key_data(state.key) != jax.random.key_data(sound.key))
-    state, metrics = compiled.update(state.replace(hyperparameters=SCHEDULES))
+    state, metrics = compiled.update(state.replace(hyperparameters=over(SCHEDULES, 3)))
     assert (int(state.skipped), int(state.skipped_in_a_row)) == (2, 0)
     assert float(metrics["skipped_in_a_row"]) == 0
     moved = zip(

@@ -71,7 +71,7 @@ def scripted_rollout() -> Rollout:
 
     @jax.jit
     def run() -> Rollout:
-        policy, meta_episode, _, _, _ = problem()
+        policy, meta_episode, *_ = problem()
         actors = start(policy, meta_episode, tasks, task_keys(jax.random.key(0), NUM_TASKS))
         return collect(policy, (), meta_episode, actors)[1]
 

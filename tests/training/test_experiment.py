@@ -12,7 +12,6 @@ import pytest
 
 from metarl_experiments.commands.options import parse_train_options
 from metarl_jax.experiment.build import (
-    LOGGED_PER_EVALUATION,
     Setup,
     build_policy,
     build_setup,
@@ -26,6 +25,7 @@ from metarl_jax.learning.settings import A2C, PPO, AlgorithmSettings, Reinforce
 from metarl_jax.learning.train_state import TrainState
 from metarl_jax.memory.settings import GRU, LSTM, Transformer
 from metarl_jax.policy.settings import Adaptive, Memoryless
+from metarl_jax.training.plan import LOGGED_PER_EVALUATION
 from metarl_jax.types import ConfigurationError
 from support.comparisons import assert_same
 from support.probes import counter, revealed_target, tiny_bandit

@@ -13,7 +13,6 @@ from metarl_experiments.commands.evaluation_record import (
     EvaluateOptions,
     evaluator_of,
     subject_of,
-    write_evaluation,
 )
 from metarl_experiments.commands.pictures import draw_run
 from metarl_experiments.runs import load_tasks
@@ -23,6 +22,7 @@ from metarl_jax.evaluation.measures import measure
 from metarl_jax.evaluation.population_record import PopulationRecord
 from metarl_jax.evaluation.protocol import MEASURE_SEED
 from metarl_jax.evaluation.record import EvaluationRecord
+from metarl_jax.evaluation.store import write_evaluation
 from metarl_jax.experiment.build import Setup, build_setup, shorter_context
 from metarl_jax.experiment.run_config import RunConfig, load_config
 from metarl_jax.files import json_text
@@ -134,7 +134,7 @@ def evaluate_run(
         contextual=setup.policy.contextual,
         measures=_measures(setup, params) if options.label == "evaluation" else None,
     )
-    write_evaluation(options, record, evaluation.episode_returns)
+    write_evaluation(options.run, options.label, record, evaluation.episode_returns)
     return record
 
 

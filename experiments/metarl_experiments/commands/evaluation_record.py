@@ -1,12 +1,10 @@
 """What an evaluation is asked, and the record of its answer in a run's folder."""
 
 import dataclasses
-import io
 from collections.abc import Callable
 from pathlib import Path
 
 import jax
-import numpy as np
 import tyro
 
 from metarl_experiments.commands.pictures import ABLATION_LABELS
@@ -15,13 +13,10 @@ from metarl_jax.evaluation.ablations import Ablation
 from metarl_jax.evaluation.evaluate import make_evaluator
 from metarl_jax.evaluation.evaluation import Evaluation
 from metarl_jax.evaluation.protocol import META_TEST_SEED
-from metarl_jax.evaluation.record import EvaluationSubject, write_record
+from metarl_jax.evaluation.record import EvaluationSubject
 from metarl_jax.experiment.build import Setup
 from metarl_jax.experiment.run_config import RunConfig
-from metarl_jax.files import write_whole
-from metarl_jax.parallel.processes import is_first, on_all_processes
 from metarl_jax.policy.policy import PolicyParams
-from metarl_jax.types import UnwritableError
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -90,35 +85,6 @@ def evaluator_of(
     )
     key = jax.random.fold_in(actors_key, options.seed)
     return lambda params: evaluator(params, key)
-
-
-def write_evaluation(
-    options: EvaluateOptions, record: EvaluationSubject, episode_returns: np.ndarray
-) -> None:
-    """Writes LABEL.npz and, last and whole, LABEL.json: where it stands, the evaluation was done.
-
-    Of several processes the first writes.
-
-    Raises:
-        UnwritableError: the run's folder cannot be written.
-    """
-    on_all_processes(lambda: _write(options, record, episode_returns) if is_first() else None)
-
-
-def _write(
-    options: EvaluateOptions, record: EvaluationSubject, episode_returns: np.ndarray
-) -> None:
-    place = options.run / options.label
-    try:
-        arrays = io.BytesIO()
-        np.savez_compressed(arrays, episode_returns=episode_returns)
-        write_whole(place.with_name(f"{place.name}.npz"), arrays.getvalue())
-        write_record(place.with_name(f"{place.name}.json"), record)
-    except OSError as error:
-        raise UnwritableError(
-            f"expected a run's folder that can be written, got {options.run}: {error.strerror}; "
-            "make room or give yourself the right to write there."
-        ) from error
 
 
 def subject_of(

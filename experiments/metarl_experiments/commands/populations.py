@@ -10,10 +10,10 @@ from metarl_experiments.commands.evaluation_record import (
     EvaluateOptions,
     evaluator_of,
     subject_of,
-    write_evaluation,
 )
 from metarl_jax.evaluation.evaluation import Evaluation
 from metarl_jax.evaluation.population_record import PointRecord, PopulationRecord
+from metarl_jax.evaluation.store import write_evaluation
 from metarl_jax.experiment.build import Setup
 from metarl_jax.experiment.run_config import RunConfig
 from metarl_jax.experiment.sweep import sweep_points
@@ -49,7 +49,9 @@ def evaluate_population(
         _points(config, each),
         np.flatnonzero(skipped >= SKIPPED_IN_A_ROW).tolist(),
     )
-    write_evaluation(options, record, np.stack([e.episode_returns for e in each]))
+    write_evaluation(
+        options.run, options.label, record, np.stack([e.episode_returns for e in each])
+    )
     return record
 
 

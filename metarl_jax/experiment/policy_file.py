@@ -1,0 +1,194 @@
+"""policy.json: how a run's policy was put together, so that an agent can be loaded from its folder.
+
+format         1
+policy         adaptive, contextual or memoryless
+architecture   the arguments of `Architecture`
+memory         [name, arguments] of the function that made it: one of `metarl_jax.memory`, or
+               FILE.py:NAME or MODULE:NAME; null for a memory that only your own code knows
+agents         agents of the run; of more than one, parameters have a leading axis
+task_critic    whether a privileged critic was trained beside the policy
+"""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from metarl_jax import memory as memories
+from metarl_jax.experiment.code import load_object
+from metarl_jax.experiment.run_config import require_code_elsewhere
+from metarl_jax.files import JsonFields, json_text, read_object, whole_number, write_whole
+from metarl_jax.learning.train_state import Algorithm, initial_shapes
+from metarl_jax.memory.base import Memory
+from metarl_jax.policy.policy import (
+    Architecture,
+    Policy,
+    adaptive_policy,
+    contextual_policy,
+    memoryless_policy,
+)
+from metarl_jax.policy.task_critic import NAME as TASK_CRITIC
+from metarl_jax.policy.task_critic import with_task_critic
+from metarl_jax.tasks.distribution import Specification
+from metarl_jax.types import ConfigurationError, Key, PyTree
+
+NAME = "policy.json"
+FORMAT = 1
+MEND = "resume the run once (`metarl train --resume RUN`), which writes the file again"
+CONSTRUCTORS = {
+    name: getattr(memories, name)
+    for name in (
+        *("context_set", "gru", "linear_recurrence", "lstm"),
+        *("memoryless", "snail", "stacked", "transformer"),
+    )
+}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PolicyRecord:
+    """How a policy was put together.
+
+    Attributes:
+        policy: the policy's name.
+        architecture: of the layers around the memory.
+        memory: the name of the function that made the memory, and its arguments; None where only
+            your own code knows.
+        agents: agents of the run.
+        task_critic: whether a privileged critic was trained beside the policy.
+    """
+
+    policy: str
+    architecture: Architecture
+    memory: tuple[str, dict[str, Any]] | None
+    agents: int = 1
+    task_critic: bool = False
+
+    @classmethod
+    def of(cls, policy: Policy, algorithm: Algorithm, key: Key) -> "PolicyRecord":
+        """The record of the policy that an algorithm trains.
+
+        Args:
+            policy: of `metarl_jax.policy`.
+            algorithm: of one agent or of several.
+            key: as its `init` takes it: [], or [S] for S agents.
+
+        Raises:
+            ConfigurationError: it is no policy of `metarl_jax.policy`.
+        """
+        if policy.architecture is None:
+            raise ConfigurationError(
+                f"expected a policy of metarl_jax.policy, got {policy.name!r}, which is made "
+                "otherwise; use adaptive_policy, contextual_policy or memoryless_policy."
+            )
+        weights = initial_shapes(algorithm, key, 1).learner.params.weights
+        return cls(
+            policy=policy.name,
+            architecture=policy.architecture,
+            memory=policy.memory_made_by,
+            agents=key.shape[0] if key.shape else 1,
+            task_critic=TASK_CRITIC in weights,
+        )
+
+    def build(self, specification: Specification, folder: Path) -> Policy:
+        """The policy.
+
+        Args:
+            specification: of the environments it acts in.
+            folder: the run's, from which no code is taken.
+
+        Raises:
+            ConfigurationError: the memory is not to be found.
+        """
+        if self.policy == "memoryless":
+            return memoryless_policy(specification, self.architecture)
+        if self.memory is None:
+            raise ConfigurationError(
+                f"expected in {folder} a memory that can be made again, got one that only the code "
+                "that trained it knows; give the policy: Agent.load(run, policy=policy)."
+            )
+        make = contextual_policy if self.policy == "contextual" else adaptive_policy
+        return make(specification, _remake(self.memory, folder), self.architecture)
+
+    def params_shapes(self, policy: Policy, specification: Specification) -> PyTree:
+        """Shapes of the parameters in the run's checkpoints.
+
+        Args:
+            policy: that is built from this record.
+            specification: of its environments.
+        """
+        trained = with_task_critic(policy, specification) if self.task_critic else policy
+        shapes: Any = jax.eval_shape(trained.init, jax.eval_shape(lambda: jax.random.key(0)))
+        if self.agents == 1:
+            return shapes
+        stack = lambda x: jax.ShapeDtypeStruct((self.agents, *x.shape), x.dtype)
+        return jax.tree.map(stack, shapes)
+
+
+def write_policy_record(folder: Path, record: PolicyRecord) -> None:
+    """Writes policy.json.
+
+    Raises:
+        OSError: the folder is full or not writable.
+    """
+    memory = None if record.memory is None else _to_json(record.memory)
+    raw = dataclasses.asdict(record) | {"memory": memory}
+    write_whole(folder / NAME, json_text({"format": FORMAT} | raw))
+
+
+def load_policy_record(folder: Path) -> PolicyRecord:
+    """Reads policy.json.
+
+    Raises:
+        ConfigurationError: there is none, as in the folders of older versions, or it is damaged.
+    """
+    where = folder / NAME
+    if not where.exists():
+        raise ConfigurationError(
+            f"expected {NAME} in {folder}, got none: there is no run, or an older version made it; "
+            f"{MEND}."
+        )
+    raw = read_object(where)
+    fields = JsonFields(raw, str(where), MEND)
+    if (written_as := fields.take("format", whole_number)) != FORMAT:
+        raise ConfigurationError(
+            f"{where}: expected format {FORMAT}, got {written_as}; a newer version wrote it: "
+            "install that one."
+        )
+    try:
+        architecture = dict(raw["architecture"])
+        architecture["head_sizes"] = tuple(architecture["head_sizes"])
+        return PolicyRecord(
+            policy=str(raw["policy"]),
+            architecture=Architecture(**architecture),
+            memory=None if raw["memory"] is None else _from_json(raw["memory"]),
+            agents=int(raw["agents"]),
+            task_critic=bool(raw["task_critic"]),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise ConfigurationError(f"{where}: expected a policy's record, got: {error}") from error
+
+
+def _to_json(made_by: tuple[str, dict[str, Any]]) -> list[Any]:
+    name, arguments = made_by
+    nested = {
+        n: _to_json(x.made_by) if isinstance(x, Memory) and x.made_by else x
+        for n, x in arguments.items()
+    }
+    return [name, nested]
+
+
+def _from_json(found: Any) -> tuple[str, dict[str, Any]]:
+    name, arguments = found
+    return str(name), dict(arguments)
+
+
+def _remake(made_by: tuple[str, dict[str, Any]], folder: Path) -> Memory:
+    name, arguments = made_by
+    if name not in CONSTRUCTORS:
+        require_code_elsewhere(name, folder)
+    make = CONSTRUCTORS.get(name) or load_object(name)
+    nested = {
+        n: _remake(_from_json(x), folder) if n == "memory" else x for n, x in arguments.items()
+    }
+    return make if isinstance(make, Memory) else make(**nested)
