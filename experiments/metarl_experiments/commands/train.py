@@ -50,6 +50,7 @@ from metarl_jax.parallel.signals import Stopped, stops_raise
 from metarl_jax.policy.policy import PolicyParams
 from metarl_jax.report.console import Console
 from metarl_jax.tasks.conformance import check_task_distribution
+from metarl_jax.tasks.interface import interface_of, write_interface
 from metarl_jax.training.plan import Evaluate
 from metarl_jax.training.train import ExitCode, train
 from metarl_jax.trees import take
@@ -188,6 +189,9 @@ class _Prepared:
 
 def _run(run: _Prepared, *, resume: bool) -> int:
     folder, config, setup = run.folder, run.config, run.setup
+    on_all_processes(
+        lambda: write_interface(folder, interface_of(setup.tasks)) if is_first() else None
+    )
     console, plan = Console(silent=not is_first()), setup.plan
     steps = setup.algorithm.steps_per_update
     loggers = [FirstRow(folder, run.imported, plan, steps, console.note), *run.loggers]
