@@ -1,11 +1,11 @@
 """An agent: a finished run that acts in a gymnasium loop of your own.
 
     agent = Agent.load("runs/goal_grid_3")
-    agent.reset(seed=0)                                  # a new task: the memory is blank
-    for _ in range(4):                                   # episodes in that task
+    for _ in range(4):                                   # episodes in one task
         action = agent.act(env.reset()[0])
-        while action is not None:
-            action = agent.act(*env.step(action)[:4])    # None where the episode ended
+        while action is not None:                        # None: the episode ended
+            action = agent.act(*env.step(action)[:4])
+    agent.reset()                                        # the next task: the memory is blank again
 
 It needs the run's folder alone, neither the task family nor its environment.
 """
@@ -64,7 +64,7 @@ class Agent:
         self._actor = make_actor(policy, interface, greedy=greedy)
         self._begin = jax.jit(partial(begin, self._actor), static_argnums=0)
         self._step = jax.jit(partial(_step_all, self._actor), donate_argnums=1)
-        self._state: ActorState | None = None
+        self._state: Any = None  # ActorState [B]
         self._senses: Senses | None = None
 
     @classmethod
@@ -111,9 +111,10 @@ class Agent:
         autoreset: Autoreset | Any = None,
         context: Any = None,
     ) -> None:
-        """Begins a meta-episode: a new task, which the blank memory knows nothing of.
+        """Begins a meta-episode: a new task, of which the blank memory knows nothing.
 
-        Call it for each new task, and not between the episodes of one.
+        Call it for each new task, and not between the episodes of one. A new agent is at the start
+        of its first task, in one environment.
 
         Args:
             batch: None for one environment; B for a vector of them, each with a memory of its own.
@@ -167,11 +168,9 @@ class Agent:
             ConfigurationError: an argument has the wrong shape or is not finite, or something that
                 the memory must read is missing.
         """
-        if self._senses is None or self._state is None:
-            raise ConfigurationError(
-                "expected agent.reset() before the first agent.act(...), got none; call it "
-                "wherever a new task begins."
-            )
+        if self._senses is None:
+            self.reset()
+        assert self._senses is not None
         sensed, waits = self._senses.read(
             observation, reward, terminated, truncated, final_observation
         )
@@ -247,7 +246,10 @@ def _step_all(
 ) -> tuple[ActorState, Array]:
     """One action in each environment; those that wait for their reset stay as they are."""
     after, action = jax.vmap(actor.act, in_axes=(None, 0, 0))(params, state, sensed)
-    return (after if waits is None else select(waits, state, after)), action
+    if waits is not None:
+        keyless = [x.replace(key=()) for x in (state, after)]  # a key is not to be read twice
+        after = select(waits, *keyless).replace(key=after.key)
+    return after, action
 
 
 def _member(config: RunConfig, member: int) -> tuple[Settings, int]:

@@ -97,7 +97,7 @@ class Senses:
     def _told(self, *given: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Reward and end flags; zeros where an episode begins."""
         waits = self._waits
-        if given == (None, None, None) and waits.all():
+        if all(x is None for x in given) and waits.all():
             return self._last.reward * 0, ~waits, ~waits
         if any(x is None for x in given):
             raise ConfigurationError(
