@@ -26,6 +26,7 @@ Known methods are compositions of a few parts:
     memoryless policy             none                        the same as RL²
 """
 
+from metarl_jax.agent import Agent
 from metarl_jax.checkpoint import CheckpointError, Restored, SaveError, restore, save
 from metarl_jax.evaluation import (
     Ablation,
@@ -136,6 +137,7 @@ from metarl_jax.tasks import (
     Choice,
     DiscreteSpace,
     Environment,
+    Interface,
     Limbs,
     Measure,
     MetaEpisode,
@@ -145,6 +147,9 @@ from metarl_jax.tasks import (
     Scene,
     TaskDistribution,
     check_task_distribution,
+    interface_of,
+    load_interface,
+    write_interface,
 )
 from metarl_jax.training import (
     ExitCode,
@@ -167,6 +172,7 @@ __all__ = [
     "Ablation",
     "Adam",
     "Adaptive",
+    "Agent",
     "Algorithm",
     "Architecture",
     "BoxSpace",
@@ -191,6 +197,7 @@ __all__ = [
     "Experiment",
     "FamilyAt",
     "Hyperparameters",
+    "Interface",
     "LearnerState",
     "Limbs",
     "LinearRecurrence",
@@ -247,11 +254,13 @@ __all__ = [
     "experiment_names",
     "gru",
     "hyperparameters",
+    "interface_of",
     "kl_to_prior",
     "learning_figure",
     "linear_recurrence",
     "load_config",
     "load_experiment",
+    "load_interface",
     "lstm",
     "make_evaluator",
     "make_task_evaluator",
@@ -281,6 +290,7 @@ __all__ = [
     "transformer",
     "unroll_by_steps",
     "value_error",
+    "write_interface",
     "write_points_report",
     "write_record",
     "write_report",

@@ -13,7 +13,7 @@ from benchmarks.workloads import NUM_ARMS, collection_variant, update_variant
 from metarl_envs.bandit import bandit
 from metarl_jax import Policy, UpdateConfig, a2c, hyperparameters
 from metarl_jax.experiment.build import build_policy
-from metarl_jax.experiment.settings import MEMORIES, Settings
+from metarl_jax.experiment.kinds import CHOICES, Settings
 from metarl_jax.parallel.host import usable_cores
 from metarl_jax.parallel.sharding import DataParallel
 from metarl_jax.tasks.distribution import TaskDistribution
@@ -56,7 +56,7 @@ def measure_memories(
     devices: DataParallel,
     repetitions: int,
     length: int,
-    memories: Sequence[str] = tuple(MEMORIES),
+    memories: Sequence[str] = tuple(CHOICES["memory"]),
 ) -> list[MemoryRow]:
     """Times every memory on the bandit, in turn.
 
@@ -118,7 +118,7 @@ def num_tasks_on(devices: DataParallel) -> int:
 
 def _tasks_and_policy(name: str, length: int) -> tuple[TaskDistribution, Policy]:
     tasks = bandit(num_arms=NUM_ARMS, num_pulls=length)
-    return tasks, build_policy(tasks, Settings(memory=MEMORIES[name]()))
+    return tasks, build_policy(tasks, Settings(memory=CHOICES["memory"][name]()))
 
 
 def _acting(name: str, length: int, num_tasks: int, devices: DataParallel) -> Variant:

@@ -126,7 +126,9 @@ def save(
             ) from error
 
 
-def restore(folder: Path, template: PyTree, step: int | None = None) -> Restored:
+def restore(
+    folder: Path, template: PyTree, step: int | None = None, *, within: str = ""
+) -> Restored:
     """Reads the newest checkpoint that verifies, or just the one asked for.
 
     Of several processes the first looks for it, and all read what it has found.
@@ -135,22 +137,24 @@ def restore(folder: Path, template: PyTree, step: int | None = None) -> Restored
         folder: `RUN/checkpoints`.
         template: a train state, or its shapes (`jax.eval_shape`): what is expected.
         step: None for the newest; a number never falls back to another.
+        within: path of a part of the train state, such as "learner.params". Only its leaves are
+            read, and `template` describes only that part. Empty for the whole state.
 
     Raises:
         CheckpointError: nothing here verifies; or what does is of another architecture, and then
             the first leaf that differs is named with both its forms.
     """
     if jax.process_count() == 1:
-        return _restore(folder.absolute(), template, step)
+        return _restore(folder.absolute(), template, step, within)
     found: list[Restored] = []
 
     def look() -> str:
-        found.append(_restore(folder.absolute(), template, step))
+        found.append(_restore(folder.absolute(), template, step, within))
         return str(found[0].step)
 
     newest = int(broadcast_from_first(look))
     return on_all_processes(
-        lambda: found[0] if found else _restore(folder.absolute(), template, newest)
+        lambda: found[0] if found else _restore(folder.absolute(), template, newest, within)
     )
 
 
@@ -175,10 +179,10 @@ def leaf_digests(folder: Path, step: int | None = None) -> dict[str, str]:
     return {path: entry["sha256"] for path, entry in entries.items()}
 
 
-def _restore(folder: Path, template: PyTree, step: int | None) -> Restored:
+def _restore(folder: Path, template: PyTree, step: int | None, within: str) -> Restored:
     if step is not None:
         try:
-            return _read(folder, step, template)
+            return _read(folder, step, template, within)
         except _DamageError as damage:
             raise CheckpointError(
                 f"expected a whole checkpoint {step} in {folder}, got none: {damage}; the steps "
@@ -188,7 +192,7 @@ def _restore(folder: Path, template: PyTree, step: int | None) -> Restored:
     passed_over: list[str] = []
     for candidate in steps(folder):
         try:
-            restored = _read(folder, candidate, template)
+            restored = _read(folder, candidate, template, within)
         except _DamageError as damage:
             passed_over.append(f"{candidate}: {damage}")
         else:
@@ -228,19 +232,21 @@ def _is_no_error(record: logging.LogRecord) -> bool:
     return record.levelno < logging.ERROR
 
 
-def _read(folder: Path, step: int, template: PyTree) -> Restored:
+def _read(folder: Path, step: int, template: PyTree, within: str) -> Restored:
     place = folder / str(step)
     manifest = _read_manifest(folder, step)
-    entries = manifest["leaves"]
+    prefix = f"{within}." if within else ""
+    entries = {path: x for path, x in manifest["leaves"].items() if path.startswith(prefix)}
     stored = {path: form(entry["dtype"], entry["shape"]) for path, entry in entries.items()}
-    if difference := first_difference(structure(template), stored):
+    expected_forms = {prefix + path: x for path, x in structure(template).items()}
+    if difference := first_difference(expected_forms, stored):
         path, expected, got = difference
         raise CheckpointError(
             f"{place} is of another architecture: at {path} expected {expected}, got {got}; give "
             "the settings it was trained with (its run's config.json), or another run."
         )
     arrays = _read_arrays(place, entries)
-    leaves = [_put(arrays[path], leaf) for path, leaf in leaves_by_path(template).items()]
+    leaves = [_put(arrays[prefix + path], x) for path, x in leaves_by_path(template).items()]
     state = jax.tree.unflatten(jax.tree.structure(template), leaves)
     return Restored(state, step, manifest["metadata"])
 
@@ -279,7 +285,7 @@ def _read_arrays(place: Path, entries: Mapping[str, Any]) -> dict[str, np.ndarra
 
     stored = {path: 0 for path, entry in entries.items() if 0 not in entry["shape"]}
     restore_args = {path: ocp.RestoreArgs(restore_type=np.ndarray) for path in stored}
-    request = ocp.args.PyTreeRestore(stored, restore_args=restore_args)
+    request = ocp.args.PyTreeRestore(stored, restore_args=restore_args, partial_restore=True)
     try:
         with _checkpointer() as checkpointer:
             read = checkpointer.restore(place, args=ocp.args.Composite(state=request))["state"]

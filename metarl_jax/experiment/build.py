@@ -15,6 +15,7 @@ from metarl_jax.parallel.sharding import DataParallel
 from metarl_jax.policy.policy import Policy
 from metarl_jax.policy.settings import Memoryless
 from metarl_jax.tasks.distribution import TaskDistribution
+from metarl_jax.tasks.interface import Interface
 from metarl_jax.training.plan import TrainingPlan, plan_for
 from metarl_jax.types import Key
 
@@ -125,25 +126,26 @@ def split_devices(
     return DataParallel(), tasks_on
 
 
-def build_policy(tasks: TaskDistribution, settings: Settings) -> Policy:
+def build_policy(tasks: TaskDistribution | Interface, settings: Settings) -> Policy:
     """The policy of these settings.
 
     Args:
-        tasks: read for shapes alone.
+        tasks: read for shapes alone; their interface will do.
         settings: of which the policy, the memory and the length of a meta-episode are read.
 
     Raises:
         ConfigurationError: a size is less than 1, heads of attention do not divide the units, or
             the precision is not this machine's.
     """
+    shapes = tasks.specification if isinstance(tasks, Interface) else tasks
     if isinstance(settings.policy, Memoryless):
-        return settings.policy.build(tasks)
+        return settings.policy.build(shapes)
     assert settings.memory is not None, "refused by Settings"
     memory = settings.memory.build(longest_meta_episode(tasks, settings))
-    return settings.policy.build(tasks, memory)
+    return settings.policy.build(shapes, memory)
 
 
-def longest_meta_episode(tasks: TaskDistribution, settings: Settings) -> int:
+def longest_meta_episode(tasks: TaskDistribution | Interface, settings: Settings) -> int:
     """Steps of the longer one: that of training, or that of evaluation."""
     return max(settings.budget.meta_episode_steps or 0, tasks.max_steps)
 

@@ -16,9 +16,17 @@ from typing import Any
 import jax
 
 from metarl_jax import memory as memories
+from metarl_jax.checkpoint.checkpoint import Restored, restore
 from metarl_jax.experiment.code import load_object
 from metarl_jax.experiment.run_config import require_code_elsewhere
-from metarl_jax.files import JsonFields, json_text, read_object, whole_number, write_whole
+from metarl_jax.files import (
+    JsonFields,
+    json_text,
+    read_object,
+    require_own,
+    whole_number,
+    write_whole,
+)
 from metarl_jax.learning.train_state import Algorithm, initial_shapes
 from metarl_jax.memory.base import Memory
 from metarl_jax.policy.policy import (
@@ -30,7 +38,8 @@ from metarl_jax.policy.policy import (
 )
 from metarl_jax.policy.task_critic import NAME as TASK_CRITIC
 from metarl_jax.policy.task_critic import with_task_critic
-from metarl_jax.tasks.distribution import Specification
+from metarl_jax.tasks.distribution import Specification, TaskDistribution
+from metarl_jax.tasks.interface import interface_of, write_interface
 from metarl_jax.types import ConfigurationError, Key, PyTree
 
 NAME = "policy.json"
@@ -100,15 +109,18 @@ class PolicyRecord:
         Raises:
             ConfigurationError: the memory is not to be found.
         """
+        architecture = self.architecture
+        if jax.default_backend() == "cpu":  # trained in bf16 elsewhere, it acts in f32 here
+            architecture = dataclasses.replace(architecture, precision="f32")
         if self.policy == "memoryless":
-            return memoryless_policy(specification, self.architecture)
+            return memoryless_policy(specification, architecture)
         if self.memory is None:
             raise ConfigurationError(
                 f"expected in {folder} a memory that can be made again, got one that only the code "
                 "that trained it knows; give the policy: Agent.load(run, policy=policy)."
             )
         make = contextual_policy if self.policy == "contextual" else adaptive_policy
-        return make(specification, _remake(self.memory, folder), self.architecture)
+        return make(specification, _remake(self.memory, folder), architecture)
 
     def params_shapes(self, policy: Policy, specification: Specification) -> PyTree:
         """Shapes of the parameters in the run's checkpoints.
@@ -123,6 +135,25 @@ class PolicyRecord:
             return shapes
         stack = lambda x: jax.ShapeDtypeStruct((self.agents, *x.shape), x.dtype)
         return jax.tree.map(stack, shapes)
+
+
+def describe_policy(
+    folder: Path, tasks: TaskDistribution, policy: Policy, algorithm: Algorithm, key: Key
+) -> None:
+    """Writes interface.json and policy.json, all that an agent is loaded from beside checkpoints.
+
+    Args:
+        folder: the run's.
+        tasks: p(M).
+        policy: that is trained.
+        algorithm: of one agent or of several.
+        key: as its `init` takes it.
+
+    Raises:
+        OSError: the folder is full or not writable.
+    """
+    write_interface(folder, interface_of(tasks))
+    write_policy_record(folder, PolicyRecord.of(policy, algorithm, key))
 
 
 def write_policy_record(folder: Path, record: PolicyRecord) -> None:
@@ -167,6 +198,30 @@ def load_policy_record(folder: Path) -> PolicyRecord:
         )
     except (KeyError, TypeError, ValueError) as error:
         raise ConfigurationError(f"{where}: expected a policy's record, got: {error}") from error
+
+
+def load_params(
+    folder: Path,
+    record: PolicyRecord,
+    policy: Policy,
+    specification: Specification,
+    step: int | None = None,
+) -> Restored:
+    """The parameters of a policy in a run's checkpoint; nothing else of it is read.
+
+    Args:
+        folder: the run's.
+        record: of its policy.
+        policy: that the record builds.
+        specification: of its environments.
+        step: the update of the checkpoint; None for the newest good one.
+
+    Raises:
+        ConfigurationError: there is none that can be used.
+    """
+    require_own(folder / "checkpoints")
+    shapes = record.params_shapes(policy, specification)
+    return restore(folder / "checkpoints", shapes, step, within="learner.params")
 
 
 def _to_json(made_by: tuple[str, dict[str, Any]]) -> list[Any]:

@@ -108,7 +108,7 @@ class Settings:
     discounting: Discounting = Discounting()
     budget: Budget = Budget()
     evaluation: EvaluationSettings = EvaluationSettings()
-    own_hyperparameters: Mapping[str, Knots] = dataclasses.field(default_factory=dict)
+    own_hyperparameters: Mapping[str, Knots] = dataclasses.field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
         if (self.memory is None) != isinstance(self.policy, Memoryless):

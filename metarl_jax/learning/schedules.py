@@ -190,7 +190,7 @@ def _knots(name: str, schedule: Any, num_updates: int) -> np.ndarray:
         values = jax.vmap(lambda count: jnp.asarray(schedule(count), jnp.float32))(
             jnp.arange(num_updates)
         )
-        return check_schedule(name, np.asarray(values))
+        return check_schedule(name, np.asarray(values).tolist())
 
 
 def interpolate(knots: Array, progress: Array) -> Array:

@@ -171,7 +171,7 @@ class _Parts(NamedTuple):
 
 def _policy(
     name: str,
-    tasks: TaskDistribution,
+    tasks: TaskDistribution | Specification,
     memory: Memory,
     architecture: Architecture,
     *,
@@ -182,7 +182,7 @@ def _policy(
             "precision bf16 expected an accelerator, got a CPU, which has no product of bfloat16 "
             "numbers: leave precision at f32."
         )
-    spec = specification(tasks)
+    spec = tasks if isinstance(tasks, Specification) else specification(tasks)
     embedding = _Embedding(architecture.embedding_size, spec.num_actions)
     sizes, log_std = tuple(architecture.head_sizes), architecture.initial_log_std
     heads = Heads(spec, sizes, log_std, generated=architecture.head == "hypernetwork")
@@ -253,12 +253,14 @@ def blank_experience(spec: Specification, contextual: bool) -> Experience:
 
 
 def adaptive_policy(
-    tasks: TaskDistribution, memory: Memory, architecture: Architecture = Architecture()
+    tasks: TaskDistribution | Specification,
+    memory: Memory,
+    architecture: Architecture = Architecture(),
 ) -> Policy:
     """The policy that finds out what the task is: reads every transition, is told nothing.
 
     Args:
-        tasks: what it shall act in; read for shapes alone.
+        tasks: what it shall act in, read for shapes alone; or those shapes.
         memory: f_θ.
         architecture: of the layers around the memory.
     """
@@ -266,14 +268,16 @@ def adaptive_policy(
 
 
 def contextual_policy(
-    tasks: TaskDistribution, memory: Memory, architecture: Architecture = Architecture()
+    tasks: TaskDistribution | Specification,
+    memory: Memory,
+    architecture: Architecture = Architecture(),
 ) -> Policy:
     """The adaptive policy, told `tasks.describe(task)`: the upper line. Arguments as there."""
     return _policy("contextual", tasks, memory, architecture, contextual=True)
 
 
 def memoryless_policy(
-    tasks: TaskDistribution, architecture: Architecture = Architecture()
+    tasks: TaskDistribution | Specification, architecture: Architecture = Architecture()
 ) -> Policy:
     """Sees the current observation alone: the lower line. Arguments as `adaptive_policy`'s.
 

@@ -14,7 +14,7 @@ from metarl_jax.policy.policy import (
     contextual_policy,
     memoryless_policy,
 )
-from metarl_jax.tasks.distribution import TaskDistribution
+from metarl_jax.tasks.distribution import Specification, TaskDistribution
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -51,8 +51,8 @@ class Adaptive(_Layers):
     name: ClassVar[str] = "adaptive"
     head: HeadName = "plain"
 
-    def build(self, tasks: TaskDistribution, memory: Memory) -> Policy:
-        """The policy; `tasks` are read for shapes alone."""
+    def build(self, tasks: TaskDistribution | Specification, memory: Memory) -> Policy:
+        """The policy of tasks, which are read for shapes alone, or of those shapes."""
         return adaptive_policy(tasks, memory, self.architecture)
 
 
@@ -71,8 +71,8 @@ class Contextual(Adaptive):
 
     name: ClassVar[str] = "contextual"
 
-    def build(self, tasks: TaskDistribution, memory: Memory) -> Policy:
-        """The policy; `tasks` are read for shapes alone."""
+    def build(self, tasks: TaskDistribution | Specification, memory: Memory) -> Policy:
+        """The policy of tasks, which are read for shapes alone, or of those shapes."""
         return contextual_policy(tasks, memory, self.architecture)
 
 
@@ -90,8 +90,8 @@ class Memoryless(_Layers):
 
     name: ClassVar[str] = "memoryless"
 
-    def build(self, tasks: TaskDistribution) -> Policy:
-        """The policy; `tasks` are read for shapes alone."""
+    def build(self, tasks: TaskDistribution | Specification) -> Policy:
+        """The policy of tasks, which are read for shapes alone, or of those shapes."""
         return memoryless_policy(tasks, self.architecture)
 
 

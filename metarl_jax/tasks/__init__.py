@@ -8,6 +8,12 @@ from metarl_jax.tasks.distribution import (
     References,
     TaskDistribution,
 )
+from metarl_jax.tasks.interface import (
+    Interface,
+    interface_of,
+    load_interface,
+    write_interface,
+)
 from metarl_jax.tasks.measures import Measure
 from metarl_jax.tasks.meta_episode import MetaEpisode, MetaState
 from metarl_jax.tasks.scene import Choice, Limbs, Rectangle, Scene
@@ -17,6 +23,7 @@ __all__ = [
     "Choice",
     "DiscreteSpace",
     "Environment",
+    "Interface",
     "Limbs",
     "Measure",
     "MetaEpisode",
@@ -26,4 +33,7 @@ __all__ = [
     "Scene",
     "TaskDistribution",
     "check_task_distribution",
+    "interface_of",
+    "load_interface",
+    "write_interface",
 ]

@@ -225,7 +225,7 @@ def test_flops_of_attention_are_those_counted_by_hand():
 def test_a_memory_is_measured_at_every_length(monkeypatch):
     """One of a single layer, whose programs compile in half the time."""
     one_layer = functools.partial(Transformer, num_layers=1)
-    monkeypatch.setattr("benchmarks.memories.MEMORIES", {"transformer": one_layer})
+    monkeypatch.setattr("benchmarks.memories.CHOICES", {"memory": {"transformer": one_layer}})
     rows = [measure_memories(DataParallel(1), 1, length, ("transformer",))[0] for length in (2, 3)]
     assert [(row.memory, row.length) for row in rows] == [("transformer", 2), ("transformer", 3)]
     assert all(row.act_us > 0 and row.train_us > 0 for row in rows)

@@ -41,6 +41,7 @@ FLOORS = (
     "checkpoint",
     "training",
     "experiment",
+    "agent",
     "report",
 )
 TASK_FAMILY_FLOORS = FLOORS[: FLOORS.index("rollout")]  # what metarl_envs may import

@@ -349,7 +349,7 @@ def test_a_variant_of_a_preset_reaches_its_settings() -> None:
     without = experiment.settings_for(algorithm="reinforce", memory="lstm")
     assert without.algorithm == Reinforce()  # which has no lambda
     assert jnp.allclose(
-        experiment.settings_for(algorithm="ppo").hyperparameters().learning_rate, 0.5
+        experiment.settings_for(algorithm="ppo").hyperparameters()["learning_rate"], 0.5
     )
 
 

@@ -155,7 +155,9 @@ def _parse(
     fields = [*more, OWN, *choices, *map(_field, groups)]
     flags = dataclasses.make_dataclass("Flags", fields, frozen=True, kw_only=True)
     parsed: Any = tyro.cli(flags, prog=prog, args=list(arguments), add_help=False)
-    branches = {f.name: getattr(parsed, f.name, None) for f in dataclasses.fields(Settings)}
+    branches: dict[str, Any] = {
+        f.name: getattr(parsed, f.name, None) for f in dataclasses.fields(Settings)
+    }
     branches["objective"] = settings.objective
     own = dict(map(_numbers_of, parsed.hyperparameter))
     branches["own_hyperparameters"] = {**settings.own_hyperparameters, **own}
@@ -248,8 +250,8 @@ def _field(group: Group) -> Field:
 def _choices(branch: str, settings: Settings) -> tuple[list[str], str]:
     """The names that a branch may be given, and its own."""
     chosen = getattr(settings, branch)
-    names = [*kind_names(branch), *[NONE[branch]] * (branch in NONE)]
-    return names, NONE[branch] if chosen is None else chosen.name
+    none = [NONE[branch]] if branch in NONE else []
+    return [*kind_names(branch), *none], none[0] if chosen is None else chosen.name
 
 
 def _choice(branch: str, settings: Settings, given: str | None) -> Field:

@@ -35,6 +35,7 @@ from metarl_jax.evaluation.evaluation import PopulationEvaluation
 from metarl_jax.evaluation.protocol import make_validation
 from metarl_jax.experiment.build import Setup, build_setup, longest_meta_episode, shorter_context
 from metarl_jax.experiment.experiment import Experiment
+from metarl_jax.experiment.policy_file import describe_policy
 from metarl_jax.experiment.registry import load_experiment
 from metarl_jax.experiment.run_config import (
     RunConfig,
@@ -212,6 +213,13 @@ class _Prepared:
 
 def _run(run: _Prepared, *, resume: bool, on_start: Callable[[], object] = lambda: None) -> int:
     folder, config, setup = run.folder, run.config, run.setup
+    on_all_processes(
+        lambda: (
+            describe_policy(folder, setup.tasks, setup.policy, setup.algorithm, setup.key)
+            if is_first()
+            else None
+        )
+    )
     console, plan = Console(silent=not is_first()), setup.plan
     steps = setup.algorithm.steps_per_update
     loggers = [FirstRow(folder, run.imported, plan, steps, console.note), *run.loggers]

@@ -26,9 +26,9 @@ from metarl_experiments.reproduce.results import (
 )
 from metarl_experiments.reproduce.rl2 import reproduce_rl2
 from metarl_jax.evaluation.record import read_record
+from metarl_jax.experiment.kinds import CHOICES
 from metarl_jax.experiment.registry import load_experiment
 from metarl_jax.experiment.run_config import load_config
-from metarl_jax.experiment.settings import MEMORIES
 from metarl_jax.files import jsonable
 from metarl_jax.report.style import save_figure
 from metarl_jax.types import ConfigurationError
@@ -42,7 +42,7 @@ def _with_every_memory(experiment: str, *flags: str, more_episodes: int | None =
     own = load_experiment(experiment).settings.memory_name
     return [
         Job(experiment, memory=None if m == own else m, flags=flags, more_episodes=more_episodes)
-        for m in MEMORIES
+        for m in CHOICES["memory"]
     ]
 
 

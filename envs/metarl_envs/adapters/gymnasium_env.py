@@ -1,0 +1,228 @@
+"""Any task distribution as a gymnasium environment, so that other libraries can train on it.
+
+    env = GymnasiumEnv(goal_grid())
+    observation, _ = env.reset(seed=0)                        # draws a task
+    observation, _ = env.reset()                              # the next episode of the same task
+    observation, _ = env.reset(options={"new_task": True})    # draws another task
+
+The steps are those of a `MetaEpisode`, jitted: an episode is truncated after `episode_length`
+steps, and continuous actions are clipped to the action space.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import gymnasium
+import jax
+import numpy as np
+from gymnasium import spaces
+from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector.utils import batch_space
+
+from metarl_jax.checks import require_positive
+from metarl_jax.tasks.distribution import BoxSpace, TaskDistribution, is_discrete
+from metarl_jax.tasks.meta_episode import MetaEpisode, MetaState
+from metarl_jax.trees import select
+from metarl_jax.types import ConfigurationError, Key
+
+NEW_TASK = "new_task"
+ENDLESS = 2**30
+"""Episodes in a task; the loop outside decides when the next task begins."""
+
+
+class GymnasiumEnv(gymnasium.Env[np.ndarray, Any]):
+    """One environment of a task distribution.
+
+    The first `reset` draws a task, and so does one with a seed or with the option `new_task`; every
+    other begins the next episode of the same task.
+
+    Args:
+        tasks: p(M).
+        episodes_per_task: how many episodes until a reset draws a new task by itself, for loops
+            that know no tasks; None: never.
+
+    Raises:
+        ConfigurationError: a space has a form that gymnasium has not, or a number is less than 1.
+    """
+
+    metadata = {"render_modes": []}
+
+    def __init__(self, tasks: TaskDistribution, *, episodes_per_task: int | None = None) -> None:
+        self._episodes_per_task = _checked(episodes_per_task)
+        self.observation_space, self.action_space = spaces_of(tasks)
+        steps = _Steps(tasks)
+        self._begin, self._advance = jax.jit(steps.begin), jax.jit(steps.meta_episode.advance)
+        self._next_episode = jax.jit(steps.meta_episode.next_episode)
+        self._state: MetaState | None = None
+        self._ended = True
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
+        """Begins an episode; see the class for which task it is in."""
+        super().reset(seed=seed)
+        if self._state is None or seed is not None or _asks_for_task(options) or self._is_over():
+            state = self._begin(_draw_key(self.np_random))
+        else:
+            state = self._next_episode(self._state)
+        self._state, self._ended = state, False
+        return np.asarray(state.experience.observation), {}
+
+    def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        """One step of the episode."""
+        if self._state is None or self._ended:
+            raise gymnasium.error.ResetNeeded(
+                "expected env.reset() before an episode's first step, got a step; call it after "
+                "each step that returns terminated or truncated."
+            )
+        action = np.asarray(action, self.action_space.dtype).astype(_narrow(self.action_space))
+        state, outcome = self._advance(self._state, action)
+        terminated, truncated = bool(outcome.terminated), bool(outcome.truncated)
+        self._state, self._ended = state, terminated or truncated
+        observation = np.asarray(state.experience.observation)
+        return observation, float(outcome.reward), terminated, truncated, {}
+
+    def _is_over(self) -> bool:
+        """Whether this task has had its episodes."""
+        if self._state is None or self._episodes_per_task is None:
+            return False
+        return int(self._state.episode) + 1 >= self._episodes_per_task
+
+
+class GymnasiumVectorEnv(VectorEnv[np.ndarray, Any, np.ndarray]):
+    """B environments side by side, each in a task of its own, stepped by one program.
+
+    An episode's end is followed by a reset in the same step: `infos["final_obs"]` holds the
+    observations that the ended episodes led to. `reset` draws new tasks as `GymnasiumEnv.reset`
+    does.
+
+    Args:
+        tasks: p(M).
+        num_envs: B.
+        episodes_per_task: how many episodes until an environment is given a new task by itself;
+            None: never.
+
+    Raises:
+        ConfigurationError: a space has a form that gymnasium has not, or a number is less than 1.
+    """
+
+    metadata = {"render_modes": [], "autoreset_mode": AutoresetMode.SAME_STEP}
+
+    def __init__(
+        self, tasks: TaskDistribution, num_envs: int, *, episodes_per_task: int | None = None
+    ) -> None:
+        require_positive("num_envs", num_envs)
+        self.num_envs, self._episodes_per_task = num_envs, _checked(episodes_per_task)
+        self.single_observation_space, self.single_action_space = spaces_of(tasks)
+        self.observation_space = batch_space(self.single_observation_space, num_envs)
+        self.action_space = batch_space(self.single_action_space, num_envs)
+        steps = _Steps(tasks)
+        self._begin = jax.jit(lambda key: jax.vmap(steps.begin)(jax.random.split(key, num_envs)))
+        self._step = jax.jit(jax.vmap(steps.meta_episode.step))
+        self._next_episode = jax.jit(jax.vmap(steps.meta_episode.next_episode))
+        self._select = jax.jit(select)
+        self._state: MetaState | None = None
+
+    def reset(
+        self,
+        *,
+        seed: int | list[int | None] | None = None,
+        options: dict[str, Any] | None = None,
+    ) -> tuple[np.ndarray, dict[str, Any]]:
+        """Begins an episode in every environment; see the class for which task it is in."""
+        if isinstance(seed, list):
+            raise ConfigurationError(
+                "expected one seed for all environments, got a list; give the first of them."
+            )
+        super().reset(seed=seed)
+        if self._state is None or seed is not None or _asks_for_task(options):
+            state = self._begin(_draw_key(self.np_random))
+        else:
+            state = self._next_episode(self._state)
+        self._state = state
+        return np.asarray(state.experience.observation), {}
+
+    def step(
+        self, actions: Any
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
+        """One step of every episode; those that end are followed by their reset."""
+        if self._state is None:
+            raise gymnasium.error.ResetNeeded("expected envs.reset() before the first step.")
+        actions = np.asarray(actions).astype(_narrow(self.single_action_space))
+        state, outcome = self._step(self._state, actions)
+        ended = np.asarray(outcome.episode_end)
+        final = np.asarray(state.experience.transition.final_observation)
+        infos = {"final_obs": final, "_final_obs": ended} if ended.any() else {}
+        self._state = state = self._with_new_tasks(state, ended)
+        observation = np.asarray(state.experience.observation)
+        reward = np.asarray(outcome.reward).astype(np.float64)
+        terminated, truncated = map(np.asarray, (outcome.terminated, outcome.truncated))
+        return observation, reward, terminated, truncated, infos
+
+    def _with_new_tasks(self, state: MetaState, ended: np.ndarray) -> MetaState:
+        """A new task for those whose task has had its episodes."""
+        if self._episodes_per_task is None or not ended.any():
+            return state
+        over = ended & (np.asarray(state.episode) >= self._episodes_per_task)
+        return self._select(over, self._begin(_draw_key(self.np_random)), state)
+
+
+class _Steps:
+    """What both are made of: tasks that go on for as many episodes as the loop outside asks for."""
+
+    def __init__(self, tasks: TaskDistribution) -> None:
+        self.tasks = tasks
+        self.meta_episode = MetaEpisode(dataclasses.replace(tasks, num_episodes=ENDLESS))
+
+    def begin(self, key: Key) -> MetaState:
+        """The first episode in a task drawn from p(M)."""
+        task_key, episode_key = jax.random.split(key)
+        return self.meta_episode.reset(episode_key, self.tasks.sample(task_key))
+
+
+def spaces_of(tasks: TaskDistribution) -> tuple[spaces.Space[Any], spaces.Space[Any]]:
+    """Gymnasium's spaces of the observations and the actions of a task distribution.
+
+    Raises:
+        ConfigurationError: a space is neither discrete from 0 nor a box.
+    """
+    task = tasks.sample(jax.random.key(0))
+    found = tasks.environment.observation_space(task), tasks.environment.action_space(task)
+    observations, actions = (_space(tasks.name, space) for space in found)
+    return observations, actions
+
+
+def _space(family: str, space: Any) -> spaces.Space[Any]:
+    if is_discrete(space):
+        return spaces.Discrete(int(space.n))
+    if not isinstance(space, BoxSpace):
+        raise ConfigurationError(f"{family}: expected a Discrete or a Box space, got {space!r}.")
+    shape = tuple(space.shape)
+    low, high = (np.broadcast_to(np.asarray(b, np.float32), shape) for b in (space.low, space.high))
+    return spaces.Box(low, high, shape, np.float32)
+
+
+def _asks_for_task(options: Mapping[str, Any] | None) -> bool:
+    options = options or {}
+    if unknown := options.keys() - {NEW_TASK}:
+        raise ConfigurationError(
+            f"expected the option {NEW_TASK!r} or none, got {', '.join(map(repr, unknown))}; write "
+            f"reset(options={{{NEW_TASK!r}: True}})."
+        )
+    return bool(options.get(NEW_TASK))
+
+
+def _checked(episodes_per_task: int | None) -> int | None:
+    if episodes_per_task is not None:
+        require_positive("episodes_per_task", episodes_per_task)
+    return episodes_per_task
+
+
+def _draw_key(generator: np.random.Generator) -> Key:
+    return jax.random.key(generator.integers(2**32, dtype=np.uint32))
+
+
+def _narrow(space: spaces.Space[Any]) -> Any:
+    """The dtype in which the environment takes an action."""
+    return np.int32 if isinstance(space, spaces.Discrete) else np.float32
