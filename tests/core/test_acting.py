@@ -260,10 +260,14 @@ MISUSES = {
 def test_misuse_is_refused_in_words(name: str, agent: Agent) -> None:
     reset, calls, fragment = MISUSES[name]
     fresh = Agent(agent.policy, agent.params, agent.interface)
-    with pytest.raises(ConfigurationError) as caught:
+
+    def misused() -> None:
         fresh.reset(**reset)
         for call in calls:
             fresh.act(*call)
+
+    with pytest.raises(ConfigurationError) as caught:
+        misused()
     assert fragment in str(caught.value)
 
 

@@ -32,12 +32,14 @@ class OutputOptions:
     Attributes:
         out: Folder of the run, which must not hold one yet; runs/NAME-DATE-TIME by default.
         or_resume: Go on with this very run where the folder holds it already.
+        init_from: Begin with the weights of this run's last checkpoint.
         tensorboard: Also log to TensorBoard, in the run's folder.
         wandb: Also log to Weights & Biases, under this project name.
     """
 
     out: Path | None = None
     or_resume: bool = False
+    init_from: Path | None = None
     tensorboard: bool = False
     wandb: str | None = None
 

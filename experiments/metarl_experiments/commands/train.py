@@ -22,6 +22,7 @@ from metarl_experiments.commands.options import (
     parse_sweep_options,
     parse_train_options,
 )
+from metarl_experiments.commands.warm_start import warm_start
 from metarl_experiments.process.early_flags import read_early_flags
 from metarl_experiments.runs import (
     create_run,
@@ -146,7 +147,10 @@ def _begin(experiment: Experiment, options: TrainOptions, command_line: Sequence
     place, _, attribute = name.rpartition(":")
     if place.endswith(".py"):  # so that the run can be evaluated from any folder
         name = f"{Path(place).absolute()}:{attribute}"
-    config = RunConfig(name, family, options.settings, options.sweep)
+    source = options.output.init_from
+    init_from = "" if source is None else str(source.absolute())
+    config = RunConfig(name, family, options.settings, options.sweep, init_from)
+    prepare = warm_start(config, setup)
     folder = Path(broadcast_from_first(lambda: str(options.output.out or default_folder(name))))
     resume = options.output.or_resume and bool(
         broadcast_from_first(lambda: holds_run(folder, config))
@@ -159,7 +163,7 @@ def _begin(experiment: Experiment, options: TrainOptions, command_line: Sequence
     if not resume:
         on_all_processes(lambda: create_run(folder, config, command_line) if is_first() else None)
     on_all_processes(lambda: require_shared(folder))
-    return _run(_Prepared(folder, config, setup, loggers, imported), resume=resume)
+    return _run(_Prepared(folder, config, setup, loggers, imported, prepare), resume=resume)
 
 
 def _resume(options: ResumeOptions) -> int:
@@ -175,7 +179,8 @@ def _resume(options: ResumeOptions) -> int:
     loggers = on_all_processes(
         lambda: _loggers(options.resume, config, options) if is_first() else []
     )
-    prepared = _Prepared(options.resume, config, setup, loggers, imported)
+    prepare = lambda state: warm_start(config, setup)(state)  # where it was stopped at once
+    prepared = _Prepared(options.resume, config, setup, loggers, imported, prepare)
     return _run(prepared, resume=True, on_start=partial(write_config, options.resume, longer))
 
 
@@ -209,6 +214,7 @@ class _Prepared:
     setup: Setup
     loggers: list[Any]
     imported: float  # seconds of the process until all was imported
+    prepare: Callable[[TrainState], TrainState]  # what the first state becomes
 
 
 def _run(run: _Prepared, *, resume: bool, on_start: Callable[[], object] = lambda: None) -> int:
@@ -236,6 +242,7 @@ def _run(run: _Prepared, *, resume: bool, on_start: Callable[[], object] = lambd
             reporter=console,
             loggers=loggers,
             resume_from="latest" if resume else None,
+            prepare=run.prepare,
             on_start=on_start,
         )
         console.finish(outcome.message)
