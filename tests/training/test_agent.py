@@ -18,8 +18,9 @@ from metarl_envs.goal_grid import goal_grid
 from metarl_jax import Agent, ConfigurationError, save
 from metarl_jax.checkpoint.checkpoint import CheckpointError
 from metarl_jax.experiment.build import build_setup
-from metarl_jax.experiment.policy_file import describe_policy
+from metarl_jax.experiment.policy_file import PolicyRecord, write_policy_record
 from metarl_jax.experiment.run_config import load_config
+from metarl_jax.tasks.interface import interface_of, write_interface
 from metarl_jax.trees import take
 from support.command_line import ENVIRONMENT, SMALL, metarl_here
 from support.numpy_goal_grid import NumpyGoalGrid
@@ -198,7 +199,9 @@ def begun(tmp_path):
         folder, tasks = tmp_path / "run", goal_grid()
         preset_run(folder, "goal_grid_3", [*SMALL, *options])
         setup = build_setup(tasks, load_config(folder).settings, 1)
-        describe_policy(folder, tasks, setup.policy, setup.algorithm, setup.key)
+        write_interface(folder, interface_of(tasks))
+        record = PolicyRecord.of(setup.policy, setup.algorithm, setup.key)
+        write_policy_record(folder, record)
         state = setup.algorithm.init(setup.key, setup.plan.num_updates)
         changed = state.replace(learner=jax.tree.map(lambda x: 2 * x, state.learner))
         save(folder / "checkpoints", 1, state, {})

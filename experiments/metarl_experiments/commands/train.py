@@ -36,7 +36,7 @@ from metarl_jax.evaluation.evaluation import PopulationEvaluation
 from metarl_jax.evaluation.protocol import make_validation
 from metarl_jax.experiment.build import Setup, build_setup, longest_meta_episode, shorter_context
 from metarl_jax.experiment.experiment import Experiment
-from metarl_jax.experiment.policy_file import describe_policy
+from metarl_jax.experiment.policy_file import PolicyRecord, write_policy_record
 from metarl_jax.experiment.registry import load_experiment
 from metarl_jax.experiment.run_config import (
     RunConfig,
@@ -53,6 +53,7 @@ from metarl_jax.parallel.sharding import local_replica
 from metarl_jax.parallel.signals import Stopped, stops_raise
 from metarl_jax.report.console import Console
 from metarl_jax.tasks.conformance import check_task_distribution
+from metarl_jax.tasks.interface import interface_of, write_interface
 from metarl_jax.training.plan import Evaluate, ExitCode
 from metarl_jax.training.train import run_training
 from metarl_jax.trees import take
@@ -150,6 +151,7 @@ def _begin(experiment: Experiment, options: TrainOptions, command_line: Sequence
     source = options.output.init_from
     init_from = "" if source is None else str(source.absolute())
     config = RunConfig(name, family, options.settings, options.sweep, init_from)
+    policy = PolicyRecord.of(setup.policy, setup.algorithm, setup.key)
     prepare = warm_start(config, setup)
     folder = Path(broadcast_from_first(lambda: str(options.output.out or default_folder(name))))
     resume = options.output.or_resume and bool(
@@ -163,7 +165,7 @@ def _begin(experiment: Experiment, options: TrainOptions, command_line: Sequence
     if not resume:
         on_all_processes(lambda: create_run(folder, config, command_line) if is_first() else None)
     on_all_processes(lambda: require_shared(folder))
-    return _run(_Prepared(folder, config, setup, loggers, imported, prepare), resume=resume)
+    return _run(_Prepared(folder, config, setup, loggers, imported, prepare, policy), resume=resume)
 
 
 def _resume(options: ResumeOptions) -> int:
@@ -179,8 +181,9 @@ def _resume(options: ResumeOptions) -> int:
     loggers = on_all_processes(
         lambda: _loggers(options.resume, config, options) if is_first() else []
     )
+    policy = PolicyRecord.of(setup.policy, setup.algorithm, setup.key)
     prepare = lambda state: warm_start(config, setup)(state)  # where it was stopped at once
-    prepared = _Prepared(options.resume, config, setup, loggers, imported, prepare)
+    prepared = _Prepared(options.resume, config, setup, loggers, imported, prepare, policy)
     return _run(prepared, resume=True, on_start=partial(write_config, options.resume, longer))
 
 
@@ -215,17 +218,18 @@ class _Prepared:
     loggers: list[Any]
     imported: float  # seconds of the process until all was imported
     prepare: Callable[[TrainState], TrainState]  # what the first state becomes
+    policy: PolicyRecord
+
+    def describe(self) -> None:
+        """Writes what an agent is loaded from, beside the checkpoints."""
+        if is_first():
+            write_interface(self.folder, interface_of(self.setup.tasks))
+            write_policy_record(self.folder, self.policy)
 
 
 def _run(run: _Prepared, *, resume: bool, on_start: Callable[[], object] = lambda: None) -> int:
     folder, config, setup = run.folder, run.config, run.setup
-    on_all_processes(
-        lambda: (
-            describe_policy(folder, setup.tasks, setup.policy, setup.algorithm, setup.key)
-            if is_first()
-            else None
-        )
-    )
+    on_all_processes(run.describe)
     console, plan = Console(silent=not is_first()), setup.plan
     steps = setup.algorithm.steps_per_update
     loggers = [FirstRow(folder, run.imported, plan, steps, console.note), *run.loggers]
