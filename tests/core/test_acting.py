@@ -1,4 +1,4 @@
-"""An agent in a loop of somebody else's reads what a meta-episode would give it, and nothing else."""
+"""An agent in somebody else's loop reads what a meta-episode would give it, and nothing else."""
 
 import dataclasses
 
@@ -260,10 +260,14 @@ MISUSES = {
 def test_misuse_is_refused_in_words(name: str, agent: Agent) -> None:
     reset, calls, fragment = MISUSES[name]
     fresh = Agent(agent.policy, agent.params, agent.interface)
-    with pytest.raises(ConfigurationError) as caught:
+
+    def misuse() -> None:
         fresh.reset(**reset)
         for call in calls:
             fresh.act(*call)
+
+    with pytest.raises(ConfigurationError) as caught:
+        misuse()
     assert fragment in str(caught.value)
 
 
