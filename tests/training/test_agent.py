@@ -111,16 +111,16 @@ def test_the_page_acts_in_eight_lines(place, evaluated) -> None:
 
 
 def test_acting_is_quick(run) -> None:
-    """0.12 ms for a GRU of 128 on two free cores; the bound is for busy ones."""
+    """In time of the processor, which others on it do not lengthen; `make bench` has the clock's."""
     agent, observation = Agent.load(run), np.zeros(9, np.float32)
     agent.act(observation)
     seconds = []
     for _ in range(20):
-        begin = time.perf_counter()
+        begin = time.process_time()
         for _ in range(50):
             agent.act(observation, 0.0, False, False)
-        seconds.append((time.perf_counter() - begin) / 50)
-    assert min(seconds) < 2e-3
+        seconds.append((time.process_time() - begin) / 50)
+    assert min(seconds) < 0.3e-3
 
 
 # The program of another process, in which everything but jax, and what it imports, is missing.
