@@ -7,11 +7,13 @@ import shutil
 import signal
 import sys
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
 
 from metarl_experiments.commands import train
+from metarl_jax import Agent, ConfigurationError
 from metarl_jax.experiment.run_config import load_config
 from support.command_line import BROKEN, SMALL, assert_refused, metarl_here, signalled
 
@@ -30,6 +32,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
 def test_a_run_leaves_all_its_files(run: pathlib.Path) -> None:
     names = {path.name for path in run.iterdir()}
     expected = {"config.json", "run.json", "metrics.jsonl", "checkpoints", "evaluation.json"}
+    expected |= {"interface.json"}
     pictures = {"learning.png", "adaptation.png", "behaviour.png"}
     assert expected | pictures | {"evaluation.npz", "report.html"} <= names
     evaluation = json.loads((run / "evaluation.json").read_text())
@@ -141,6 +144,20 @@ def test_a_run_goes_on_in_parts_that_fit(
     assert resumes
     assert (begun.config.settings.budget.task_chunk, before.settings.budget.task_chunk) == (2, None)
     assert begun.setup.agents[0].budget.task_chunk == 2
+
+
+def test_a_run_of_an_older_version_gets_its_interface_when_it_is_resumed(
+    run: pathlib.Path, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = tmp_path / "old"
+    shutil.copytree(run, old)
+    (old / "interface.json").unlink()
+    stopped = mock.Mock(side_effect=ConfigurationError("expected to go on, got a test"))
+    monkeypatch.setattr(train, "train", stopped)
+    assert metarl_here("train", "--resume", old, cwd=tmp_path).returncode == 2
+    assert stopped.called
+    agent = Agent.load(old)
+    assert agent.act(np.zeros(agent.interface.specification.observation_size)) in range(4)
 
 
 def test_resume_refuses_what_is_no_run(tmp_path: pathlib.Path) -> None:

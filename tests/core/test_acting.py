@@ -1,4 +1,8 @@
+<<<<<<< HEAD
 """An agent in a loop of your own reads what a meta-episode would give it, and nothing else."""
+=======
+"""An agent in somebody else's loop reads what a meta-episode would give it, and nothing else."""
+>>>>>>> doorA
 
 import dataclasses
 
@@ -177,6 +181,20 @@ def test_one_environment_that_the_loop_resets(recorded: Recorded) -> None:
     np.testing.assert_allclose(actions, recorded.actions[: len(actions), 0], rtol=1e-5, atol=1e-6)
 
 
+def test_a_termination_is_no_truncation_too(recorded: Recorded) -> None:
+    """gymnasium may say both, a meta-episode says one of them."""
+    observation, carries = recorded.steps[0][0][0], []
+    for terminated, truncated in ((True, True), (True, False), (False, True)):
+        recorded.agent.reset(context=None if recorded.context is None else recorded.context[0])
+        recorded.agent.act(observation)
+        recorded.agent.act(observation, 1.0, terminated, truncated)
+        recorded.agent.act(observation)
+        leaves = jax.tree.leaves(recorded.agent._state.carry)
+        carries.append(np.concatenate([np.ravel(leaf) for leaf in leaves]))
+    np.testing.assert_array_equal(carries[0], carries[1])
+    assert not carries[0].size or (carries[1] != carries[2]).any()
+
+
 def test_a_reset_forgets(recorded: Recorded) -> None:
     told = [x[0] for x in recorded.steps[1]]
     plays = []
@@ -261,13 +279,21 @@ def test_misuse_is_refused_in_words(name: str, agent: Agent) -> None:
     reset, calls, fragment = MISUSES[name]
     fresh = Agent(agent.policy, agent.params, agent.interface)
 
+<<<<<<< HEAD
     def misused() -> None:
+=======
+    def misuse() -> None:
+>>>>>>> doorA
         fresh.reset(**reset)
         for call in calls:
             fresh.act(*call)
 
     with pytest.raises(ConfigurationError) as caught:
+<<<<<<< HEAD
         misused()
+=======
+        misuse()
+>>>>>>> doorA
     assert fragment in str(caught.value)
 
 
