@@ -20,6 +20,7 @@ usage: metarl COMMAND ...
   evaluate RUN [options]    evaluate a run's last checkpoint on meta-test tasks
   compare RUN|AGENT ...     runs and classical agents on the same tasks, side by side
   report RUN                evaluate a run with and without its memory, and draw its report.html
+  video RUN [options]       a GIF or MP4 of what a run's policy does in a few meta-test tasks
   list                      the presets that are installed
   check NAME                does a task family keep the laws? what breaks them is named
   doctor                    versions, devices, physics: is everything in place?
@@ -33,6 +34,7 @@ COMMANDS = {
     "evaluate": "evaluate",
     "compare": "compare",
     "report": "report",
+    "video": "video",
     "list": "inspection",
     "check": "inspection",
     "doctor": "inspection",

@@ -1,7 +1,7 @@
 """A run's folder: what was asked for, and what it ran on.
 
 config.json       experiment, family arguments and settings, fully resolved
-run.json          versions, device, command line
+run.json          versions, device, command line, commit
 metrics.jsonl     a row for every chunk of updates
 checkpoints/      train states
 evaluation.json   meta-test returns, with evaluation.npz: every task's return per episode
@@ -16,6 +16,7 @@ import itertools
 import json
 import os
 import platform
+import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -63,7 +64,8 @@ def create_run(folder: Path, config: RunConfig, arguments: Sequence[str]) -> Non
         with (folder / "config.json").open("x") as file:
             file.write(config_text(config))
         command_line = {"executable": sys.executable, "arguments": list(arguments)}
-        write_whole(folder / "run.json", _json_text(describe_machine() | command_line))
+        made_by = describe_machine() | command_line | describe_commit()
+        write_whole(folder / "run.json", _json_text(made_by))
     except (OSError, ValueError) as error:  # the second: a name that no file can have
         if isinstance(error, FileExistsError) and folder.is_dir():
             raise ConfigurationError(
@@ -162,6 +164,24 @@ def describe_machine() -> dict[str, Any]:
         "devices": [device.device_kind for device in jax.local_devices()],
         "cores": usable_cores(),
     }
+
+
+def describe_commit() -> dict[str, str]:
+    """The commit of the repository that the run is made from; nothing where there is none.
+
+    It says "with changes" where tracked files differ from that commit.
+    """
+
+    def git(*arguments: str) -> str:
+        command = ["git", *arguments]
+        told = subprocess.run(command, capture_output=True, check=True, timeout=10, text=True)
+        return told.stdout.strip()
+
+    try:
+        changed = git("status", "--porcelain", "--untracked-files=no")
+        return {"commit": git("rev-parse", "HEAD") + " with changes" * bool(changed)}
+    except (OSError, ValueError, subprocess.SubprocessError):
+        return {}
 
 
 def _has(name: str) -> bool:

@@ -307,7 +307,7 @@ def _write(folder: Path, record: Comparison, tasks: TaskDistribution) -> None:
         ConfigurationError: the folder cannot be made.
     """
     curves = [
-        NamedCurve(f"{line.name}: ", line.episode_return_mean, line.episode_return_ci95)
+        NamedCurve(line.name, line.episode_return_mean, line.episode_return_ci95)
         for line in record.contenders
     ]
     figure = curves_figure(
