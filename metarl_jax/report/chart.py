@@ -103,7 +103,7 @@ class Chart:
         for line in self.lines:
             known = np.flatnonzero(np.isfinite(line.ys))
             if len(known) and line.look not in ("points", "dots"):
-                ends = [(line.xs[i], line.ys[i]) for i in (known[0], known[-1])]
+                ends = [(float(line.xs[i]), float(line.ys[i])) for i in (known[0], known[-1])]
                 way = " to ".join(f"{quantity(y)} at {number(x)}" for x, y in ends)
                 said.append(f"{line.name}: from {way}.")
         said += [f"{level.name}: {quantity(level.y)}." for level in self.levels]

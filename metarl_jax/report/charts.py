@@ -211,7 +211,7 @@ def diagnostic_charts(rows: Rows) -> list[Chart]:
     charts = []
     for name, title, unit, metric, logarithmic in DIAGNOSTICS:
         line = metric_line(rows, metric, style.INK, name=title.lower(), look="solid")
-        has_logarithm = bool(len(line.ys)) and line.ys.min() > 0
+        has_logarithm = len(line.ys) > 0 and bool(line.ys.min() > 0)
         y = Axis(label=unit, logarithmic=logarithmic and has_logarithm)
         charts.append(Chart(name=name, title=title, x=STEPS, y=y, lines=(line,), small=True))
     return charts

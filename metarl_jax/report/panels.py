@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 TARGET = "target"
 """A time series of this name is what another shall follow; it is drawn dashed, in ink."""
 SERIES_COLOURS = (style.BLUE, style.VERMILION, style.GREEN, style.PURPLE, style.SKY)
-TEXT_WIDTH = 22
+TEXT_WIDTH = 18
 """Letters of a task's text in a line beside a plane."""
 MOST_EPISODES, MOST_TASKS = 6, 4
 """Planes drawn in a row and rows of them; of more episodes, the first ones and the last."""
@@ -108,12 +108,14 @@ def _series_figure(behaviour: Behaviour, title: str) -> "Figure":
     columns = 2 if num_tasks > 1 else 1
     rows = -(-num_tasks // columns)
     figure = style.new_figure(4.6 * columns, 1.8 * rows + 0.75)
-    style.heading(figure, title, "one meta-test task a panel, its episodes one after the other")
+    returns = ", with their returns" if 2 < behaviour.returns.shape[1] <= MOST_EPISODES else ""
+    subtitle = f"one meta-test task a panel, its episodes one after the other{returns}"
+    style.heading(figure, title, subtitle)
     grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
     panels = list(grid.flat)
     for number, (axes, scenes) in enumerate(zip(panels, behaviour.scenes, strict=False)):
         style.quiet_axes(axes)
-        draw_series(axes, scenes, behaviour.returns[number])
+        draw_series(axes, scenes, _words(behaviour.returns[number]))
         axes.set_title(scenes[0].task, loc="left", fontsize=9, color=style.INK, pad=15)
         axes.set(ylabel=axis_name(scenes[0]) if number % columns == 0 else "")
         axes.set(xlabel="step" if number >= num_tasks - columns else "")
@@ -123,6 +125,14 @@ def _series_figure(behaviour: Behaviour, title: str) -> "Figure":
     return figure
 
 
+def _words(returns: np.ndarray) -> list[str]:
+    """The return of each episode, in as many words as there is room for."""
+    if len(returns) > MOST_EPISODES:
+        return []
+    form = "episode {}: return {}" if len(returns) <= 2 else "{}: {}"
+    return [form.format(i + 1, quantity(float(x))) for i, x in enumerate(returns)]
+
+
 def axis_name(scene: Scene) -> str:
     """What a scene's time series measure."""
     names = [name for name in scene.series if name != TARGET]
@@ -130,13 +140,13 @@ def axis_name(scene: Scene) -> str:
     return f"{name}, {scene.unit}" if scene.unit else name
 
 
-def draw_series(axes: "Axes", scenes: Sequence[Scene], returns: np.ndarray) -> None:
-    """Draws time series of episodes one after the other, each under its return.
+def draw_series(axes: "Axes", scenes: Sequence[Scene], words: Sequence[str] = ()) -> None:
+    """Draws time series of episodes one after the other.
 
     Args:
         axes: empty ones.
         scenes: of some episodes.
-        returns: of these episodes.
+        words: above each of these episodes; none by default.
     """
     begin = 0
     for episode, scene in enumerate(scenes):
@@ -150,7 +160,7 @@ def draw_series(axes: "Axes", scenes: Sequence[Scene], returns: np.ndarray) -> N
         if episode:
             axes.axvline(begin + 0.5, color=style.MUTED, linewidth=0.9)
         axes.annotate(
-            f"episode {episode + 1}: return {quantity(float(returns[episode]))}",
+            words[episode] if words else "",
             ((begin + end) / 2, 1.0),
             xycoords=("data", "axes fraction"),
             xytext=(0, 3),

@@ -40,7 +40,7 @@ def draw_plane(
     known = np.concatenate([np.zeros((0, 2)), *paths])
     if scene.sight is not None:
         axes.set_facecolor(ROLE_COLOURS["floor"])
-        _draw_sight(axes, known, scene.sight)
+        _draw_sight(axes, [_along(path, scene.sight / 4) for path in paths], scene.sight)
     for shape in scene.shapes:
         seen = shape.role == "floor" and _enters(known, shape)
         axes.add_patch(_patch(shape, ROLE_COLOURS.get("seen" if seen else shape.role, style.MUTED)))
@@ -74,17 +74,26 @@ def _patch(shape: Shape, colour: str) -> "Patch":
     )
 
 
-def _draw_sight(axes: "Axes", path: np.ndarray, sight: float) -> None:
-    """Discs around every place of a path: all that was seen."""
+def _along(path: np.ndarray, distance: float) -> np.ndarray:
+    """A path with places between its own, none farther than a distance from the next."""
+    longest = np.linalg.norm(np.diff(path, axis=0), axis=1).max(initial=0.0)
+    parts = max(1, int(np.ceil(longest / distance)))
+    own, finer = np.arange(len(path)), np.arange((len(path) - 1) * parts + 1) / parts
+    return np.stack([np.interp(finer, own, side) for side in path.T], axis=1)
+
+
+def _draw_sight(axes: "Axes", paths: Sequence[np.ndarray], sight: float) -> None:
+    """Discs around every place of some paths: all that was seen."""
     from matplotlib.collections import EllipseCollection
 
-    width = np.full(len(path), 2 * sight)
+    places = np.concatenate([np.zeros((0, 2)), *paths])
+    width = np.full(len(places), 2 * sight)
     seen = EllipseCollection(
         width,
         width,
-        np.zeros(len(path)),
+        np.zeros(len(places)),
         units="xy",
-        offsets=path,
+        offsets=places,
         offset_transform=axes.transData,
         facecolors=ROLE_COLOURS["seen"],
         linewidths=0,

@@ -147,7 +147,7 @@ def _swept(points: Points) -> tuple[np.ndarray, Axis]:
     is_rate = min(values) > 0 and names[0].endswith("learning_rate")
     ticks = tuple((float(value), f"{value:g}") for value in sorted(set(values)))
     return np.array(values, np.float64), Axis(
-        label=names[0].replace("_", " "), logarithmic=wide or is_rate, ticks=ticks
+        label=names[0].replace("_", " "), logarithmic=bool(wide or is_rate), ticks=ticks
     )
 
 

@@ -23,8 +23,8 @@ from metarl_jax.training.metrics_row import MetricsRow
 
 NAME = "report.html"
 LEARNING = (
-    "How the policy got better from update to update, with 95% intervals; pale: on the tasks it "
-    "was trained on, without."
+    "How the policy got better from update to update: on meta-test tasks with 95% intervals, and "
+    "pale on the tasks it was trained on."
 )
 LEARNING_OF_SEVERAL = "Means over seeds with 95% intervals on meta-test tasks; pale: each agent."
 ADAPTATION = (

@@ -91,11 +91,12 @@ def write_video(path: Path, plays: Sequence[Play], *, title: str, fps: float | N
     figure.set_dpi(DPI)
     style.heading(figure, title)
     panels = figure.subplots(1, len(plays), squeeze=False)[0]
-    writer = writer_type(fps=rate)
+    writer = writer_type(fps=rate)  # type: ignore[arg-type]  # a fraction is understood too
     with writer.saving(figure, str(path), DPI):
         for frame in _frames(moments, rate):
             for axes, play, own in zip(panels, plays, moments, strict=True):
                 axes.clear()
+                style.quiet_axes(axes)
                 _draw_moment(axes, play, *own[min(frame, len(own) - 1)])
             writer.grab_frame()
 
@@ -152,8 +153,7 @@ def _draw_moment(axes: "Axes", play: Play, episode: int, steps: int) -> None:
 def _draw_body(axes: "Axes", scene: Scene, limbs: Limbs, steps: int) -> None:
     """Rods on the ground, the view running along; what moves beside them is a line."""
     ends = limbs.ends[steps]  # [K, 2, 2]
-    around = limbs.ends[max(0, steps - 6) : steps + 7]
-    centre = float(around[..., 0].mean())
+    centre = float(ends[..., 0].mean())
     reach = 1.6 * float(np.ptp(limbs.ends[..., 0], axis=(1, 2)).max())
     low, high = min(0.0, limbs.ends[..., 1].min()), limbs.ends[..., 1].max()
     axes.set(xlim=(centre - reach, centre + reach), ylim=(low - 0.3, high + 0.5), aspect="equal")
@@ -195,7 +195,7 @@ def _draw_series_so_far(axes: "Axes", play: Play, episode: int, steps: int) -> N
     now = play.scenes[episode]
     so_far = {name: series[:steps] for name, series in now.series.items()}
     scenes = [*play.scenes[:episode], dataclasses.replace(now, series=so_far)]
-    draw_series(axes, scenes, np.array([pay.sum() for pay in play.rewards]))
+    draw_series(axes, scenes)
     values = np.concatenate([x for one in play.scenes for x in one.series.values()])
     room = 0.05 * float(np.ptp(values)) or 0.5
     axes.set(ylim=(values.min() - room, values.max() + room), ylabel=axis_name(now), xlabel="step")

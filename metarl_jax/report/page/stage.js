@@ -28,7 +28,7 @@ function drawStage(canvas, room, task, moment, colours) {
 
 function drawPlane(canvas, room, task, moment, colours, stage) {
   const [x0, y0, x1, y1] = stage.bounds;
-  const scale = Math.min((room - 2) / (x1 - x0), 460 / (y1 - y0));
+  const scale = Math.min(Math.max(0, room - 2) / (x1 - x0), 460 / (y1 - y0));
   const height = (y1 - y0) * scale;
   const context = clearCanvas(canvas, Math.round((x1 - x0) * scale), Math.round(height));
   const at = ([x, y]) => [(x - x0) * scale, height - (y - y0) * scale];
@@ -119,18 +119,19 @@ function drawArrow(context, [, , x, y, dx, dy], at, colour) {
   context.fill();
 }
 
-// All that lies within sight of a place where the agent has been.
+// All that lies within sight of the way that the agent has come.
 function drawSight(context, task, sight, episode, step, at, scale, colours) {
   const { width, height } = context.canvas;
   context.fillStyle = colours.unseen;
   context.fillRect(0, 0, width, height);
-  context.fillStyle = colours.seen;
+  context.strokeStyle = colours.seen;
+  context.lineWidth = 2 * sight * scale;
   task.episodes.slice(0, episode + 1).forEach(({ path }, i) => {
-    for (const place of path.slice(0, i < episode ? path.length : step + 1)) {
-      context.beginPath();
-      context.arc(...at(place), sight * scale, 0, 2 * Math.PI);
-      context.fill();
-    }
+    const known = path.slice(0, i < episode ? path.length : step + 1).map(at);
+    context.beginPath();
+    context.moveTo(known[0][0] + 0.01, known[0][1]); // a place alone is a stroke too
+    known.forEach((place) => context.lineTo(...place));
+    context.stroke();
   });
 }
 
