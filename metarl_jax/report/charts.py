@@ -15,6 +15,7 @@ from metarl_jax.training.metrics_row import MetricsRow
 Rows = Sequence[MetricsRow]
 Metric = Callable[[MetricsRow], float | None]
 """Takes one number out of a row; None where the row has no such number."""
+WHOLE = "Return of a whole meta-episode"
 TRAINED_ON = "tasks trained on"
 RETURN = Axis(label="return")
 
@@ -43,22 +44,6 @@ DIAGNOSTICS = (
     Diagnostic("value_error", "Value error", "½ (error / σ)²", lambda row: row.value_error, True),
     Diagnostic("gradient_norm", "Gradient norm", "before clipping", lambda row: row.gradient_norm),
 )
-
-
-class MetaTest(NamedTuple):
-    """The evaluations of a run's rows; half-widths of 95% intervals are NaN where none is told.
-
-    Attributes:
-        steps: [R] environment steps.
-        returns: [R, E] of each episode.
-        returns_ci95: [R, E] of these.
-        total_ci95: [R] of the return of a whole meta-episode.
-    """
-
-    steps: np.ndarray
-    returns: np.ndarray
-    returns_ci95: np.ndarray
-    total_ci95: np.ndarray
 
 
 def adaptation_chart(
@@ -148,69 +133,77 @@ def episodes_line(
 def learning_charts(rows: Rows, references: References) -> list[Chart]:
     """Return against environment steps: of whole meta-episodes, and of the first and last episode.
 
+    Evaluations of another number of episodes than the last one's are left out.
+
     Args:
         rows: of `metrics.jsonl`.
         references: exact values of these tasks.
     """
-    tested = meta_test(rows)
-    last = tested.returns.shape[1]
-    total = Line(
-        name="meta-test tasks",
-        xs=tested.steps,
-        ys=tested.returns.sum(axis=1),
-        colour=style.BLUE,
-        half_width=known_widths(tested.total_ci95),
-    )
-    trained = metric_line(rows, lambda row: row.total_return, style.BLUE)
-    charts = [_steps_chart("learning", "Whole meta-episode", [total, trained], references)]
-    if last > 1:
-        first_and_last = _first_and_last(rows, tested)
-        optimal = references.optimal_episodes or ()
-        known = tuple(
-            Level(name="Bayes-optimal", y=float(optimal[i]), colour=colour, look="dashed")
-            for i, colour in ((0, style.SKY), (-1, style.BLUE))
-            if optimal
-        )
-        title = f"Episode 1 and episode {last}"
-        charts.append(_steps_chart("episodes", title, first_and_last, levels=known))
-    return charts
+    tested = [row.meta_test_episode_returns for row in rows if row.meta_test_episode_returns]
+    last = len(tested[-1]) if tested else 1
 
+    def total(row: MetricsRow) -> float | None:
+        returns = row.meta_test_episode_returns or ()
+        return sum(returns) if len(returns) == last else None
 
-def _first_and_last(rows: Rows, tested: MetaTest) -> list[Line]:
-    last = tested.returns.shape[1] - 1
-    metrics: tuple[tuple[Metric, int, str], ...] = (
-        (lambda row: row.return_last_episode, last, style.BLUE),
-        (lambda row: row.return_first_episode, 0, style.SKY),
-    )
-    tests = [
-        Line(
-            name=f"episode {index + 1}",
-            xs=tested.steps,
-            ys=tested.returns[:, index],
-            colour=colour,
-            half_width=known_widths(tested.returns_ci95[:, index]),
-        )
-        for _, index, colour in metrics
+    def width(row: MetricsRow) -> float | None:
+        return row.meta_test_total_return_ci95
+
+    whole = metric_line("meta-test tasks", rows, total, style.BLUE, width=width)
+    trained = metric_line(TRAINED_ON, rows, lambda row: row.total_return, style.BLUE, look="pale")
+    lines = (whole, trained)
+    levels = total_levels(references)
+    charts = [
+        Chart(name="learning", title=WHOLE, x=STEPS, y=RETURN, lines=lines, levels=levels),
     ]
-    return tests + [metric_line(rows, metric, colour) for metric, _, colour in metrics]
+    return charts + ([_first_and_last(rows, last, references)] if last > 1 else [])
 
 
-def _steps_chart(
-    name: str,
-    title: str,
-    lines: Sequence[Line],
-    references: References | None = None,
-    levels: tuple[Level, ...] = (),
-) -> Chart:
-    known = total_levels(references) if references else levels
-    return Chart(name=name, title=title, x=STEPS, y=RETURN, lines=tuple(lines), levels=known)
+def _first_and_last(rows: Rows, last: int, references: References) -> Chart:
+    def trained_first(row: MetricsRow) -> float | None:
+        return row.return_first_episode
+
+    def trained_last(row: MetricsRow) -> float | None:
+        return row.return_last_episode
+
+    tested, trained, levels = [], [], []
+    for number, metric, colour in (
+        (last, trained_last, style.BLUE),
+        (1, trained_first, style.SKY),
+    ):
+        value, width = _of_episode(number, last)
+        tested.append(metric_line(f"episode {number}", rows, value, colour, width=width))
+        trained.append(metric_line(TRAINED_ON, rows, metric, colour, look="pale"))
+        if references.optimal_episodes:
+            y = float(references.optimal_episodes[0 if number == 1 else -1])
+            levels.append(Level(name="Bayes-optimal", y=y, colour=colour, look="dashed"))
+    return Chart(
+        name="episodes",
+        title=f"Return of episode 1 and episode {last}",
+        x=STEPS,
+        y=RETURN,
+        lines=(*tested, *trained),
+        levels=tuple(levels),
+    )
+
+
+def _of_episode(number: int, last: int) -> tuple[Metric, Metric]:
+    """The meta-test return of an episode, of `last`, and the half-width of its interval."""
+
+    def pick(values: Sequence[float] | None) -> float | None:
+        return values[number - 1] if values is not None and len(values) == last else None
+
+    return (
+        lambda row: pick(row.meta_test_episode_returns),
+        lambda row: pick(row.meta_test_episode_returns_ci95),
+    )
 
 
 def diagnostic_charts(rows: Rows) -> list[Chart]:
     """Entropy, value error and gradient norm of the updates."""
     charts = []
     for name, title, unit, metric, logarithmic in DIAGNOSTICS:
-        line = metric_line(rows, metric, style.INK, name=title.lower(), look="solid")
+        line = metric_line(title.lower(), rows, metric, style.INK)
         has_logarithm = len(line.ys) > 0 and bool(line.ys.min() > 0)
         y = Axis(label=unit, logarithmic=logarithmic and has_logarithm)
         charts.append(Chart(name=name, title=title, x=STEPS, y=y, lines=(line,), small=True))
@@ -218,30 +211,14 @@ def diagnostic_charts(rows: Rows) -> list[Chart]:
 
 
 def metric_line(
-    rows: Rows, metric: Metric, colour: str, *, name: str = TRAINED_ON, look: Any = "pale"
+    name: str, rows: Rows, metric: Metric, colour: str, *, width: Metric | None = None, **look: Any
 ) -> Line:
-    """A metric over the rows that hold it."""
-    values = [(row.env_steps, metric(row)) for row in rows]
-    found = [(at, value) for at, value in values if value is not None and np.isfinite(value)]
-    steps, kept = np.array(found, np.float64).reshape(-1, 2).T
-    return Line(name=name, xs=steps, ys=kept, colour=colour, look=look)
-
-
-def meta_test(rows: Rows) -> MetaTest:
-    """The evaluated rows; rows of another number of episodes than the last one's are left out."""
-    found = [row for row in rows if row.meta_test_episode_returns]
-    last = len(found[-1].meta_test_episode_returns or ()) if found else 1
-    kept = [row for row in found if len(row.meta_test_episode_returns or ()) == last]
-    unknown = (np.nan,) * last
-
-    def array(values: list[object], *shape: int) -> np.ndarray:
-        return np.array(values, np.float64).reshape(len(kept), *shape)
-
-    return MetaTest(
-        array([row.env_steps for row in kept]),
-        array([row.meta_test_episode_returns for row in kept], last),
-        array([row.meta_test_episode_returns_ci95 or unknown for row in kept], last),
-        array([row.meta_test_total_return_ci95 for row in kept]),
+    """A metric over the rows that hold it, in its intervals where `width` tells their half."""
+    found = [(row.env_steps, metric(row), width(row) if width else None) for row in rows]
+    kept = [told for told in found if told[1] is not None and np.isfinite(told[1])]
+    steps, values, widths = np.array(kept, np.float64).reshape(-1, 3).T
+    return Line(
+        name=name, xs=steps, ys=values, colour=colour, half_width=known_widths(widths), **look
     )
 
 

@@ -1,7 +1,7 @@
 """Charts and figures of several agents: for each swept point a mean over seeds in its interval."""
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -9,7 +9,14 @@ from metarl_jax.evaluation.population_record import PointRecord
 from metarl_jax.evaluation.statistics import seeds_half_width
 from metarl_jax.report import style
 from metarl_jax.report.chart import STEPS, Axis, Chart, Line
-from metarl_jax.report.charts import RETURN, Rows, episodes_chart, episodes_line, known_widths
+from metarl_jax.report.charts import (
+    RETURN,
+    WHOLE,
+    Rows,
+    episodes_chart,
+    episodes_line,
+    known_widths,
+)
 from metarl_jax.report.figures import chart_figure
 from metarl_jax.report.reference_lines import UNKNOWN, total_levels
 from metarl_jax.tasks.distribution import References
@@ -18,22 +25,20 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Points = Sequence[PointRecord]
+
+
+class Curve(Protocol):
+    """What holds an adaptation curve: means [E], and half-widths [E] of 95% intervals."""
+
+    @property
+    def episode_return_mean(self) -> Sequence[float]: ...
+    @property
+    def episode_return_ci95(self) -> Sequence[float]: ...
+
+
+Curves = Mapping[str, Curve]
 WIDE_RANGE = 10
 """Values that differ by such a factor stand on a logarithmic axis; rates do in any case."""
-
-
-class NamedCurve(NamedTuple):
-    """An adaptation curve and its name.
-
-    Attributes:
-        name: before the number at its end.
-        mean: [E] return of each episode.
-        ci95: [E] half-widths of 95% intervals, NaN for none.
-    """
-
-    name: str
-    mean: Sequence[float]
-    ci95: Sequence[float]
 
 
 def learning_chart(rows: Rows, points: Points, references: References) -> Chart:
@@ -58,7 +63,7 @@ def learning_chart(rows: Rows, points: Points, references: References) -> Chart:
             ]
     return Chart(
         name="learning",
-        title="Whole meta-episode",
+        title=WHOLE,
         x=STEPS,
         y=RETURN,
         lines=(*means, *members),
@@ -83,19 +88,19 @@ def members_totals(rows: Rows) -> tuple[np.ndarray, np.ndarray]:
     return np.array(steps, np.float64), np.array(totals, np.float64)
 
 
-def adaptation_chart(points: Points, references: References) -> Chart:
-    """Return per episode: means over agents with their 95% intervals, a curve a point."""
-    curves = [
-        NamedCurve(name_of(point), point.episode_return_mean, point.episode_return_ci95)
-        for point in points
+def adaptation_chart(curves: Curves, references: References) -> Chart:
+    """Return per episode with its 95% intervals: a curve for each point or contender.
+
+    Args:
+        curves: by name.
+        references: exact values, drawn as lines.
+    """
+    lines = [
+        episodes_line(name, curve.episode_return_mean, curve.episode_return_ci95, colour)
+        for (name, curve), colour in zip(
+            curves.items(), style.ordered_colours(len(curves)), strict=True
+        )
     ]
-    return curves_chart(curves, references)
-
-
-def curves_chart(curves: Sequence[NamedCurve], references: References) -> Chart:
-    """Several adaptation curves over the same episodes."""
-    colours = style.ordered_colours(len(curves))
-    lines = [episodes_line(*curve, colour) for curve, colour in zip(curves, colours, strict=True)]
     return episodes_chart(lines, references)
 
 
@@ -127,10 +132,10 @@ def sweep_chart(points: Points, references: References) -> Chart:
     )
     return Chart(
         name="sweep",
-        title="Return of a whole meta-episode",
+        title=WHOLE,
         x=x,
         y=RETURN,
-        lines=(means, agents),
+        lines=(agents, means),  # the dots above the bars
         levels=total_levels(references),
     )
 
@@ -151,42 +156,39 @@ def _swept(points: Points) -> tuple[np.ndarray, Axis]:
     )
 
 
-def learning_figure(
-    rows: Rows, points: Points, *, title: str, references: References = UNKNOWN
-) -> "Figure":
-    """`learning_chart` as a figure, under a title."""
-    subtitle = f"return of a whole meta-episode on meta-test tasks{_how(points)}"
-    chart = learning_chart(rows, points, references)
-    return chart_figure(chart, title=title, subtitle=subtitle)
+def figures(
+    rows: Rows, points: Points, *, title: str, references: References = UNKNOWN, swept: bool = True
+) -> dict[str, "Figure"]:
+    """The figures of several agents, by the names of their files.
+
+    Args:
+        rows: of `metrics.jsonl`.
+        points: which agents belong together.
+        title: whose run it is.
+        references: exact values, drawn as lines.
+        swept: whether the points differ in a value.
+    """
+    charts = {
+        "learning": learning_chart(rows, points, references),
+        "adaptation": adaptation_chart(by_name(points), references),
+    }
+    if swept:
+        charts["sweep"] = sweep_chart(points, references)
+    size = len(points[0].agents)
+    how = f"on meta-test tasks; means over {size} seeds with 95% intervals"
+    how = how if size > 1 else "on meta-test tasks"
+    return {
+        f"{name}.png": chart_figure(chart, title=f"{title}: {name}", subtitle=how)
+        for name, chart in charts.items()
+    }
 
 
-def adaptation_figure(points: Points, *, title: str, references: References = UNKNOWN) -> "Figure":
-    """`adaptation_chart` as a figure, under a title."""
-    subtitle = f"return per meta-test episode{_how(points)}"
-    chart = adaptation_chart(points, references)
-    return chart_figure(chart, title=f"{title}: adaptation", subtitle=subtitle)
-
-
-def curves_figure(
-    curves: Sequence[NamedCurve], *, title: str, subtitle: str, references: References = UNKNOWN
-) -> "Figure":
-    """`curves_chart` as a figure, under a title and a subtitle."""
-    return chart_figure(curves_chart(curves, references), title=title, subtitle=subtitle)
-
-
-def sweep_figure(points: Points, *, title: str, references: References = UNKNOWN) -> "Figure":
-    """`sweep_chart` as a figure, under a title."""
-    subtitle = f"return of a meta-test meta-episode{_how(points)}"
-    chart = sweep_chart(points, references)
-    return chart_figure(chart, title=f"{title}: sweep", subtitle=subtitle)
+def by_name(points: Points) -> dict[str, PointRecord]:
+    """Each point under its name."""
+    return {name_of(point): point for point in points}
 
 
 def name_of(point: PointRecord) -> str:
     """Its values; what all agents share where nothing is swept."""
     swept = ", ".join(f"{name.replace('_', ' ')} {v:g}" for name, v in point.values.items())
     return swept or "all seeds"
-
-
-def _how(points: Points) -> str:
-    size = len(points[0].agents)
-    return f"; means over {size} seeds with 95% intervals" if size > 1 else ""

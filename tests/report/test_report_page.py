@@ -311,7 +311,7 @@ def test_a_learning_rate_is_swept_over_a_logarithmic_axis_with_ticks_at_its_valu
         chart = sweep_chart(points, REFERENCES)
         assert chart.x.logarithmic == logarithmic, (name, values)
         assert [text for _, text in chart.x.ticks or ()] == [f"{value:g}" for value in values]
-        means, agents = page_data(chart)["lines"]
+        agents, means = page_data(chart)["lines"]
         assert means["xs"] == agents["xs"] == list(values) and agents["look"] == "dots"
         assert page_data(chart)["named"] == []
 

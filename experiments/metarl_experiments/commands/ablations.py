@@ -1,5 +1,6 @@
 """Which ablations tell something of a run, and of which runs `metarl train` makes them itself."""
 
+import math
 from pathlib import Path
 from typing import get_args
 
@@ -34,12 +35,14 @@ def ablations_after_training(folder: Path, config: RunConfig, setup: Setup) -> t
         config: the run's.
         setup: the run's.
     """
-    enough = config.settings.evaluation.final_evaluation_tasks >= FEWEST_TASKS
-    if setup.is_population or config.settings.memory is None or not enough:
+    few = config.settings.evaluation.final_evaluation_tasks < FEWEST_TASKS
+    if few or config.settings.memory is None:
         return ()
-    is_short = broadcast_from_first(lambda: str(_seconds(folder) < SHORT_SECONDS))
-    return ablations_of(setup) if is_short == str(True) else ()
+    was_short = broadcast_from_first(lambda: str(_seconds(folder) < SHORT_SECONDS)) == str(True)
+    return ablations_of(setup) if was_short and not setup.is_population else ()
 
 
 def _seconds(folder: Path) -> float:
-    return max((row.seconds or 0.0 for row in read_rows(folder / "metrics.jsonl")), default=0.0)
+    """How long training took; for ever where the run does not tell."""
+    told = [row.seconds for row in read_rows(folder / "metrics.jsonl") if row.seconds is not None]
+    return max(told, default=math.inf)
