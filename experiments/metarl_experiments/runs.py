@@ -64,8 +64,7 @@ def create_run(folder: Path, config: RunConfig, arguments: Sequence[str]) -> Non
         with (folder / "config.json").open("x") as file:
             file.write(config_text(config))
         command_line = {"executable": sys.executable, "arguments": list(arguments)}
-        made_by = describe_machine() | command_line | describe_commit()
-        write_whole(folder / "run.json", _json_text(made_by))
+        write_whole(folder / "run.json", _json_text(describe_machine() | command_line))
     except (OSError, ValueError) as error:  # the second: a name that no file can have
         if isinstance(error, FileExistsError) and folder.is_dir():
             raise ConfigurationError(
@@ -152,7 +151,7 @@ def make_tasks(experiment: Experiment, arguments: Mapping[str, Any]) -> TaskDist
 
 
 def describe_machine() -> dict[str, Any]:
-    """Versions and devices, and nothing that a published record had better not name."""
+    """Versions, devices and commit, and nothing that a published record had better not name."""
     import jax
 
     system = (platform.system(), platform.machine(), *platform.libc_ver())
@@ -163,11 +162,12 @@ def describe_machine() -> dict[str, Any]:
         "backend": jax.default_backend(),
         "devices": [device.device_kind for device in jax.local_devices()],
         "cores": usable_cores(),
+        **describe_commit(),
     }
 
 
 def describe_commit() -> dict[str, str]:
-    """The commit of the repository that the run is made from; nothing where there is none.
+    """The commit of the repository that this is run from; nothing where there is none.
 
     It says "with changes" where tracked files differ from that commit.
     """

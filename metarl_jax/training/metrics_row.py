@@ -171,20 +171,11 @@ class MetricsRow:
             evaluation_seconds=seconds,
         )
         if not isinstance(evaluation, PopulationEvaluation):
-            return row._with_intervals(evaluation)
+            return dataclasses.replace(row, **_intervals(evaluation))
         return dataclasses.replace(
             row,
             meta_test_episode_returns_members=tuple(map(tuple, curves)),
             meta_test_total_return_members=tuple(totals),
-        )
-
-    def _with_intervals(self, evaluation: Evaluation) -> "MetricsRow":
-        if evaluation.num_tasks == 1:
-            return self
-        return dataclasses.replace(
-            self,
-            meta_test_episode_returns_ci95=tuple(evaluation.episode_return_ci95.tolist()),
-            meta_test_total_return_ci95=evaluation.total_return_ci95,
         )
 
     def scalars(self) -> Iterator[tuple[str, float]]:
@@ -213,6 +204,15 @@ EVALUATED = {
     "evaluation_seconds": number,
 }
 """Fields of a row that ends on an evaluation, and how they are read."""
+
+
+def _intervals(evaluation: Evaluation) -> dict[str, Any]:
+    if evaluation.num_tasks == 1:  # one task has no interval
+        return {}
+    return {
+        "meta_test_episode_returns_ci95": tuple(evaluation.episode_return_ci95.tolist()),
+        "meta_test_total_return_ci95": evaluation.total_return_ci95,
+    }
 
 
 def _reader(key: str) -> Read[float | tuple[float, ...]]:

@@ -17,10 +17,12 @@ FEWEST_TASKS = 100
 
 
 def ablations_of(setup: Setup) -> tuple[Ablation, ...]:
-    """All that can be taken from the policy of a run.
+    """All that can be taken from the policy of a run; nothing is taken from several agents.
 
     With one episode there is none before it, whose memory or history could be taken.
     """
+    if setup.is_population:
+        return ()
     return get_args(Ablation) if setup.tasks.num_episodes > 1 else ("rewards",)
 
 
@@ -39,7 +41,7 @@ def ablations_after_training(folder: Path, config: RunConfig, setup: Setup) -> t
     if few or config.settings.memory is None:
         return ()
     was_short = broadcast_from_first(lambda: str(_seconds(folder) < SHORT_SECONDS)) == str(True)
-    return ablations_of(setup) if was_short and not setup.is_population else ()
+    return ablations_of(setup) if was_short else ()
 
 
 def _seconds(folder: Path) -> float:
