@@ -34,7 +34,7 @@ def trained(
     algorithm = f"{settings.algorithm.name.upper()}, {budget.num_tasks:,} tasks an update"
     seeds = f" to {budget.seed + budget.num_seeds - 1}" if budget.num_seeds > 1 else ""
     actions = "sampled" if evaluation.sampled_actions else "the most probable"
-    versions = run.get("versions", {})
+    versions, arguments_given = _versions(run), _texts(run, "arguments")
     packages = [f"{name} {versions[name]}" for name in ("metarl-jax", "jax") if name in versions]
     python = [f"Python {run['python']}"] if "python" in run else []
     facts = {
@@ -46,14 +46,21 @@ def trained(
         "seed": f"{budget.seed}{seeds}",
         "versions": ", ".join([*packages, *python]),
         "commit": str(run.get("commit", "")),
-        "command line": shlex.join(["metarl", *arguments_of(run)]) if arguments_of(run) else "",
+        "command line": shlex.join(["metarl", *arguments_given]) if arguments_given else "",
     }
     return {name: text for name, text in facts.items() if text}
 
 
-def arguments_of(run: Mapping[str, Any]) -> list[str]:
-    """Of the command line that began the run."""
-    return list(map(str, run.get("arguments", [])))
+def _texts(run: Mapping[str, Any], name: str) -> list[str]:
+    found = run.get(name)
+    return list(map(str, found)) if isinstance(found, list) else []
+
+
+def _versions(run: Mapping[str, Any]) -> dict[str, str]:
+    found = run.get("versions")
+    return (
+        {name: str(version) for name, version in found.items()} if isinstance(found, dict) else {}
+    )
 
 
 def _trained_for(run: Mapping[str, Any], rows: Sequence[MetricsRow]) -> str:
@@ -63,7 +70,7 @@ def _trained_for(run: Mapping[str, Any], rows: Sequence[MetricsRow]) -> str:
     steps = f"{count(last.env_steps)} environment steps, {last.update:,} updates"
     if last.seconds is None:
         return steps
-    devices = run.get("devices", [])
+    devices = _texts(run, "devices")
     on = f" on {len(devices)} × {devices[0]}" if devices else ""
     return f"{steps}, in {duration(last.seconds)}{on}"
 
@@ -77,9 +84,9 @@ def all_settings(config: RunConfig) -> dict[str, str]:
 def machine(run: Mapping[str, Any]) -> dict[str, str]:
     """The versions of all packages, and what the run was made on."""
     about = {name: run[name] for name in ("python", "platform", "backend", "cores") if name in run}
-    if run.get("devices"):
-        about["devices"] = ", ".join(run["devices"])
-    return {name: str(value) for name, value in {**about, **run.get("versions", {})}.items()}
+    if devices := _texts(run, "devices"):
+        about["devices"] = ", ".join(devices)
+    return {name: str(value) for name, value in about.items()} | _versions(run)
 
 
 def _leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:

@@ -258,6 +258,7 @@ def test_every_setting_and_every_version_is_folded_in(tmp_path):
 def test_a_run_that_tells_nothing_of_its_origin_has_a_page_all_the_same(tmp_path):
     write_run(tmp_path)
     assert facts.machine({}) == {}
+    assert facts.machine({"versions": [1], "devices": "cpu"}) == {}  # of somebody else's making
     (tmp_path / "run.json").unlink()
     page = write_report(tmp_path, RECURRENT, REFERENCES).read_text(encoding="utf-8")
     assert "All settings" in page and "Versions and machine" not in page

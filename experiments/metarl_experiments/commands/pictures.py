@@ -1,6 +1,7 @@
 """The pictures of a run: learning, adaptation, behaviour; and its report."""
 
 import contextlib
+import math
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from metarl_jax.evaluation.evaluate import meta_test_tasks
 from metarl_jax.evaluation.record import EvaluationRecord, read_record
 from metarl_jax.experiment.build import Setup
 from metarl_jax.experiment.run_config import RunConfig, load_config
+from metarl_jax.files import require_own
 from metarl_jax.report.behaviour import (
     Behaviour,
     Recording,
@@ -42,6 +44,8 @@ ABLATION_WORDS: dict[Ablation, str] = {
     "history": "history of another task",
 }
 
+RETURNS, HEADER_BYTES = "episode_returns.npy", 4096
+"""The array in an evaluation's .npz, and what it may take beside its numbers."""
 BEHAVIOUR_SEED = 2_147_483_587
 RECORDED, PICTURED = 32, 6
 """Tasks that meta-episodes are recorded in, and those of them that behaviour.png shows."""
@@ -120,21 +124,29 @@ def find_ablations(folder: Path, evaluation: EvaluationRecord) -> dict[str, Abla
         Their records and what they change, by what was taken.
     """
     found = {}
+    plain = _returns(folder / "evaluation.npz", evaluation)
     for ablation, label in ABLATION_LABELS.items():
         with contextlib.suppress(ConfigurationError):  # most often there is none
             other = read_record(folder / f"evaluation_{label}.json")
             same_tasks = other.task_set_hash == evaluation.task_set_hash
             if same_tasks and other.update == evaluation.update:
-                returns = (_returns(folder, name) for name in (f"evaluation_{label}", "evaluation"))
-                found[ABLATION_WORDS[ablation]] = Ablated.of(other, evaluation, *returns)
+                returns = _returns(folder / f"evaluation_{label}.npz", other)
+                ablated = Ablated.of(other, evaluation, returns, plain)
+                found[ABLATION_WORDS[ablation]] = ablated
     return found
 
 
-def _returns(folder: Path, label: str) -> np.ndarray:
-    """[N, E] of an evaluation; [0, 0] where its file is missing or broken."""
-    broken = (OSError, ValueError, KeyError, zipfile.BadZipFile)
-    with contextlib.suppress(*broken), np.load(folder / f"{label}.npz") as arrays:
-        return arrays["episode_returns"]
+def _returns(place: Path, record: EvaluationRecord) -> np.ndarray:
+    """[N, E] of an evaluation; [0, 0] where the file is missing or does not fit the record."""
+    shape = record.num_tasks, len(record.episode_return_mean)
+    broken = (OSError, ValueError, KeyError, zipfile.BadZipFile, ConfigurationError)
+    with contextlib.suppress(*broken), zipfile.ZipFile(place) as archive:
+        require_own(place)
+        # Somebody else's file may unpack to anything: its size is looked at first.
+        if archive.getinfo(RETURNS).file_size <= 8 * math.prod(shape) + HEADER_BYTES:
+            with archive.open(RETURNS) as file:
+                found = np.lib.format.read_array(file, allow_pickle=False)
+            return found.astype(np.float64).reshape(shape)
     return np.zeros((0, 0))
 
 
