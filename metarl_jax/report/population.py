@@ -1,7 +1,7 @@
 """Charts and figures of several agents: for each swept point a mean over seeds in its interval."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -25,18 +25,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Points = Sequence[PointRecord]
+Curves = Mapping[str, tuple[Sequence[float], Sequence[float]]]
+"""Returns [E] of each episode and half-widths [E] of their 95% intervals, by name."""
 
-
-class Curve(Protocol):
-    """What holds an adaptation curve: means [E], and half-widths [E] of 95% intervals."""
-
-    @property
-    def episode_return_mean(self) -> Sequence[float]: ...
-    @property
-    def episode_return_ci95(self) -> Sequence[float]: ...
-
-
-Curves = Mapping[str, Curve]
 WIDE_RANGE = 10
 """Values that differ by such a factor stand on a logarithmic axis; rates do in any case."""
 
@@ -95,11 +86,10 @@ def adaptation_chart(curves: Curves, references: References) -> Chart:
         curves: by name.
         references: exact values, drawn as lines.
     """
+    colours = style.ordered_colours(len(curves))
     lines = [
-        episodes_line(name, curve.episode_return_mean, curve.episode_return_ci95, colour)
-        for (name, curve), colour in zip(
-            curves.items(), style.ordered_colours(len(curves)), strict=True
-        )
+        episodes_line(name, *curve, colour)
+        for (name, curve), colour in zip(curves.items(), colours, strict=True)
     ]
     return episodes_chart(lines, references)
 
@@ -170,7 +160,7 @@ def figures(
     """
     charts = {
         "learning": learning_chart(rows, points, references),
-        "adaptation": adaptation_chart(by_name(points), references),
+        "adaptation": adaptation_chart(curves_of(points), references),
     }
     if swept:
         charts["sweep"] = sweep_chart(points, references)
@@ -183,9 +173,9 @@ def figures(
     }
 
 
-def by_name(points: Points) -> dict[str, PointRecord]:
-    """Each point under its name."""
-    return {name_of(point): point for point in points}
+def curves_of(points: Points) -> Curves:
+    """Each point's adaptation curve."""
+    return {name_of(x): (x.episode_return_mean, x.episode_return_ci95) for x in points}
 
 
 def name_of(point: PointRecord) -> str:

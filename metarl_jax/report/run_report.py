@@ -114,7 +114,7 @@ def write_points_report(folder: Path, record: PopulationRecord, references: Refe
                 name="adaptation",
                 title="Adaptation",
                 note=ADAPTATION,
-                charts=[population.adaptation_chart(population.by_name(points), references)],
+                charts=[population.adaptation_chart(population.curves_of(points), references)],
             ),
             *([_sweep(points, references)] if config.sweep else []),
             Section(

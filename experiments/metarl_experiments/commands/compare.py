@@ -307,7 +307,7 @@ def _write(folder: Path, record: Comparison, tasks: TaskDistribution) -> None:
     Raises:
         ConfigurationError: the folder cannot be made.
     """
-    curves = {line.name: line for line in record.contenders}
+    curves = {x.name: (x.episode_return_mean, x.episode_return_ci95) for x in record.contenders}
     figure = chart_figure(
         adaptation_chart(curves, tasks.references()),
         title=f"{record.experiment}: adaptation",
