@@ -19,6 +19,7 @@ usage: metarl COMMAND ...
   supervise -- metarl ...   start a run again where it crashes or is preempted, until it ends
   evaluate RUN [options]    evaluate a run's last checkpoint on meta-test tasks
   compare RUN|AGENT ...     runs and classical agents on the same tasks, side by side
+  video RUN [options]       a GIF or MP4 of what a run's policy does in a few meta-test tasks
   report RUN                evaluate a run with and without its memory, and draw its report.html
   list                      the presets that are installed
   check NAME                does a task family keep the laws? what breaks them is named
@@ -32,6 +33,7 @@ COMMANDS = {
     "supervise": "supervise",
     "evaluate": "evaluate",
     "compare": "compare",
+    "video": "video",
     "report": "report",
     "list": "inspection",
     "check": "inspection",

@@ -1,7 +1,7 @@
 """A run's folder: what was asked for, and what it ran on.
 
 config.json       experiment, family arguments and settings, fully resolved
-run.json          versions, device, command line
+run.json          versions, device, command line, commit
 metrics.jsonl     a row for every chunk of updates
 checkpoints/      train states
 evaluation.json   meta-test returns, with evaluation.npz: every task's return per episode
@@ -16,6 +16,7 @@ import itertools
 import json
 import os
 import platform
+import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -150,7 +151,7 @@ def make_tasks(experiment: Experiment, arguments: Mapping[str, Any]) -> TaskDist
 
 
 def describe_machine() -> dict[str, Any]:
-    """Versions and devices, and nothing that a published record had better not name."""
+    """Versions, devices and commit, and nothing that a published record had better not name."""
     import jax
 
     system = (platform.system(), platform.machine(), *platform.libc_ver())
@@ -161,7 +162,26 @@ def describe_machine() -> dict[str, Any]:
         "backend": jax.default_backend(),
         "devices": [device.device_kind for device in jax.local_devices()],
         "cores": usable_cores(),
+        **describe_commit(),
     }
+
+
+def describe_commit() -> dict[str, str]:
+    """The commit of the repository that this is run from; nothing where there is none.
+
+    It says "with changes" where tracked files differ from that commit.
+    """
+
+    def git(*arguments: str) -> str:
+        command = ["git", *arguments]
+        told = subprocess.run(command, capture_output=True, check=True, timeout=10, text=True)
+        return told.stdout.strip()
+
+    try:
+        changed = git("status", "--porcelain", "--untracked-files=no")
+        return {"commit": git("rev-parse", "HEAD") + " with changes" * bool(changed)}
+    except (OSError, ValueError, subprocess.SubprocessError):
+        return {}
 
 
 def _has(name: str) -> bool:

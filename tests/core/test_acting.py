@@ -1,8 +1,4 @@
-<<<<<<< HEAD
-"""An agent in a loop of your own reads what a meta-episode would give it, and nothing else."""
-=======
 """An agent in somebody else's loop reads what a meta-episode would give it, and nothing else."""
->>>>>>> doorA
 
 import dataclasses
 
@@ -279,21 +275,13 @@ def test_misuse_is_refused_in_words(name: str, agent: Agent) -> None:
     reset, calls, fragment = MISUSES[name]
     fresh = Agent(agent.policy, agent.params, agent.interface)
 
-<<<<<<< HEAD
-    def misused() -> None:
-=======
     def misuse() -> None:
->>>>>>> doorA
         fresh.reset(**reset)
         for call in calls:
             fresh.act(*call)
 
     with pytest.raises(ConfigurationError) as caught:
-<<<<<<< HEAD
-        misused()
-=======
         misuse()
->>>>>>> doorA
     assert fragment in str(caught.value)
 
 

@@ -17,7 +17,7 @@ from metarl_envs.adapters.gymnasium_env import GymnasiumVectorEnv
 from metarl_envs.goal_grid import goal_grid
 from metarl_jax import Agent, ConfigurationError, evaluate, save
 from metarl_jax.checkpoint.checkpoint import CheckpointError
-from metarl_jax.experiment.build import build_setup
+from metarl_jax.experiment.build import Setup, build_setup
 from metarl_jax.experiment.policy_file import PolicyRecord, write_policy_record
 from metarl_jax.experiment.run_config import load_config
 from metarl_jax.tasks.interface import interface_of, write_interface
@@ -40,7 +40,7 @@ def place(tmp_path_factory) -> pathlib.Path:
     update = lambda state: jax.lax.fori_loop(
         0, setup.plan.num_updates, lambda _, s: setup.algorithm.update(s)[0], state
     )
-    state = jax.jit(update)(jax.jit(setup.algorithm.init)(setup.key))
+    state = jax.jit(update)(setup.algorithm.init(setup.key, setup.plan.num_updates))
     save(place / "runs" / "goal_grid_3" / "checkpoints", setup.plan.num_updates, state, {})
     params, key = state.learner.params, jax.random.key(7)
     evaluation = evaluate(setup.tasks, setup.policy, params, key, 2 * ENVS)
@@ -51,8 +51,10 @@ def place(tmp_path_factory) -> pathlib.Path:
 def begin_run(folder: pathlib.Path, *options: str) -> Setup:
     """Makes a run's folder as `metarl train` does."""
     preset_run(folder, "goal_grid_3", options)
+    setup = build_setup(goal_grid(), load_config(folder).settings, 1)
     write_interface(folder, interface_of(goal_grid()))
-    return build_setup(goal_grid(), load_config(folder).settings, 1)
+    write_policy_record(folder, PolicyRecord.of(setup.policy, setup.algorithm, setup.key))
+    return setup
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +114,7 @@ def test_the_page_acts_in_eight_lines(place, evaluated) -> None:
 
 
 def test_acting_is_quick(run) -> None:
-    """In time of the processor, which others on it do not lengthen; `make bench` has the clock's."""
+    """In processor time, which other work does not lengthen; `make bench` takes the clock's."""
     agent, observation = Agent.load(run), np.zeros(9, np.float32)
     agent.act(observation)
     seconds = []
@@ -213,12 +215,8 @@ def begun(tmp_path):
     """Makes a run's folder with the train states of two updates, untrained."""
 
     def make(*options: str) -> tuple[pathlib.Path, object]:
-        folder, tasks = tmp_path / "run", goal_grid()
-        preset_run(folder, "goal_grid_3", [*SMALL, *options])
-        setup = build_setup(tasks, load_config(folder).settings, 1)
-        write_interface(folder, interface_of(tasks))
-        record = PolicyRecord.of(setup.policy, setup.algorithm, setup.key)
-        write_policy_record(folder, record)
+        folder = tmp_path / "run"
+        setup = begin_run(folder, *SMALL, *options)
         state = setup.algorithm.init(setup.key, setup.plan.num_updates)
         changed = state.replace(learner=jax.tree.map(lambda x: 2 * x, state.learner))
         save(folder / "checkpoints", 1, state, {})

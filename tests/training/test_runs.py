@@ -1,6 +1,9 @@
 """A run's folder: what it says of a run is what was asked for."""
 
 import dataclasses
+import json
+import shutil
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +13,7 @@ from metarl_envs.bandit import bandit
 from metarl_experiments import cli, runs
 from metarl_experiments.commands import train
 from metarl_experiments.commands.evaluation_record import EvaluateOptions, write_evaluation
-from metarl_experiments.runs import create_run, holds_run, load_tasks
+from metarl_experiments.runs import create_run, describe_commit, holds_run, load_tasks
 from metarl_jax.experiment.experiment import Experiment
 from metarl_jax.experiment.run_config import RunConfig, load_config
 from metarl_jax.experiment.settings import Budget, Settings
@@ -49,6 +52,27 @@ def test_a_run_is_known_again_whatever_its_family_takes(tmp_path: Path) -> None:
     ):
         with pytest.raises(ConfigurationError, match="with other settings"):
             holds_run(tmp_path / "run", other)
+
+
+def test_a_run_tells_the_commit_that_it_was_made_from(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    create_run(tmp_path / "outside", config(), [])
+    assert "commit" not in json.loads((tmp_path / "outside" / "run.json").read_text())
+    if shutil.which("git") is None:
+        pytest.skip("git is not installed")
+    who = ["-c", "user.name=a", "-c", "user.email=a@b.c"]
+    (tmp_path / "code.py").write_text("1")
+    for command in (["init", "-q"], ["add", "code.py"], [*who, "commit", "-qm", "one"]):
+        subprocess.run(["git", *command], check=True)
+    told = subprocess.run(["git", "rev-parse", "HEAD"], check=True, capture_output=True, text=True)
+    assert describe_commit() == {"commit": told.stdout.strip()}  # a new file is no change
+    (tmp_path / "code.py").write_text("2")
+    create_run(tmp_path / "inside", config(), [])
+    found = json.loads((tmp_path / "inside" / "run.json").read_text())["commit"]
+    assert found == told.stdout.strip() + " with changes"
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert describe_commit() == {}
 
 
 def test_a_family_is_given_what_it_was_given_at_first(tmp_path: Path, monkeypatch) -> None:

@@ -20,7 +20,7 @@ from metarl_jax.experiment.settings import Budget, Settings
 from metarl_jax.experiment.sweep import agents_of
 from metarl_jax.learning.settings import A2C
 from metarl_jax.parallel.sharding import DataParallel
-from metarl_jax.report.population import adaptation_figure, learning_figure, sweep_figure
+from metarl_jax.report.population import figures
 from metarl_jax.tasks.distribution import References
 from metarl_jax.training import chunks
 from metarl_jax.training.metrics_file import read_rows
@@ -175,6 +175,9 @@ def test_a_point_of_four_agents_has_an_interquartile_mean() -> None:
     assert three.total_return_iqm is three.total_return_iqm_interval95 is None
 
 
+NAMES = ("learning", "adaptation", "sweep")
+
+
 def test_pictures_say_what_they_show() -> None:
     points = [point({"learning_rate": 1e-3}, [0, 1], 1.0), point({"learning_rate": 1e-1}, [2], 9.0)]
     nan = float("nan")
@@ -182,29 +185,27 @@ def test_pictures_say_what_they_show() -> None:
         MetricsRow(update=i, env_steps=10 * i, meta_test_total_return_members=(i, i + 1.0, nan))
         for i in (1, 2)
     ]
-    learning = learning_figure(
-        [MetricsRow(update=1, env_steps=1), *rows],
-        points,
-        title="t",
-        references=References(optimal_total=12.5),
-    ).axes[0]
+    rows.insert(0, MetricsRow(update=1, env_steps=1))
+    known = References(optimal_total=12.5, optimal_episodes=(1.0, 8.0), memoryless_total=3.0)
+    drawn = figures(rows, points, title="t", references=known)
+    learning, adapted, swept = (drawn[f"{name}.png"].axes[0] for name in NAMES)
     texts = [text.get_text() for text in learning.texts]
     assert {"learning rate 0.001: 2.50", "Bayes-optimal: 12.50"} <= {*texts}
-    mean = max(learning.lines, key=lambda line: line.get_linewidth())
-    np.testing.assert_allclose(mean.get_xydata(), [[10, 1.5], [20, 2.5]])
-    swept = sweep_figure(points, title="t", references=References(memoryless_total=3.0)).axes[0]
-    assert [text.get_text() for text in swept.texts] == ["no memory: 3.00"]
+    thickest = max(line.get_linewidth() for line in learning.lines)
+    means = [line.get_xydata() for line in learning.lines if line.get_linewidth() == thickest]
+    np.testing.assert_allclose(means[-1], [[10, 1.5], [20, 2.5]])
+    levels = ["no memory: 3.00", "Bayes-optimal: 12.50"]
+    assert [text.get_text() for text in swept.texts] == levels
     assert swept.get_xscale() == "log"
     assert swept.get_xlabel() == "learning rate"
-    known = References(optimal_total=9.0, optimal_episodes=(1.0, 8.0))
-    adapted = adaptation_figure(points, title="t", references=known).axes[0]
-    np.testing.assert_allclose(adapted.lines[0].get_xydata(), [[1, 1.0], [2, 8.0]])
-    assert [text.get_text() for text in adapted.texts][1:] == [
+    optimum = [line for line in adapted.lines if line.get_linestyle() == "--"]
+    np.testing.assert_allclose(optimum[-1].get_xydata(), [[1, 1.0], [2, 8.0]])
+    assert [text.get_text() for text in adapted.texts][2:] == [
         "Bayes-optimal: 8.00",
         "learning rate 0.1: 9.00",
     ]
     grid = [point({"a": x, "b": y}, [0], x + y) for x in (0.0, 1.0) for y in (0.0, 1.0)]
-    ticks = sweep_figure(grid, title="t").axes[0].get_xticklabels()
+    ticks = figures(rows, grid, title="t")["sweep.png"].axes[0].get_xticklabels()
     assert [tick.get_text() for tick in ticks][1] == "a 0\nb 1"
 
 

@@ -23,7 +23,8 @@ from metarl_jax.experiment.registry import load_experiment
 from metarl_jax.experiment.run_config import RunConfig, load_config
 from metarl_jax.files import json_text
 from metarl_jax.policy.policy import Policy
-from metarl_jax.report.population import NamedCurve, curves_figure
+from metarl_jax.report.figures import chart_figure
+from metarl_jax.report.population import adaptation_chart
 from metarl_jax.report.style import save_figure
 from metarl_jax.tasks.distribution import References, TaskDistribution
 from metarl_jax.types import ConfigurationError
@@ -306,15 +307,11 @@ def _write(folder: Path, record: Comparison, tasks: TaskDistribution) -> None:
     Raises:
         ConfigurationError: the folder cannot be made.
     """
-    curves = [
-        NamedCurve(f"{line.name}: ", line.episode_return_mean, line.episode_return_ci95)
-        for line in record.contenders
-    ]
-    figure = curves_figure(
-        curves,
+    curves = {x.name: (x.episode_return_mean, x.episode_return_ci95) for x in record.contenders}
+    figure = chart_figure(
+        adaptation_chart(curves, tasks.references()),
         title=f"{record.experiment}: adaptation",
-        subtitle="return per meta-test episode",
-        references=tasks.references(),
+        subtitle="return per meta-test episode, with 95% intervals",
     )
     try:
         folder.mkdir(parents=True)

@@ -1,5 +1,6 @@
 """`metarl evaluate RUN`: a run's checkpoint on meta-test tasks, from its folder alone."""
 
+import dataclasses
 import sys
 from collections.abc import Sequence
 from functools import partial
@@ -17,6 +18,7 @@ from metarl_experiments.commands.evaluation_record import (
 from metarl_experiments.commands.pictures import draw_run
 from metarl_experiments.runs import load_tasks
 from metarl_jax.checkpoint.checkpoint import restore
+from metarl_jax.evaluation.ablations import Ablation
 from metarl_jax.evaluation.evaluate import references_of
 from metarl_jax.evaluation.measures import measure
 from metarl_jax.evaluation.population_record import PopulationRecord
@@ -71,7 +73,11 @@ def restore_run(
 
 
 def evaluate_and_draw(
-    options: EvaluateOptions, config: RunConfig, setup: Setup, state: TrainState
+    options: EvaluateOptions,
+    config: RunConfig,
+    setup: Setup,
+    state: TrainState,
+    ablations: Sequence[Ablation] = (),
 ) -> list[Path]:
     """Evaluates a run or a population, prints the result and draws it.
 
@@ -82,6 +88,7 @@ def evaluate_and_draw(
         config: the run's.
         setup: the run's.
         state: the train state of the checkpoint.
+        ablations: of one agent, evaluated too, for its report.
 
     Returns:
         The pictures' paths.
@@ -96,6 +103,9 @@ def evaluate_and_draw(
         draw = partial(populations.draw_population, options.run, config, setup, whole)
     else:
         alone = evaluate_run(options, config, setup, state)
+        for ablation in ablations:
+            ablated = dataclasses.replace(options, ablate=ablation)
+            evaluate_run(ablated, config, setup, state)
         record, in_words = alone, partial(print_evaluation, alone)
         draw = partial(draw_run, options.run, config, setup, state.learner.params)
 

@@ -3,15 +3,13 @@
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import get_args
 
 import tyro
 
-from metarl_experiments.commands.evaluate import evaluate_and_draw, evaluate_run, restore_run
+from metarl_experiments.commands.ablations import ablations_of
+from metarl_experiments.commands.evaluate import evaluate_and_draw, restore_run
 from metarl_experiments.commands.evaluation_record import EvaluateOptions
-from metarl_experiments.commands.pictures import ABLATION_WORDS
 from metarl_experiments.runs import load_tasks
-from metarl_jax.evaluation.ablations import Ablation
 from metarl_jax.experiment.run_config import load_config
 from metarl_jax.types import ConfigurationError
 
@@ -38,11 +36,9 @@ def report_command(arguments: Sequence[str]) -> int:
             f"expected a run of one agent, got {options.run}, which holds {len(setup.agents)}; "
             "`metarl evaluate` evaluates and draws them all."
         )
-    # Of one episode there is none before, whose memory or history could be taken.
-    ablations: tuple[Ablation, ...] = get_args(Ablation) if tasks.num_episodes > 1 else ("rewards",)
-    for ablation in ablations:
-        print(f"metarl: evaluating: {ABLATION_WORDS[ablation]} ...")
-        evaluate_run(EvaluateOptions(run=options.run, ablate=ablation), config, setup, state)
-    for path in evaluate_and_draw(EvaluateOptions(run=options.run), config, setup, state):
+    ablations = ablations_of(setup)
+    print(f"metarl: evaluating, also with {len(ablations)} ablations ...", flush=True)
+    evaluated = EvaluateOptions(run=options.run)
+    for path in evaluate_and_draw(evaluated, config, setup, state, ablations):
         print(f"  {path}")
     return 0

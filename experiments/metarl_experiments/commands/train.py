@@ -12,6 +12,7 @@ import jax
 import numpy as np
 import tyro
 
+from metarl_experiments.commands.ablations import ablations_after_training
 from metarl_experiments.commands.evaluate import evaluate_and_draw
 from metarl_experiments.commands.evaluation_record import EvaluateOptions
 from metarl_experiments.commands.first_row import FirstRow
@@ -266,9 +267,9 @@ def _conclude(folder: Path, config: RunConfig, setup: Setup, state: TrainState) 
     """Evaluates and draws a run that has been trained."""
     try:
         with stops_raise():
-            for picture in evaluate_and_draw(
-                EvaluateOptions(run=folder), config, setup, local_replica(state)
-            ):
+            options, replica = EvaluateOptions(run=folder), local_replica(state)
+            ablations = ablations_after_training(folder, config, setup)
+            for picture in evaluate_and_draw(options, config, setup, replica, ablations):
                 print(f"  {picture}")
     except Stopped as stopped:
         print(f"stopped by {stopped} before all of the evaluation was done.")
