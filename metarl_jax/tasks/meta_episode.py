@@ -196,7 +196,8 @@ class MetaEpisode:
         if isinstance(space, DiscreteSpace):
             return action
         assert isinstance(space, BoxSpace)
-        return jnp.clip(action, jnp.asarray(space.low), jnp.asarray(space.high))
+        low, high = (jnp.asarray(bound, action.dtype) for bound in (space.low, space.high))
+        return jnp.clip(action, low, high)
 
     def _blank_transition(self, task: Task, observation: Array) -> Transition:
         space = self.tasks.environment.action_space(task)
