@@ -60,7 +60,7 @@ def create_run(folder: Path, config: RunConfig, arguments: Sequence[str]) -> Non
     try:
         folder.mkdir(parents=True, exist_ok=True)
         # Exclusive: of two runs that begin in one folder at once, one is refused.
-        with (folder / "config.json").open("x") as file:
+        with (folder / "config.json").open("x", encoding="utf-8") as file:
             file.write(config_text(config))
         command_line = {"executable": sys.executable, "arguments": list(arguments)}
         write_whole(folder / "run.json", _json_text(describe_machine() | command_line))
@@ -149,6 +149,11 @@ def make_tasks(experiment: Experiment, arguments: Mapping[str, Any]) -> TaskDist
     return tasks
 
 
+def versions() -> dict[str, str]:
+    """Of the packages that are installed, among those that a run depends on."""
+    return {name: importlib.metadata.version(name) for name in PACKAGES if _has(name)}
+
+
 def describe_machine() -> dict[str, Any]:
     """Versions and devices, and nothing that a published record had better not name."""
     import jax
@@ -157,7 +162,7 @@ def describe_machine() -> dict[str, Any]:
     return {
         "python": platform.python_version(),
         "platform": "-".join(filter(None, system)),
-        "versions": {name: importlib.metadata.version(name) for name in PACKAGES if _has(name)},
+        "versions": versions(),
         "backend": jax.default_backend(),
         "devices": [device.device_kind for device in jax.local_devices()],
         "cores": usable_cores(),

@@ -13,7 +13,6 @@ Of several processes that share a file system each writes a part of every array.
 of them back; to restore, each reads them all.
 """
 
-import contextlib
 import dataclasses
 import reprlib
 import time

@@ -9,7 +9,6 @@ from flax import struct
 
 from metarl_jax.types import Array, Key
 
-
 LEAST_LOG_STD, LARGEST_LOG_STD = -10.0, 2.0
 """The range of log σ. An entropy bonus alone raises it in every update, for ever: of actions that
 are clipped to the action space more noise changes nothing but the entropy."""
@@ -87,7 +86,7 @@ class DiagonalGaussian(struct.PyTreeNode):
 
 @jax.custom_vjp
 def bounded_log_std(log_std: Array) -> Array:
-    """log σ clipped to [-10, 2]; its gradient passes at a bound if a step along it leads back.
+    """Log σ clipped to [-10, 2]; its gradient passes at a bound if a step along it leads back.
 
     The gradient of a plain clip is 0 beyond a bound, and a parameter that has crossed it never
     comes back. Here descent may always return, and never goes further out.
