@@ -54,11 +54,11 @@ BAD_INPUT = 2
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command and returns its `ExitCode`."""
+    say_what_can_be_said()
     if arguments is None:
         use_huge_pages()
         end_with_supervisor()
         draw_into_files()
-        say_what_can_be_said()
         arguments = sys.argv[1:]
         if arguments[:1] and arguments[0] in LONG:
             ignore_broken_output()

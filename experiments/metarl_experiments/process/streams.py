@@ -31,7 +31,8 @@ def say_what_can_be_said() -> None:
 
 
 def _spelled_out(error: UnicodeError) -> tuple[str | bytes, int]:
-    assert isinstance(error, UnicodeEncodeError)
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
     lacking, after = error.object[error.start], error.start + 1
     if "\udc80" <= lacking <= "\udcff":  # how Python keeps a byte of a file's name
         return bytes([ord(lacking) - 0xDC00]), after
