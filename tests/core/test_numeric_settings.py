@@ -63,7 +63,7 @@ MEMORIES: dict[str, Callable[[], Memory]] = {
     "set with attention": lambda: context_set(4, "attention"),
     "set of Gaussians": lambda: context_set(4, "gaussians"),
 }
-CONFIG = UpdateConfig(num_tasks=4, normalize_observations=True)
+CONFIG = UpdateConfig(num_tasks=4, normalize_observations=True, num_devices=2)
 
 
 @contextlib.contextmanager
