@@ -65,7 +65,7 @@ def read_object(place: Path) -> dict[str, Any]:
             raise OSError("it is not a plain file")
         if place.stat().st_size > LARGEST_BYTES:
             raise OSError(f"it has more than {LARGEST_BYTES:,} bytes")
-        found = json.loads(place.read_text())
+        found = json.loads(place.read_text(encoding="utf-8"))
         if not isinstance(found, dict):
             raise ValueError("it holds no JSON object")
     except (OSError, ValueError, RecursionError) as error:

@@ -7,8 +7,14 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 
-from metarl_experiments.process.runtime import configure_jax, end_with_supervisor, use_huge_pages
-from metarl_experiments.process.streams import ignore_broken_output
+from metarl_experiments.process.runtime import (
+    configure_jax,
+    draw_into_files,
+    end_with_supervisor,
+    no_device,
+    use_huge_pages,
+)
+from metarl_experiments.process.streams import ignore_broken_output, say_what_can_be_said
 
 USAGE = """\
 usage: metarl COMMAND ...
@@ -50,9 +56,11 @@ BAD_INPUT = 2
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command and returns its `ExitCode`."""
+    say_what_can_be_said()
     if arguments is None:
         use_huge_pages()
         end_with_supervisor()
+        draw_into_files()
         arguments = sys.argv[1:]
         if arguments[:1] and arguments[0] in LONG:
             ignore_broken_output()
@@ -63,6 +71,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if arguments[0] not in COMMANDS:
         print(f"metarl: {_unknown(arguments[0])}", file=sys.stderr)
         return BAD_INPUT
+    try:
+        import jax  # noqa: F401  # all that follows needs it, and it reads the environment
+    except ValueError as error:
+        print(f"metarl: expected settings that jax can read, got: {error}.", file=sys.stderr)
+        return BAD_INPUT
+    return _run(arguments)
+
+
+def _run(arguments: Sequence[str]) -> int:
+    """Runs one command; what it raises for people is said to them."""
     from metarl_experiments.process.distributed import join
     from metarl_experiments.process.early_flags import read_early_flags
     from metarl_jax.training.plan import ExitCode
@@ -81,7 +99,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except PeerError as error:
         print(f"metarl: {error}", file=sys.stderr)
         return ExitCode.TERMINATED
-    except RuntimeError as error:
+    except (RuntimeError, AssertionError) as error:
+        if missing := no_device():
+            print(f"metarl: {missing}", file=sys.stderr)
+            return ExitCode.BAD_INPUT
         if not _is_of_several(error):
             raise
         traceback.print_exc()
@@ -94,7 +115,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return ExitCode.INTERRUPTED
 
 
-def _is_of_several(error: RuntimeError) -> bool:
+def _is_of_several(error: Exception) -> bool:
     """Whether it is jax's own, in one of several processes: of what crosses between them."""
     import jax
 

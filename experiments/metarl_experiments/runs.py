@@ -9,6 +9,7 @@ evaluation.json   meta-test returns, with evaluation.npz: every task's return pe
 report.html       all of it on one page, with a replay
 """
 
+import contextlib
 import datetime
 import importlib.metadata
 import inspect
@@ -19,7 +20,7 @@ import platform
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,11 +41,40 @@ SHARED_WITHIN_SECONDS = 10
 
 
 def default_folder(name: str) -> Path:
-    """runs/NAME-DATE-TIME, where NAME is the experiment's, without its path; none that exists."""
+    """Makes runs/NAME-DATE-TIME, or the same with a number where another run has just made that.
+
+    Args:
+        name: of the experiment, whose path is left out.
+
+    Raises:
+        ConfigurationError: no folder can be made here.
+    """
     stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
     first = Path("runs") / f"{name.rpartition(':')[2]}-{stamp}"
     more = (first.with_name(f"{first.name}-{n}") for n in itertools.count(2))
-    return next(folder for folder in itertools.chain([first], more) if not folder.exists())
+    with _writable(first):
+        first.parent.mkdir(parents=True, exist_ok=True)
+        return next(folder for folder in itertools.chain([first], more) if _made(folder))
+
+
+def _made(folder: Path) -> bool:
+    """Whether this call made the folder: of two runs that ask for one at once, one is told so."""
+    try:
+        folder.mkdir()
+    except FileExistsError:
+        return False
+    return True
+
+
+@contextlib.contextmanager
+def removed_if_empty(folder: Path) -> Iterator[None]:
+    """Removes an empty folder if the block raises: what could not begin leaves nothing behind."""
+    try:
+        yield
+    except Exception:
+        with contextlib.suppress(OSError):
+            folder.rmdir()
+        raise
 
 
 def create_run(folder: Path, config: RunConfig, arguments: Sequence[str]) -> None:
@@ -58,19 +88,31 @@ def create_run(folder: Path, config: RunConfig, arguments: Sequence[str]) -> Non
     Raises:
         ConfigurationError: it holds a run already, or cannot be written.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        # Exclusive: of two runs that begin in one folder at once, one is refused.
-        with (folder / "config.json").open("x") as file:
-            file.write(config_text(config))
-        command_line = {"executable": sys.executable, "arguments": list(arguments)}
-        write_whole(folder / "run.json", _json_text(describe_machine() | command_line))
-    except (OSError, ValueError) as error:  # the second: a name that no file can have
-        if isinstance(error, FileExistsError) and folder.is_dir():
+    with _writable(folder):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            # Exclusive: of two runs that begin in one folder at once, one is refused.
+            with (folder / "config.json").open("x", encoding="utf-8") as file:
+                file.write(config_text(config))
+            command_line = {"executable": sys.executable, "arguments": list(arguments)}
+            write_whole(folder / "run.json", _json_text(describe_machine() | command_line))
+        except FileExistsError as error:
+            if not folder.is_dir():
+                raise
             raise ConfigurationError(
                 f"expected a folder without a run, got {folder}, which is one and is not "
                 f"overwritten; choose another --out, or go on: metarl train --resume {folder}"
             ) from error
+
+
+@contextlib.contextmanager
+def _writable(folder: Path) -> Iterator[None]:
+    """Says of what the system refuses which folder it was."""
+    try:
+        yield
+    except ConfigurationError:
+        raise
+    except (OSError, ValueError) as error:  # the second: a name that no file can have
         raise ConfigurationError(
             "expected a folder that can be written for the run, got "
             f"{str(folder)!r}: {getattr(error, 'strerror', error)}; choose another --out."
@@ -150,6 +192,11 @@ def make_tasks(experiment: Experiment, arguments: Mapping[str, Any]) -> TaskDist
     return tasks
 
 
+def versions() -> dict[str, str]:
+    """Of the packages that are installed, among those that a run depends on."""
+    return {name: importlib.metadata.version(name) for name in PACKAGES if _has(name)}
+
+
 def describe_machine() -> dict[str, Any]:
     """Versions, devices and commit, and nothing that a published record had better not name."""
     import jax
@@ -158,7 +205,7 @@ def describe_machine() -> dict[str, Any]:
     return {
         "python": platform.python_version(),
         "platform": "-".join(filter(None, system)),
-        "versions": {name: importlib.metadata.version(name) for name in PACKAGES if _has(name)},
+        "versions": versions(),
         "backend": jax.default_backend(),
         "devices": [device.device_kind for device in jax.local_devices()],
         "cores": usable_cores(),

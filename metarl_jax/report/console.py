@@ -134,7 +134,8 @@ class Console:
 
     def _line(self, text: str) -> None:
         encoding = self._console.encoding
-        text = text.encode(encoding, "replace").decode(encoding)
+        if getattr(self._console.file, "errors", "strict") in ("strict", "surrogateescape"):
+            text = text.encode(encoding, "replace").decode(encoding)
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 

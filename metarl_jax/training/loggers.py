@@ -125,7 +125,7 @@ class WandbLogger:
     def _begin(self) -> Any:
         if not self._identity.exists():
             write_whole(self._identity, uuid.uuid4().hex)
-        return self._init(id=self._identity.read_text(), **self._options)
+        return self._init(id=self._identity.read_text(encoding="utf-8"), **self._options)
 
 
 def _finite(row: MetricsRow) -> dict[str, float]:

@@ -94,15 +94,14 @@ def test_a_folder_that_cannot_be_made_is_refused(tmp_path: pathlib.Path) -> None
     assert_refused(result, "can be written", "another --out")
 
 
+@pytest.mark.parametrize("out", [["--out", "run"], []])
 def test_a_missing_extra_leaves_no_run_behind(
-    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+    out: list[str], tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "wandb", None)  # importing it is an ImportError
-    result = metarl_here(
-        "train", f"{BROKEN}:sound", *SMALL, "--wandb", "p", "--out", "run", cwd=tmp_path
-    )
+    result = metarl_here("train", f"{BROKEN}:sound", *SMALL, "--wandb", "p", *out, cwd=tmp_path)
     assert_refused(result, "extra `wandb`", "leave that logger out")
-    assert not (tmp_path / "run").exists()
+    assert [path.name for path in tmp_path.rglob("*")] in ([], ["runs"])
 
 
 def test_a_run_that_diverges_says_so(tmp_path: pathlib.Path) -> None:

@@ -315,7 +315,7 @@ def _write(folder: Path, record: Comparison, tasks: TaskDistribution) -> None:
     )
     try:
         folder.mkdir(parents=True)
-        (folder / "compare.json").write_text(json_text(record.to_json()))
+        (folder / "compare.json").write_text(json_text(record.to_json()), encoding="utf-8")
         save_figure(figure, folder / "compare.png")
     except OSError as error:
         raise ConfigurationError(

@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from metarl_experiments.process.runtime import cache_folder
-from metarl_experiments.runs import describe_machine, make_tasks
+from metarl_experiments.runs import describe_machine, make_tasks, versions
 from metarl_jax.experiment.registry import experiment_names, load_experiment
 from metarl_jax.tasks.conformance import check_task_distribution
 from metarl_jax.tasks.distribution import specification
@@ -66,13 +66,14 @@ def doctor_command(arguments: Sequence[str]) -> int:
     """Checks that everything a run needs is in place; returns 1 where something is not."""
     tyro.cli(_NoOptions, prog="metarl doctor", args=list(arguments))
     console = Console(highlight=False)
-    machine = describe_machine()
-    for name, version in machine.pop("versions").items():
+    for name, version in versions().items():  # first: without a device, nothing else can be told
         console.print(f"  {name:18} {version}")
+    machine = describe_machine()
+    del machine["versions"]
     for name, value in machine.items():
         console.print(f"  {name:18} {value}")
     console.print(f"  {'executable':18} {sys.executable}")
-    console.print(f"  {'compilation cache':18} {cache_folder()}")
+    console.print(f"  {'compilation cache':18} {cache_folder() or 'none'}")
     checks = {
         "jax computes": _compute,
         "presets are installed": _presets,

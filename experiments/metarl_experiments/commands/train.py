@@ -1,5 +1,6 @@
 """`metarl train`: from a preset's name to a run's folder."""
 
+import contextlib
 import dataclasses
 import sys
 from collections.abc import Callable, Sequence
@@ -31,6 +32,7 @@ from metarl_experiments.runs import (
     holds_run,
     load_tasks,
     make_tasks,
+    removed_if_empty,
     require_shared,
 )
 from metarl_jax.evaluation.evaluation import PopulationEvaluation
@@ -160,9 +162,10 @@ def _begin(experiment: Experiment, options: TrainOptions, command_line: Sequence
     )
     require_code_elsewhere(name, folder)
     # Loggers first: a missing extra leaves no run behind.
-    loggers = on_all_processes(
-        lambda: _loggers(folder, config, options.output) if is_first() else []
-    )
+    with removed_if_empty(folder) if options.output.out is None else contextlib.nullcontext():
+        loggers = on_all_processes(
+            lambda: _loggers(folder, config, options.output) if is_first() else []
+        )
     if not resume:
         on_all_processes(lambda: create_run(folder, config, command_line) if is_first() else None)
     on_all_processes(lambda: require_shared(folder))
