@@ -42,8 +42,9 @@ def test_a_film_shows_every_step_of_every_kind_of_scene(name, tmp_path):
     assert len(found) + EPISODES * 2 >= EPISODES * (STEPS + 1)
     assert all(frame.shape == found[0].shape for frame in found)
     assert len({frame.tobytes() for frame in found}) > EPISODES * STEPS
-    below = [frame[len(frame) // 3 :] for frame in found]  # the words above change in any case
-    assert len({frame.tobytes() for frame in below}) > EPISODES
+    # The words above change in any case; below, the steps of the first episode leave their mark.
+    start, end = (found[i][len(found[i]) // 3 :] for i in (0, STEPS))
+    assert np.count_nonzero(np.abs(end - start).max(axis=-1) > 60) > 300
 
 
 def test_several_tasks_stand_beside_each_other(tmp_path):
