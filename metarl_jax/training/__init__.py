@@ -4,6 +4,7 @@ from metarl_jax.training.loggers import TensorBoardLogger, WandbLogger
 from metarl_jax.training.metrics_file import read_rows
 from metarl_jax.training.metrics_row import MetricsRow
 from metarl_jax.training.plan import ExitCode, Outcome, TrainingPlan
+from metarl_jax.training.tags import schedule_values, tagged
 from metarl_jax.training.train import train
 
 __all__ = [
@@ -14,5 +15,7 @@ __all__ = [
     "TrainingPlan",
     "WandbLogger",
     "read_rows",
+    "schedule_values",
+    "tagged",
     "train",
 ]
