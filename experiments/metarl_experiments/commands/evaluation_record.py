@@ -4,6 +4,7 @@ import dataclasses
 import io
 from collections.abc import Callable
 from pathlib import Path
+from typing import Annotated
 
 import jax
 import numpy as np
@@ -48,7 +49,7 @@ class EvaluateOptions:
         json: prints the result as JSON, as evaluation*.json holds it.
     """
 
-    run: tyro.conf.Positional[Path]
+    run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
     tasks: int | None = None
     episodes: int | None = None
     greedy: bool = False
