@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from metarl_experiments.commands.help import Group, Row, print_help
+from metarl_experiments.commands.parsing import parse
 from metarl_experiments.process.distributed import DistributedOptions
 from metarl_experiments.process.early_flags import EarlyFlags, read_early_flags
 from metarl_jax.checks import require_positive
@@ -119,11 +120,6 @@ def parse_sweep_options(experiment: Experiment, arguments: Sequence[str]) -> Tra
 
 Field = tuple[str, Any, Any]
 OVER: Field = ("over", tyro.conf.UseAppendAction[tuple[str, ...]], dataclasses.field(default=()))
-OVER_ROW = Row(
-    "--over SETTING=VALUE,VALUE,...",
-    "Train an agent with each value; given twice, with every combination.",
-    "",
-)
 
 
 def _parse(
@@ -132,13 +128,14 @@ def _parse(
     settings = _choose(experiment, read_early_flags(arguments))
     groups = _groups_of(experiment, settings)
     if {"-h", "--help"} & set(arguments):
-        rows = [*(OVER_ROW for _ in more), *(_choice_row(b, settings) for b in CHOICES)]
-        print_help(prog, description, rows, groups)
+        rows = [*(_over_row(settings) for _ in more), *(_choice_row(b, settings) for b in CHOICES)]
+        operands = "--over SETTING=VALUE,VALUE [options]" if more else "[options]"
+        print_help(prog, description, rows, groups, operands)
         sys.exit(0)
     _require_options_of(settings, arguments)
     fields = [*more, *(_choice(branch, settings) for branch in CHOICES), *map(_field, groups)]
     flags = dataclasses.make_dataclass("Flags", fields, frozen=True, kw_only=True)
-    parsed: Any = tyro.cli(flags, prog=prog, args=list(arguments), add_help=False)
+    parsed: Any = parse(flags, prog, arguments, add_help=False)
     branches: dict[str, Any] = {
         f.name: getattr(parsed, f.name, None) for f in dataclasses.fields(Settings)
     }
@@ -240,6 +237,12 @@ def _choice(branch: str, settings: Settings) -> Field:
 def _choice_row(branch: str, settings: Settings) -> Row:
     names, own = _choices(branch, settings)
     return Row(f"--{branch} NAME", f"One of {', '.join(names)}.", own)
+
+
+def _over_row(settings: Settings) -> Row:
+    names = ", ".join(settings.schedules())
+    text = "Train an agent with each value; given twice, with every combination. SETTING is one of "
+    return Row("--over SETTING=VALUE,VALUE,...", f"{text}{names}.", "")
 
 
 def read_sweep(over: Sequence[str] | None) -> Sweep:

@@ -9,7 +9,6 @@ from typing import Any
 
 import jax
 import numpy as np
-import tyro
 
 from metarl_experiments.commands.evaluate import evaluate_and_draw
 from metarl_experiments.commands.evaluation_record import EvaluateOptions
@@ -21,6 +20,9 @@ from metarl_experiments.commands.options import (
     parse_sweep_options,
     parse_train_options,
 )
+from metarl_experiments.commands.parsing import parse
+from metarl_experiments.commands.starting_settings import load_with_settings
+from metarl_experiments.commands.sweep_help import print_sweep_help
 from metarl_experiments.process.early_flags import read_early_flags
 from metarl_experiments.runs import (
     create_run,
@@ -31,10 +33,9 @@ from metarl_experiments.runs import (
     require_shared,
 )
 from metarl_jax.evaluation.evaluate import make_task_evaluator, meta_test_tasks
-from metarl_jax.evaluation.evaluation import PopulationEvaluation
+from metarl_jax.evaluation.evaluation import Evaluation, PopulationEvaluation
 from metarl_jax.experiment.build import Setup, build_setup, longest_meta_episode, shorter_context
 from metarl_jax.experiment.experiment import Experiment
-from metarl_jax.experiment.registry import load_experiment
 from metarl_jax.experiment.run_config import (
     RunConfig,
     load_config,
@@ -42,6 +43,7 @@ from metarl_jax.experiment.run_config import (
     settings_to_json,
 )
 from metarl_jax.experiment.sweep import agents_of
+from metarl_jax.files import reason
 from metarl_jax.learning.train_state import TrainState
 from metarl_jax.parallel.host import process_seconds
 from metarl_jax.parallel.processes import broadcast_from_first, is_first, on_all_processes
@@ -50,7 +52,8 @@ from metarl_jax.parallel.signals import Stopped, stops_raise
 from metarl_jax.policy.policy import PolicyParams
 from metarl_jax.report.console import Console
 from metarl_jax.tasks.conformance import check_task_distribution
-from metarl_jax.training.plan import Evaluate
+from metarl_jax.training.plan import Evaluate, TrainingPlan
+from metarl_jax.training.tags import schedule_values
 from metarl_jax.training.train import ExitCode, train
 from metarl_jax.trees import take
 from metarl_jax.types import ConfigurationError
@@ -60,14 +63,6 @@ usage: metarl train NAME [options]
        metarl train --resume RUN
 
 `metarl list` shows the presets, `metarl train NAME --help` the options of one."""
-
-SWEEP_USAGE = """\
-usage: metarl sweep NAME --over SETTING=VALUE,VALUE,... [--over ...] [options]
-
-Trains an agent for each value (each combination, where --over is given twice) of a numeric setting
-in one program. A value holds from the first update to the last, in place of a schedule. `metarl
-train NAME --help` shows the options. A sweep that was stopped goes on with `metarl train --resume
-RUN`."""
 
 VALIDATION_SEED = 2_147_483_563
 """Of the tasks of the evaluations during training; the final evaluation draws others."""
@@ -100,7 +95,7 @@ def train_command(arguments: Sequence[str]) -> int:
             "is resumed with its own settings."
         )
     if resumes:
-        return _resume(tyro.cli(ResumeOptions, prog="metarl train", args=list(arguments)))
+        return _resume(parse(ResumeOptions, "metarl train", arguments))
     if arguments and arguments[0] in ("-h", "--help"):
         print(USAGE)
         return 0
@@ -109,7 +104,7 @@ def train_command(arguments: Sequence[str]) -> int:
             "expected `metarl train NAME [options]`, the name before the options, got no name; "
             "`metarl list` shows the presets."
         )
-    experiment = load_experiment(arguments[0])
+    experiment = load_with_settings(arguments[0])
     options = parse_train_options(experiment, arguments[1:])
     return _begin(experiment, options, ["train", *arguments])
 
@@ -117,14 +112,14 @@ def train_command(arguments: Sequence[str]) -> int:
 def sweep_command(arguments: Sequence[str]) -> int:
     """`train_command` over hyper-parameters: one agent for each combination and each seed."""
     if arguments and arguments[0] in ("-h", "--help"):
-        print(SWEEP_USAGE)
+        print_sweep_help()
         return 0
     if not arguments or arguments[0].startswith("-"):
         raise ConfigurationError(
             "expected `metarl sweep NAME --over SETTING=VALUE,VALUE [options]`, the name before "
             "the options, got no name; `metarl list` shows the presets."
         )
-    experiment = load_experiment(arguments[0])
+    experiment = load_with_settings(arguments[0])
     options = parse_sweep_options(experiment, arguments[1:])
     if len(agents_of(options.settings, options.sweep)) == 1:
         raise ConfigurationError(
@@ -152,7 +147,7 @@ def _begin(experiment: Experiment, options: TrainOptions, command_line: Sequence
     require_code_elsewhere(name, folder)
     # Loggers first: a missing extra leaves no run behind.
     loggers = on_all_processes(
-        lambda: _loggers(folder, config, options.output) if is_first() else []
+        lambda: _loggers(folder, config, options.output, setup.plan) if is_first() else []
     )
     if not resume:
         on_all_processes(lambda: create_run(folder, config, command_line) if is_first() else None)
@@ -169,7 +164,7 @@ def _resume(options: ResumeOptions) -> int:
         config = dataclasses.replace(config, settings=settings)
     setup = build_setup(tasks, config.settings, options.devices, config.sweep)
     loggers = on_all_processes(
-        lambda: _loggers(options.resume, config, options) if is_first() else []
+        lambda: _loggers(options.resume, config, options, setup.plan) if is_first() else []
     )
     prepared = _Prepared(options.resume, config, setup, loggers, imported)
     return _run(prepared, resume=True)
@@ -197,7 +192,7 @@ def _run(run: _Prepared, *, resume: bool) -> int:
     try:
         outcome = train(
             setup.algorithm,
-            _validation(setup, config.settings.evaluation.evaluation_tasks),
+            _validation(setup, config.settings.evaluation.evaluation_tasks, console),
             plan,
             folder=folder,
             key=setup.key,
@@ -222,32 +217,34 @@ def _conclude(folder: Path, config: RunConfig, setup: Setup, state: TrainState) 
     """Evaluates and draws a run that has been trained."""
     try:
         with stops_raise():
-            for picture in evaluate_and_draw(
+            pictures = evaluate_and_draw(
                 EvaluateOptions(run=folder), config, setup, local_replica(state)
-            ):
-                print(f"  {picture}")
+            )
+            for report in pictures[-1:]:  # where there are some: the page that holds the others
+                print(f"report: {report}")
     except Stopped as stopped:
         print(f"stopped by {stopped} before all of the evaluation was done.")
         return ExitCode.INTERRUPTED if stopped.signal == SIGINT else ExitCode.TERMINATED
     except OSError as error:
-        print(f"metarl: trained and saved, but: {error}", file=sys.stderr)
+        print(f"metarl: trained and saved, but: {reason(error)}", file=sys.stderr)
         return ExitCode.NOT_SAVED
     return ExitCode.FINISHED
 
 
-def _validation(setup: Setup, num_tasks: int) -> Evaluate:
-    """The evaluation that is shown during training: fixed tasks, fixed keys."""
+def _validation(setup: Setup, num_tasks: int, console: Console) -> Evaluate:
+    """The evaluation that is shown during training, and announced: fixed tasks, fixed keys."""
     tasks_key, actors_key = jax.random.split(jax.random.key(VALIDATION_SEED))
     meta_test = meta_test_tasks(setup.tasks, tasks_key, num_tasks)
     evaluator = make_task_evaluator(setup.tasks, setup.policy, num_devices=setup.num_devices)
 
-    def each(params: PolicyParams) -> PopulationEvaluation:
+    def evaluate(params: PolicyParams) -> Evaluation | PopulationEvaluation:
+        console.evaluating(num_tasks)
+        if not setup.is_population:
+            return evaluator(params, meta_test, actors_key)
         agents = [take(params, i) for i in range(len(setup.agents))]
         return PopulationEvaluation(tuple(evaluator(x, meta_test, actors_key) for x in agents))
 
-    if setup.is_population:
-        return each
-    return lambda params: evaluator(params, meta_test, actors_key)
+    return evaluate
 
 
 def _header(config: RunConfig, setup: Setup) -> dict[str, str]:
@@ -269,9 +266,8 @@ def _header(config: RunConfig, setup: Setup) -> dict[str, str]:
         "policy": f"{settings.policy.name}{memory}, {weights:,} parameters",
         **({"context": looks_back} if looks_back else {}),
         "algorithm": settings.algorithm.name,
-        "an update": f"{settings.budget.num_tasks} tasks × {episodes} steps "
-        f"= {setup.algorithm.steps_per_update:,} steps",
-        "updates": f"{setup.plan.num_updates:,}",
+        "training": f"{setup.plan.num_updates:,} updates of {settings.budget.num_tasks} tasks × "
+        f"{episodes} = {setup.algorithm.steps_per_update:,} steps",
         **_processes(),
         "device": f"{setup.num_devices} × {device.device_kind} ({device.platform}), "
         f"{settings.policy.precision}",
@@ -293,12 +289,16 @@ def _agents(config: RunConfig, setup: Setup) -> str:
     return f"{len(setup.agents)} in one program: {' × '.join([*swept, *filter(None, [seeds])])}"
 
 
-def _loggers(folder: Path, config: RunConfig, options: OutputOptions | ResumeOptions) -> list[Any]:
+def _loggers(
+    folder: Path, config: RunConfig, options: OutputOptions | ResumeOptions, plan: TrainingPlan
+) -> list[Any]:
+    shared = {n: x for n, x in config.settings.schedules().items() if n not in config.sweep}
+    hyperparameters = schedule_values(shared, plan.num_updates)
     loggers: list[Any] = []
     if options.tensorboard:
         from metarl_jax.training.loggers import TensorBoardLogger
 
-        loggers.append(TensorBoardLogger(folder))
+        loggers.append(TensorBoardLogger(folder, hyperparameters))
     if options.wandb is not None:
         from metarl_jax.training.loggers import WandbLogger
 
@@ -308,6 +308,7 @@ def _loggers(folder: Path, config: RunConfig, options: OutputOptions | ResumeOpt
                 project=options.wandb,
                 name=folder.name,
                 config=settings_to_json(config.settings) | {"experiment": config.experiment},
+                hyperparameters=hyperparameters,
             )
         )
     return loggers
