@@ -35,6 +35,7 @@ from metarl_jax.checkpoint.folder import (
 )
 from metarl_jax.checkpoint.manifest import FORMAT, is_ours, is_signed, make_manifest
 from metarl_jax.checkpoint.mismatch import refusal
+from metarl_jax.files import reason
 from metarl_jax.parallel.processes import broadcast_from_first, is_first, on_all_processes
 from metarl_jax.parallel.sharding import place_global
 from metarl_jax.trees import (
@@ -295,4 +296,4 @@ def _key_impl(leaf: Any) -> Any:
 
 
 def _first_line(error: Exception) -> str:
-    return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0][:200]}"
+    return f"{type(error).__name__}: {reason(error).strip().partition(chr(10))[0][:200]}"

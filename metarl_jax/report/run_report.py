@@ -17,6 +17,7 @@ from metarl_jax.report.charts import (
     learning_charts,
 )
 from metarl_jax.report.html import Report, Section, report_page
+from metarl_jax.report.verdict import verdict
 from metarl_jax.tasks.distribution import References
 from metarl_jax.training.metrics_file import read_rows
 from metarl_jax.training.metrics_row import MetricsRow
@@ -57,6 +58,7 @@ def write_report(
     """
     config, run, rows = _read(folder)
     lead = (
+        f"{_sentence(verdict(evaluation))} "
         f"A policy ({facts.policy_words(config.settings)}) in tasks of "
         f"{evaluation.task_family} that it is not told, "
         f"{len(evaluation.episode_return_mean)} episodes in each."
@@ -129,6 +131,10 @@ def write_points_report(folder: Path, record: PopulationRecord, references: Refe
         ],
     )
     return _write(folder, report)
+
+
+def _sentence(words: str) -> str:
+    return f"{words[0].upper()}{words[1:]}."
 
 
 def _numbers(

@@ -6,6 +6,7 @@ from typing import Any, Literal, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
+from jax import core
 
 from metarl_jax.checks import check_whole_number
 from metarl_jax.tasks.measures import Measure
@@ -211,12 +212,12 @@ def is_discrete(space: Any) -> bool:
 
 
 def _action_sizes(tasks: TaskDistribution, task: Task) -> tuple[int | None, int | None]:
-    space = space_of(tasks, "action_space", task)
+    space: Any = space_of(tasks, "action_space", task)
     discrete = is_discrete(space)
     if discrete or (isinstance(space, BoxSpace) and len(space.shape) == 1):
         size = space.n if discrete else space.shape[0]
-        if isinstance(size, jax.core.Tracer) or size < 1:
-            got = "one that depends on the task" if isinstance(size, jax.core.Tracer) else size
+        if isinstance(size, core.Tracer) or size < 1:
+            got = "one that depends on the task" if isinstance(size, core.Tracer) else size
             raise ConfigurationError(
                 f"{tasks.name}: expected the size of action_space to be a fixed number of at least "
                 f"1, got {got}; give every task the same actions."

@@ -1,7 +1,7 @@
 """A row of `metrics.jsonl`, its fields named, documented and checked."""
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -178,10 +178,6 @@ class MetricsRow:
             meta_test_total_return_members=tuple(totals),
         )
 
-    def scalars(self) -> Iterator[tuple[str, float]]:
-        """Every number by its key; those of a list by `key/1` and so on."""
-        return _scalars(self.flat())
-
 
 COUNTS = ("update", "env_steps")
 TIMES = ("seconds", "env_steps_per_second")
@@ -233,11 +229,3 @@ def _sorted_out(others: Mapping[str, Any]) -> dict[str, Any]:
         "metrics": {key: x for key, x in others.items() if key not in lists},
         "members": {key.removesuffix(MEMBERS): x for key, x in lists.items()},
     }
-
-
-def _scalars(values: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
-    for name, value in values.items():
-        if isinstance(value, (list, tuple)):
-            yield from _scalars({f"{name}/{i}": x for i, x in enumerate(value, start=1)})
-        else:
-            yield name, value

@@ -14,7 +14,9 @@ import pytest
 
 from metarl_experiments.commands import train
 from metarl_jax import Agent, ConfigurationError
+from metarl_jax.evaluation.record import read_record
 from metarl_jax.experiment.run_config import load_config
+from metarl_jax.report.verdict import verdict
 from support.command_line import BROKEN, SMALL, assert_refused, metarl_here, signalled
 
 PPO = ["--algorithm", "ppo", "--algorithm.epochs", "2", "--algorithm.minibatches", "2"]
@@ -26,6 +28,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     folder = tmp_path_factory.mktemp("runs")
     result = metarl_here("train", "mouse_lecture", *SMALL, *PPO, "--out", "mouse", cwd=folder)
     assert result.returncode == 0, result.stderr
+    (folder / "mouse.log").write_text(result.stdout, encoding="utf-8")
     return folder / "mouse"
 
 
@@ -47,6 +50,17 @@ def test_a_run_leaves_all_its_files(run: pathlib.Path) -> None:
         == json.loads((run / "metrics.jsonl").read_text().splitlines()[-1])["update"]
     )
     assert len(evaluation["measures"]["success_rate"]) == 6
+
+
+def test_a_run_says_little_and_ends_with_a_verdict(run: pathlib.Path) -> None:
+    lines = run.with_name("mouse.log").read_text(encoding="utf-8").splitlines()
+    assert len(lines) <= 28
+    assert "evaluating on 4 tasks ..." in lines, "of the evaluations while it trains"
+    assert "evaluating on 8 tasks ..." in lines, "of that at the end"
+    *_, said, drawing, report = lines
+    assert said == verdict(read_record(run / "evaluation.json"))
+    assert (drawing, report) == ("drawing the report ...", "report: mouse/report.html")
+    assert said.partition(":")[0].lower() in (run / "report.html").read_text("utf-8").lower()
 
 
 def test_evaluate_needs_only_the_folder_and_repeats_itself(

@@ -83,12 +83,6 @@ def test_a_metric_of_ones_own_may_be_called_as_those_of_agents_are() -> None:
     assert MetricsRow.from_json(row.to_json()) == row
 
 
-def test_every_number_has_a_name_for_other_loggers() -> None:
-    scalars = dict(MetricsRow.from_json(FLAT).scalars())
-    assert scalars["return_members/2"] == 4.0 and scalars["return"] == 3.0
-    assert scalars["my_loss"] == 0.25 and scalars["update"] == 2
-
-
 BAD = {
     "no object": ([1], "JSON object"),
     "no update": ({"env_steps": 10}, "'update', got none"),

@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import shutil
 import signal
 from typing import Any
 
@@ -69,6 +70,11 @@ def test_a_sweep_over_what_cannot_be_swept_is_refused(sweep: Any, words: str) ->
     with pytest.raises(ConfigurationError, match=words) as refusal:
         agents_of(Settings(), sweep)
     assert_well_put(str(refusal.value))
+
+
+def test_a_near_setting_is_suggested() -> None:
+    with pytest.raises(ConfigurationError, match="got learning_rat; did you mean learning_rate"):
+        agents_of(Settings(), {"learning_rat": (0.1, 0.2)})
 
 
 def test_the_last_seed_must_be_one() -> None:
@@ -213,9 +219,16 @@ def test_an_agent_that_diverged_is_told(capsys: pytest.CaptureFixture[str]) -> N
     points = [point({}, [0, 1], 1.0)]
     subject = evaluation("adaptive", [1.0], [0.1])
     print_population(PopulationRecord.of(subject, points))
-    assert "diverged" not in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "diverged" not in said and "highest" not in said
     print_population(PopulationRecord.of(subject, points, [1]))
     assert "diverged: agents 1 (counted from 0)" in capsys.readouterr().out
+
+
+def test_the_best_point_of_a_sweep_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    points = [point({"learning_rate": rate}, [i], -rate) for i, rate in enumerate((0.1, 0.01))]
+    print_population(PopulationRecord.of(evaluation("adaptive", [1.0], [0.1]), points))
+    assert capsys.readouterr().out.splitlines()[-1] == "highest return: learning rate 0.01"
 
 
 # A whole one.
@@ -276,6 +289,18 @@ def test_a_sweep_that_was_stopped_goes_on(sweep: pathlib.Path, tmp_path: pathlib
     assert json.loads((run / "evaluation.json").read_text())["diverged_agents"] == []
     ours, whole = (json.loads((x / "evaluation.json").read_text()) for x in (run, sweep))
     assert ours == whole
+
+
+def test_a_report_of_a_sweep_is_drawn(sweep: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    run = shutil.copytree(sweep, tmp_path / "run")
+    before = (run / "evaluation.json").read_bytes()
+    for name in ("report.html", "evaluation.json"):
+        (run / name).unlink()
+    result = metarl_here("report", run, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert "evaluating 4 agents on 8 tasks" in result.stdout
+    assert "learning rate" in (run / "report.html").read_text(encoding="utf-8")
+    assert (run / "evaluation.json").read_bytes() == before
 
 
 def test_a_sweep_can_be_evaluated_again(sweep: pathlib.Path, tmp_path: pathlib.Path) -> None:

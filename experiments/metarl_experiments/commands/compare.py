@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import jax
 import tyro
@@ -12,8 +12,9 @@ from rich.table import Table
 
 from metarl_experiments.commands.evaluate import restore_run
 from metarl_experiments.commands.options import parse_train_options
+from metarl_experiments.commands.parsing import parse
 from metarl_experiments.runs import load_tasks
-from metarl_jax.checks import require_positive, require_seed
+from metarl_jax.checks import require_positive, require_seed, suggestion
 from metarl_jax.evaluation.evaluate import make_evaluator
 from metarl_jax.evaluation.evaluation import Evaluation
 from metarl_jax.evaluation.protocol import META_TEST_SEED
@@ -45,7 +46,7 @@ class CompareOptions:
         json: prints the result as JSON.
     """
 
-    names: tyro.conf.Positional[tuple[str, ...]]
+    names: Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="RUN|AGENT")]
     preset: str | None = None
     tasks: int | None = None
     out: Path | None = None
@@ -124,7 +125,7 @@ class Comparison:
 
 def compare_command(arguments: Sequence[str]) -> int:
     """Evaluates every contender, prints a table, and writes what is asked for."""
-    options = tyro.cli(CompareOptions, prog="metarl compare", args=list(arguments))
+    options = parse(CompareOptions, "metarl compare", arguments)
     if options.out is not None and options.out.exists():
         raise ConfigurationError(
             f"expected a new folder for the comparison, got {options.out}, which is there and is "
@@ -204,7 +205,7 @@ def _contender(name: str, tasks: TaskDistribution, config: RunConfig | None) -> 
         offered = ", ".join(agents) or "none"
         raise ConfigurationError(
             f"expected a run's folder or an agent that {tasks.name} offers ({offered}), got "
-            f"{name!r}."
+            f"{name!r}; {suggestion(name, agents, 'check the name.')}"
         )
     policy = agents[name]()
     return Contender(name, policy, policy.init(jax.random.key(0)))

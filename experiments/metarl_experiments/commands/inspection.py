@@ -1,37 +1,22 @@
-"""`metarl list`, `metarl check` and `metarl doctor`."""
+"""`metarl check` and `metarl doctor`."""
 
 import dataclasses
 import sys
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import tyro
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
+from metarl_experiments.commands.parsing import parse
 from metarl_experiments.process.runtime import cache_folder
 from metarl_experiments.runs import describe_machine, make_tasks, versions
-from metarl_jax.experiment.registry import experiment_names, load_experiment
+from metarl_jax.experiment.registry import contents_of, experiment_names, load_experiment
+from metarl_jax.files import reason
 from metarl_jax.tasks.conformance import check_task_distribution
 from metarl_jax.tasks.distribution import specification
 from metarl_jax.types import ConfigurationError
-
-
-def list_command(arguments: Sequence[str]) -> int:
-    """Prints every installed preset."""
-    tyro.cli(_NoOptions, prog="metarl list", args=list(arguments))
-    table = Table("preset", "learned by", "what it is", box=None)
-    for name in experiment_names():
-        try:
-            experiment = load_experiment(name)
-        except ConfigurationError as error:  # one that is gone hides none of the others
-            table.add_row(name, "-", f"[red]{escape(str(error))}[/red]")
-        else:
-            table.add_row(name, experiment.settings.algorithm.name, experiment.summary)
-    Console().print(table)
-    return 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,15 +24,18 @@ class CheckOptions:
     """Check that a task family keeps the laws that the framework relies on.
 
     Attributes:
-        name: a preset, or FILE.py:FUNCTION for a family of your own.
+        name: a preset, or FILE.py:FUNCTION for a family of your own; FILE.py alone lists what the
+            file holds.
     """
 
-    name: tyro.conf.Positional[str]
+    name: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="NAME")]
 
 
 def check_command(arguments: Sequence[str]) -> int:
-    """Says what a family's tasks look like, once it has been found to keep the laws."""
-    options = tyro.cli(CheckOptions, prog="metarl check", args=list(arguments))
+    """Describes a family's tasks once it has been found to keep the laws; or lists a file."""
+    options = parse(CheckOptions, "metarl check", arguments)
+    if options.name.endswith(".py"):
+        return _list_file(options.name)
     experiment = load_experiment(options.name)
     tasks = make_tasks(experiment, experiment.arguments)
     check_task_distribution(tasks)
@@ -62,9 +50,30 @@ def check_command(arguments: Sequence[str]) -> int:
     return 0
 
 
+def _list_file(place: str) -> int:
+    held = contents_of(place)
+    if not held:
+        raise ConfigurationError(
+            f"expected an experiment or a task family in {place}, got none; a task family is a "
+            "function that says what it returns: `def NAME(...) -> TaskDistribution:`."
+        )
+    for kind, names in held.items():
+        width = max(map(len, names))
+        print(f"{kind} in {place}:")
+        for name, summary in names.items():
+            print(f"  {name:{width}}  {summary}".rstrip())
+    print(f"\n`metarl check {place}:NAME` checks one.")
+    return 0
+
+
+@dataclasses.dataclass(frozen=True)
+class DoctorOptions:
+    """Check that everything a run needs is in place: versions, devices, presets and physics."""
+
+
 def doctor_command(arguments: Sequence[str]) -> int:
     """Checks that everything a run needs is in place; returns 1 where something is not."""
-    tyro.cli(_NoOptions, prog="metarl doctor", args=list(arguments))
+    parse(DoctorOptions, "metarl doctor", arguments)
     console = Console(highlight=False)
     for name, version in versions().items():  # first: without a device, nothing else can be told
         console.print(f"  {name:18} {version}")
@@ -83,17 +92,12 @@ def doctor_command(arguments: Sequence[str]) -> int:
     return 1 if failures else 0
 
 
-@dataclasses.dataclass(frozen=True)
-class _NoOptions:
-    """This command takes no options."""
-
-
 def _passes(console: Console, name: str, check: Callable[[], str]) -> bool:
     begin = time.perf_counter()
     try:
         detail = check()
     except Exception as error:  # a doctor reports whatever is wrong
-        console.print(f"  [red]FAILED[/red] {name}: {type(error).__name__}: {error}")
+        console.print(f"  [red]FAILED[/red] {name}: {type(error).__name__}: {reason(error)}")
         return False
     console.print(f"  [green]ok[/green]     {name}: {detail} ({time.perf_counter() - begin:.1f} s)")
     return True
