@@ -6,7 +6,6 @@ from typing import Any, Literal, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
-from jax import core
 
 from metarl_jax.checks import check_whole_number
 from metarl_jax.tasks.measures import Measure
@@ -212,18 +211,29 @@ def is_discrete(space: Any) -> bool:
 
 
 def _action_sizes(tasks: TaskDistribution, task: Task) -> tuple[int | None, int | None]:
-    space: Any = space_of(tasks, "action_space", task)
-    discrete = is_discrete(space)
-    if discrete or (isinstance(space, BoxSpace) and len(space.shape) == 1):
-        size = space.n if discrete else space.shape[0]
-        if isinstance(size, core.Tracer) or size < 1:
-            got = "one that depends on the task" if isinstance(size, core.Tracer) else size
-            raise ConfigurationError(
-                f"{tasks.name}: expected the size of action_space to be a fixed number of at least "
-                f"1, got {got}; give every task the same actions."
-            )
-        return (int(size), None) if discrete else (None, int(size))
+    space = space_of(tasks, "action_space", task)
+    if is_discrete(space):
+        return _fixed_size(tasks, space.n), None
+    if isinstance(space, BoxSpace) and len(space.shape) == 1:
+        return None, _fixed_size(tasks, space.shape[0])
     raise ConfigurationError(
         f"{tasks.name}: actions must be a Discrete space from 0 or a Box of rank 1, got {space!r}; "
         "wrap the environment so that its action_space is one of these."
     )
+
+
+def _fixed_size(tasks: TaskDistribution, size: Any) -> int:
+    """How many actions there are, or numbers in one."""
+    try:
+        number = int(size)
+    except jax.errors.JAXTypeError as error:
+        raise ConfigurationError(
+            f"{tasks.name}: expected an action_space of the same size in every task, got one that "
+            "depends on the task; give all of them the largest."
+        ) from error
+    if number < 1:
+        raise ConfigurationError(
+            f"{tasks.name}: expected an action_space of a size of at least 1, got {number}; give "
+            "the agent something to do."
+        )
+    return number

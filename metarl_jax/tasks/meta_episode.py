@@ -110,13 +110,7 @@ class MetaEpisode:
             after the meta-episode's end reward and ends are 0 and `valid` is false.
         """
         action = self._executed(action, state.task)
-        *stepped, _ = self.tasks.environment.step_env(
-            jax.random.fold_in(state.key, 2 * state.time + 1),
-            state.environment_state,
-            action,
-            state.task,
-        )
-        observation, environment_state, reward, terminated = strong(stepped)
+        observation, environment_state, reward, terminated = self._step_env(state, action)
         step, time = state.step + 1, state.time + 1
         out_of_budget = time >= self.length if self.num_steps else jnp.zeros((), bool)
         truncated = ~terminated & ((step >= self.tasks.episode_length) | out_of_budget)
@@ -194,6 +188,13 @@ class MetaEpisode:
 
     def _reset_env(self, key: Key, task: Task) -> tuple[Array, PyTree]:
         return strong(self.tasks.environment.reset_env(key, task))
+
+    def _step_env(self, state: MetaState, action: Array) -> tuple[Array, PyTree, Array, Array]:
+        key = jax.random.fold_in(state.key, 2 * state.time + 1)
+        *stepped, _ = self.tasks.environment.step_env(
+            key, state.environment_state, action, state.task
+        )
+        return strong(tuple(stepped))
 
     def _executed(self, action: Array, task: Task) -> Array:
         space = self.tasks.environment.action_space(task)

@@ -204,7 +204,7 @@ REFUSED: dict[str, tuple[Callable[[], TaskDistribution], list[str]]] = {
         described(lambda t: jnp.full((2,), jnp.nan, jnp.float32)),
         ["finite", "describe", "[nan nan]"],
     ),
-    "no actions": (lambda: family(NoActions()), ["action_space", "at least 1", "got 0"]),
+    "no actions": (lambda: family(NoActions()), ["action_space", "at least 1, got 0"]),
     "as many actions as the task says": (
         lambda: family(ActionsOfTheTask()),
         ["action_space", "depends on the task"],
