@@ -27,10 +27,10 @@ from benchmarks.workloads import (
     fast_update,
     usual_update,
 )
-from metarl_experiments.runs import describe_machine
 from metarl_jax.parallel.host import usable_cores
 from metarl_jax.parallel.sharding import DataParallel
 from metarl_jax.report.style import save_figure
+from metarl_jax.training.provenance import describe_machine
 
 if TYPE_CHECKING:
     from benchmarks.options import BenchOptions

@@ -11,13 +11,10 @@ report.html       all of it on one page, with a replay
 
 import contextlib
 import datetime
-import importlib.metadata
 import inspect
 import itertools
 import json
 import os
-import platform
-import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,14 +25,9 @@ from metarl_jax.experiment.experiment import Experiment
 from metarl_jax.experiment.registry import load_experiment
 from metarl_jax.experiment.run_config import RunConfig, config_text, load_config
 from metarl_jax.files import write_whole
-from metarl_jax.parallel.host import usable_cores
 from metarl_jax.tasks.distribution import TaskDistribution
+from metarl_jax.training.provenance import describe_machine
 from metarl_jax.types import ConfigurationError
-
-PACKAGES = (
-    *("metarl-jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "gymnax"),
-    *("mujoco", "mujoco-mjx", "gymnasium", "numpy"),
-)
 
 SHARED_WITHIN_SECONDS = 10
 
@@ -190,52 +182,6 @@ def make_tasks(experiment: Experiment, arguments: Mapping[str, Any]) -> TaskDist
             f"{type(tasks).__name__}."
         )
     return tasks
-
-
-def versions() -> dict[str, str]:
-    """Of the packages that are installed, among those that a run depends on."""
-    return {name: importlib.metadata.version(name) for name in PACKAGES if _has(name)}
-
-
-def describe_machine() -> dict[str, Any]:
-    """Versions, devices and commit, and nothing that a published record had better not name."""
-    import jax
-
-    system = (platform.system(), platform.machine(), *platform.libc_ver())
-    return {
-        "python": platform.python_version(),
-        "platform": "-".join(filter(None, system)),
-        "versions": versions(),
-        "backend": jax.default_backend(),
-        "devices": [device.device_kind for device in jax.local_devices()],
-        "cores": usable_cores(),
-        **describe_commit(),
-    }
-
-
-def describe_commit() -> dict[str, str]:
-    """The commit of the repository that this is run from; nothing where there is none.
-
-    It says "with changes" where tracked files differ from that commit.
-    """
-
-    def git(*arguments: str) -> str:
-        command = ["git", *arguments]
-        told = subprocess.run(command, capture_output=True, check=True, timeout=10, text=True)
-        return told.stdout.strip()
-
-    try:
-        changed = git("status", "--porcelain", "--untracked-files=no")
-        return {"commit": git("rev-parse", "HEAD") + " with changes" * bool(changed)}
-    except (OSError, ValueError, subprocess.SubprocessError):
-        return {}
-
-
-def _has(name: str) -> bool:
-    try:
-        return bool(importlib.metadata.version(name))
-    except importlib.metadata.PackageNotFoundError:
-        return False
 
 
 def _json_text(value: Any) -> str:

@@ -68,6 +68,11 @@ def config_text(config: RunConfig) -> str:
     return json.dumps(raw, indent=2) + "\n"
 
 
+def is_configured(folder: Path) -> bool:
+    """Whether a run was made by the command line, which writes config.json."""
+    return (folder / NAME).exists()
+
+
 def write_config(folder: Path, config: RunConfig) -> None:
     """Writes config.json in one step, over the one that is there.
 

@@ -7,7 +7,6 @@ from typing import Any
 
 from metarl_jax.evaluation.record import EvaluationRecord, EvaluationSubject
 from metarl_jax.experiment.run_config import RunConfig, settings_to_json
-from metarl_jax.experiment.settings import Settings
 from metarl_jax.report.tables import total
 from metarl_jax.report.units import count, duration, number, plain_name, with_interval
 from metarl_jax.training.metrics_row import MetricsRow
@@ -16,7 +15,7 @@ ACRONYMS = ("gru", "lstm", "snail")
 
 
 def trained(
-    config: RunConfig,
+    config: RunConfig | None,
     run: Mapping[str, Any],
     rows: Sequence[MetricsRow],
     evaluation: EvaluationSubject,
@@ -24,31 +23,44 @@ def trained(
     """What was trained, how, and where, for a person.
 
     Args:
-        config: of `config.json`.
+        config: of `config.json`; None for a run that was made from Python.
         run: of `run.json`.
         rows: of `metrics.jsonl`.
         evaluation: of `evaluation.json`.
     """
-    settings, budget = config.settings, config.settings.budget
-    arguments = ", ".join(f"{plain_name(n)} {_value(v)}" for n, v in config.family.items())
-    algorithm = f"{settings.algorithm.name.upper()}, {budget.num_tasks:,} tasks an update"
-    seeds = f" to {budget.seed + budget.num_seeds - 1}" if budget.num_seeds > 1 else ""
     actions = "sampled" if evaluation.sampled_actions else "the most probable"
     versions, arguments_given = _versions(run), _texts(run, "arguments")
     packages = [f"{name} {versions[name]}" for name in ("metarl-jax", "jax") if name in versions]
     python = [f"Python {run['python']}"] if "python" in run else []
+    configured = {} if config is None else _configured(config, evaluation)
     facts = {
-        "task family": f"{evaluation.task_family}: {arguments}".rstrip(": "),
-        "policy": policy_words(settings),
-        "algorithm": algorithm,
+        "task family": evaluation.task_family,
+        "policy": policy_words(evaluation),
+        "algorithm": evaluation.algorithm.upper(),
         "trained for": _trained_for(run, rows),
         "evaluated on": f"{evaluation.num_tasks:,} meta-test tasks, actions {actions}",
-        "seed": f"{budget.seed}{seeds}",
+        "seed": "",
         "versions": ", ".join([*packages, *python]),
         "commit": str(run.get("commit", "")),
         "command line": shlex.join(["metarl", *arguments_given]) if arguments_given else "",
+        **configured,
     }
     return {name: text for name, text in facts.items() if text}
+
+
+def _configured(config: RunConfig, evaluation: EvaluationSubject) -> dict[str, str]:
+    """What config.json tells beyond the evaluation."""
+    settings, budget = config.settings, config.settings.budget
+    arguments = ", ".join(f"{plain_name(n)} {_value(v)}" for n, v in config.family.items())
+    seeds = f" to {budget.seed + budget.num_seeds - 1}" if budget.num_seeds > 1 else ""
+    units = getattr(settings.memory, "hidden_size", None)
+    size = "" if units is None else f" of {units} units"
+    return {
+        "task family": f"{evaluation.task_family}: {arguments}".rstrip(": "),
+        "policy": policy_words(evaluation) + size,
+        "algorithm": f"{settings.algorithm.name.upper()}, {budget.num_tasks:,} tasks an update",
+        "seed": f"{budget.seed}{seeds}",
+    }
 
 
 def _texts(run: Mapping[str, Any], name: str) -> list[str]:
@@ -75,8 +87,11 @@ def _trained_for(run: Mapping[str, Any], rows: Sequence[MetricsRow]) -> str:
     return f"{steps}, in {duration(last.seconds)}{on}"
 
 
-def all_settings(config: RunConfig) -> dict[str, str]:
+def all_settings(config: RunConfig | None, run: Mapping[str, Any]) -> dict[str, str]:
     """Every setting of the run, and every argument of its family, by its dotted name."""
+    if config is None:
+        given = run.get("settings")
+        return dict(_leaves(given)) if isinstance(given, Mapping) else {}
     tree = {"family": config.family, **settings_to_json(config.settings), "sweep": config.sweep}
     return {"experiment": config.experiment, **dict(_leaves(tree))}
 
@@ -97,13 +112,13 @@ def _leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, st
             yield f"{prefix}{name}", _value(value)
 
 
-def policy_words(settings: Settings) -> str:
-    """The policy and its memory, as in "adaptive, GRU of 64 units"."""
-    if settings.memory is None:
-        return settings.policy.name
-    memory = settings.memory_name
+def policy_words(subject: EvaluationSubject) -> str:
+    """The policy and its memory, as in "adaptive, GRU"."""
+    if not subject.memory:
+        return subject.policy
+    memory = subject.memory
     memory = memory.upper() if memory in ACRONYMS else memory.replace("-", " ")
-    return f"{settings.policy.name}, {memory} of {settings.memory.hidden_size} units"
+    return f"{subject.policy}, {memory}"
 
 
 def headline(evaluation: EvaluationRecord) -> dict[str, str]:

@@ -7,7 +7,7 @@ from typing import Any
 from metarl_jax.evaluation.ablated import Ablated
 from metarl_jax.evaluation.population_record import PointRecord, PopulationRecord
 from metarl_jax.evaluation.record import EvaluationRecord, EvaluationSubject
-from metarl_jax.experiment.run_config import RunConfig, load_config
+from metarl_jax.experiment.run_config import RunConfig, is_configured, load_config
 from metarl_jax.files import read_object, write_whole
 from metarl_jax.report import facts, population, tables
 from metarl_jax.report.charts import (
@@ -46,7 +46,8 @@ def write_report(
     """Writes the report of a run of one agent into its folder.
 
     Args:
-        folder: the run's, with config.json, run.json and metrics.jsonl.
+        folder: the run's, with metrics.jsonl, run.json and, unless it was made from Python,
+            config.json.
         evaluation: of its last checkpoint.
         references: exact values of its tasks.
         baselines: evaluations of other policies on the same tasks.
@@ -59,12 +60,12 @@ def write_report(
     config, run, rows = _read(folder)
     lead = (
         f"{_sentence(verdict(evaluation))} "
-        f"A policy ({facts.policy_words(config.settings)}) in tasks of "
+        f"A policy ({facts.policy_words(evaluation)}) in tasks of "
         f"{evaluation.task_family} that it is not told, "
         f"{len(evaluation.episode_return_mean)} episodes in each."
     )
     report = Report(
-        title=config.title,
+        title=run_title(folder, evaluation),
         lead=lead,
         headline=facts.headline(evaluation),
         sections=[
@@ -94,7 +95,8 @@ def write_points_report(folder: Path, record: PopulationRecord, references: Refe
     """Writes the report of a run of several agents into its folder.
 
     Args:
-        folder: the run's, with config.json, run.json and metrics.jsonl.
+        folder: the run's, with metrics.jsonl, run.json and, unless it was made from Python,
+            config.json.
         record: of its agents' evaluations.
         references: exact values of its tasks.
 
@@ -106,8 +108,8 @@ def write_points_report(folder: Path, record: PopulationRecord, references: Refe
     agents = sum(len(point.agents) for point in points)
     best = max(points, key=lambda point: point.total_return_mean)
     report = Report(
-        title=config.title,
-        lead=f"{agents} agents of one program ({facts.policy_words(config.settings)}) in tasks "
+        title=run_title(folder, record),
+        lead=f"{agents} agents of one program ({facts.policy_words(record)}) in tasks "
         f"of {record.task_family} that they are not told; means over seeds.",
         headline={"highest return of a meta-episode": tables.total(best)},
         sections=[
@@ -118,7 +120,7 @@ def write_points_report(folder: Path, record: PopulationRecord, references: Refe
                 note=ADAPTATION,
                 charts=[population.adaptation_chart(population.curves_of(points), references)],
             ),
-            *([_sweep(points, references)] if config.sweep else []),
+            *([_sweep(points, references)] if points[0].values else []),
             Section(
                 name="learning",
                 title="Learning",
@@ -176,8 +178,13 @@ def _ablations(evaluation: EvaluationRecord, ablations: Mapping[str, Ablated]) -
     )
 
 
+def run_title(folder: Path, evaluation: EvaluationSubject) -> str:
+    """The name of a run's preset; its task family's, where it was made from Python."""
+    return load_config(folder).title if is_configured(folder) else evaluation.task_family
+
+
 def _trained(
-    config: RunConfig,
+    config: RunConfig | None,
     run: Mapping[str, Any],
     rows: Sequence[MetricsRow],
     evaluation: EvaluationSubject,
@@ -187,15 +194,16 @@ def _trained(
         title="What was trained",
         facts=facts.trained(config, run, rows, evaluation),
         folded={
-            "All settings": facts.all_settings(config),
+            "All settings": facts.all_settings(config, run),
             "Versions and machine": facts.machine(run),
         },
     )
 
 
-def _read(folder: Path) -> tuple[RunConfig, dict[str, Any], list[MetricsRow]]:
+def _read(folder: Path) -> tuple[RunConfig | None, dict[str, Any], list[MetricsRow]]:
     run = read_object(folder / "run.json") if (folder / "run.json").exists() else {}
-    return load_config(folder), run, read_rows(folder / "metrics.jsonl")
+    config = load_config(folder) if is_configured(folder) else None
+    return config, run, read_rows(folder / "metrics.jsonl")
 
 
 def _write(folder: Path, report: Report) -> Path:

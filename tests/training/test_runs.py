@@ -13,12 +13,13 @@ from metarl_envs.bandit import bandit
 from metarl_experiments import cli, runs
 from metarl_experiments.commands import train
 from metarl_experiments.commands.evaluation_record import EvaluateOptions, write_evaluation
-from metarl_experiments.runs import create_run, describe_commit, holds_run, load_tasks
+from metarl_experiments.runs import create_run, holds_run, load_tasks
 from metarl_jax.experiment.experiment import Experiment
 from metarl_jax.experiment.run_config import RunConfig, load_config
 from metarl_jax.experiment.settings import Budget, Settings
 from metarl_jax.tasks.distribution import TaskDistribution
 from metarl_jax.training.plan import ExitCode
+from metarl_jax.training.provenance import describe_commit
 from metarl_jax.types import ConfigurationError, UnwritableError
 from support.command_line import assert_refused, metarl_here
 

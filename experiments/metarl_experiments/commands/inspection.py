@@ -11,11 +11,12 @@ from rich.console import Console
 
 from metarl_experiments.commands.parsing import parse
 from metarl_experiments.process.runtime import cache_folder
-from metarl_experiments.runs import describe_machine, make_tasks, versions
+from metarl_experiments.runs import make_tasks
 from metarl_jax.experiment.registry import contents_of, experiment_names, load_experiment
 from metarl_jax.files import reason
 from metarl_jax.tasks.conformance import check_task_distribution
 from metarl_jax.tasks.distribution import specification
+from metarl_jax.training.provenance import describe_machine, versions
 from metarl_jax.types import ConfigurationError
 
 

@@ -6,30 +6,16 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 
 from metarl_jax.evaluation.ablated import Ablated
 from metarl_jax.evaluation.ablations import Ablation
-from metarl_jax.evaluation.evaluate import meta_test_tasks
 from metarl_jax.evaluation.record import EvaluationRecord, read_record
 from metarl_jax.experiment.build import Setup
 from metarl_jax.experiment.run_config import RunConfig, load_config
 from metarl_jax.files import require_own
-from metarl_jax.report.behaviour import (
-    Behaviour,
-    Recording,
-    behaviour_of,
-    record,
-    spread_out,
-)
-from metarl_jax.report.figures import adaptation_figure, learning_figure
-from metarl_jax.report.panels import behaviour_figure
-from metarl_jax.report.replay import replay_data
-from metarl_jax.report.run_report import write_report
-from metarl_jax.report.style import save_figure
-from metarl_jax.training.metrics_file import read_rows
-from metarl_jax.types import ConfigurationError, Task
+from metarl_jax.report.pictures import draw_pictures
+from metarl_jax.types import ConfigurationError
 
 ABLATION_LABELS: dict[Ablation, str] = {
     "memory": "without_memory",
@@ -46,13 +32,10 @@ ABLATION_WORDS: dict[Ablation, str] = {
 
 RETURNS, HEADER_BYTES = "episode_returns.npy", 4096
 """The array in an evaluation's .npz, and what it may take beside its numbers."""
-BEHAVIOUR_SEED = 2_147_483_587
-RECORDED, PICTURED = 32, 6
-"""Tasks that meta-episodes are recorded in, and those of them that behaviour.png shows."""
 
 
 def draw_run(folder: Path, config: RunConfig, setup: Setup, params: Any) -> list[Path]:
-    """Draws what a run's folder and its policy have to show.
+    """Draws what a run's folder and its policy have to show, beside what lies around it.
 
     Args:
         folder: the run's, with metrics.jsonl and evaluation.json.
@@ -63,54 +46,15 @@ def draw_run(folder: Path, config: RunConfig, setup: Setup, params: Any) -> list
     Returns:
         The paths of the pictures and of the report.
     """
-    references = setup.tasks.references()
-    title = f"{config.title}, {config.settings.policy.name} policy"
-    rows = read_rows(folder / "metrics.jsonl")
     evaluation = read_record(folder / "evaluation.json")
-    baselines = find_baselines(folder, config, evaluation.task_set_hash)
-    figures = {
-        "learning.png": learning_figure(rows, title=title, references=references),
-        "adaptation.png": adaptation_figure(evaluation, baselines=baselines, references=references),
-    }
-    behaviour, replay = _record(setup, params)
-    if behaviour is not None and behaviour.scenes[0][0].is_still:
-        figures["behaviour.png"] = behaviour_figure(behaviour, title=title)
-    for name, figure in figures.items():
-        save_figure(figure, folder / name)
-    report = write_report(
+    return draw_pictures(
         folder,
-        evaluation,
-        references,
-        baselines=baselines,
+        setup.tasks,
+        setup.policy,
+        params,
+        baselines=find_baselines(folder, config, evaluation.task_set_hash),
         ablations=find_ablations(folder, evaluation),
-        replay=replay,
     )
-    return [*(folder / name for name in figures), report]
-
-
-def _record(setup: Setup, params: Any) -> tuple[Behaviour | None, dict[str, Any] | None]:
-    """The policy in a few meta-test tasks, to be drawn and to be replayed; where they have scenes.
-
-    The picture's tasks are chosen by what they are, the replay's by how well it went.
-    """
-    tasks = setup.tasks
-    if tasks.scene is None:
-        return None, None
-    candidates, recording = record_run(setup, params)
-    shown = spread_out(tasks, candidates, PICTURED)
-    return behaviour_of(tasks, recording, shown), replay_data(tasks, recording)
-
-
-def record_run(setup: Setup, params: Any) -> tuple[Task, Recording]:
-    """A few meta-test tasks, always the same ones of a family, and what a policy does in them.
-
-    Args:
-        setup: of the run.
-        params: of the policy.
-    """
-    tasks_key, actors_key = jax.random.split(jax.random.key(BEHAVIOUR_SEED))
-    candidates = meta_test_tasks(setup.tasks, tasks_key, RECORDED)
-    return candidates, record(setup.tasks, setup.policy, params, candidates, actors_key)
 
 
 def find_ablations(folder: Path, evaluation: EvaluationRecord) -> dict[str, Ablated]:

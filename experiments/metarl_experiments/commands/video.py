@@ -9,10 +9,10 @@ import numpy as np
 import tyro
 
 from metarl_experiments.commands.evaluate import restore_run
-from metarl_experiments.commands.pictures import RECORDED, record_run
 from metarl_experiments.runs import load_tasks
 from metarl_jax.checks import require_positive
 from metarl_jax.experiment.run_config import load_config
+from metarl_jax.report.pictures import RECORDED, record_policy
 from metarl_jax.report.video import film_format, play_of, write_video
 from metarl_jax.types import ConfigurationError, UnwritableError
 
@@ -62,7 +62,7 @@ def video_command(arguments: Sequence[str]) -> int:
             "train the one to be shown with `metarl train`."
         )
     print(f"metarl: filming {options.tasks} of {RECORDED} meta-test tasks ...", flush=True)
-    _, recording = record_run(setup, state.learner.params)
+    _, recording = record_policy(tasks, setup.policy, state.learner.params)
     from_best = np.argsort(-recording.returns.sum(axis=1), kind="stable")
     places = np.linspace(0, len(from_best) - 1, options.tasks + 2)[1:-1].round().astype(int)
     plays = [play_of(tasks, recording, int(task)) for task in from_best[places]]
