@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 TARGET = "target"
 """A time series of this name is what another shall follow; it is drawn dashed, in ink."""
 SERIES_COLOURS = (style.BLUE, style.VERMILION, style.GREEN, style.PURPLE, style.SKY)
-TEXT_WIDTH = 18
+TEXT_WIDTH = 20
 """Letters of a task's text in a line beside a plane."""
 MOST_EPISODES, MOST_TASKS = 6, 4
 """Planes drawn in a row and rows of them; of more episodes, the first ones and the last."""

@@ -121,7 +121,7 @@ def quiet_legend(figure: "Figure", handles: "Sequence[Artist]") -> None:
     figure.legend(
         handles=handles,
         loc="outside lower left",
-        ncols=5,
+        ncols=6,
         frameon=False,
         fontsize=8.5,
         labelcolor=MUTED,

@@ -89,7 +89,7 @@ def _returns(place: Path, record: EvaluationRecord) -> np.ndarray:
         # Somebody else's file may unpack to anything: its size is looked at first.
         if archive.getinfo(RETURNS).file_size <= 8 * math.prod(shape) + HEADER_BYTES:
             with archive.open(RETURNS) as file:
-                found = np.lib.format.read_array(file, allow_pickle=False)
+                found = np.lib.format.read_array(file)  # no pickles
             return found.astype(np.float64).reshape(shape)
     return np.zeros((0, 0))
 
