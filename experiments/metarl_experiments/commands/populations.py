@@ -93,7 +93,7 @@ def print_population(record: PopulationRecord) -> None:
     Console(highlight=False).print(table)
     if len(points) > 1:
         best = max(points, key=lambda point: point.total_return_mean)
-        print(f"highest return: {name_of(best).rstrip(': ')}")
+        print(f"highest return: {name_of(best)}")
     if record.diverged_agents:
         print(
             f"diverged: agents {', '.join(map(str, record.diverged_agents))} (counted from 0): "

@@ -9,6 +9,7 @@ import numpy as np
 import tyro
 
 from metarl_experiments.commands.evaluate import restore_run
+from metarl_experiments.commands.parsing import parse
 from metarl_experiments.runs import load_tasks
 from metarl_jax.checks import require_positive
 from metarl_jax.experiment.run_config import load_config
@@ -45,7 +46,7 @@ class VideoOptions:
 
 def video_command(arguments: Sequence[str]) -> int:
     """Plays the last checkpoint in recorded meta-test tasks, and writes the film."""
-    options = tyro.cli(VideoOptions, prog="metarl video", args=list(arguments))
+    options = parse(VideoOptions, "metarl video", arguments)
     config = load_config(options.run)
     out = options.out or options.run / f"replay.{'mp4' if shutil.which('ffmpeg') else 'gif'}"
     film_format(out)  # refused before anything is compiled
