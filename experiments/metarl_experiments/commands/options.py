@@ -129,7 +129,8 @@ OVER_ROW = Row(
 def _parse(
     experiment: Experiment, arguments: Sequence[str], prog: str, description: str, *more: Field
 ) -> TrainOptions:
-    settings = _choose(experiment, read_early_flags(arguments))
+    early = read_early_flags(arguments)
+    settings = _choose(experiment, early)
     groups = _groups_of(experiment, settings)
     if {"-h", "--help"} & set(arguments):
         rows = [*(OVER_ROW for _ in more), *(_choice_row(b, settings) for b in CHOICES)]
@@ -139,6 +140,9 @@ def _parse(
     fields = [*more, *(_choice(branch, settings) for branch in CHOICES), *map(_field, groups)]
     flags = dataclasses.make_dataclass("Flags", fields, frozen=True, kw_only=True)
     parsed: Any = tyro.cli(flags, prog=prog, args=list(arguments), add_help=False)
+    output = parsed.output
+    if output.out is None and early.out:  # a folder named None, which the parser takes for none
+        output = dataclasses.replace(output, out=Path(early.out))
     branches: dict[str, Any] = {
         f.name: getattr(parsed, f.name, None) for f in dataclasses.fields(Settings)
     }
@@ -152,7 +156,7 @@ def _parse(
     return TrainOptions(
         family=parsed.family,
         settings=chosen,
-        output=parsed.output,
+        output=output,
         machine=parsed.machine,
         sweep=sweep,
     )
