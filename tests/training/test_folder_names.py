@@ -7,8 +7,10 @@ import signal
 import jax
 import pytest
 
+from metarl_experiments.commands.options import parse_train_options
 from metarl_jax.checkpoint.folder import steps
 from metarl_jax.checkpoint.plain_path import plain_path
+from metarl_jax.experiment.registry import load_experiment
 from metarl_jax.training.plan import ExitCode, TrainingPlan
 from metarl_jax.training.train import train
 from support import random_walk
@@ -43,6 +45,12 @@ def test_a_run_goes_on_whatever_it_is_called(name: str, tmp_path: pathlib.Path) 
     assert trained(folder, LONG, resume=True) == (ExitCode.FINISHED, [])
     assert steps(folder / "checkpoints") == [4, 2]
     assert [row["update"] for row in rows_of(folder)] == [2, 4]
+
+
+@pytest.mark.parametrize("name", ["None", "-rf", "--out=x", "sizes=[64,64]", "line\nbreak"])
+def test_a_name_is_taken_as_it_is_given(name: str) -> None:
+    options = parse_train_options(load_experiment("bandit_10_5"), [f"--out={name}"])
+    assert options.output.out == pathlib.Path(name)
 
 
 @pytest.fixture(scope="module")

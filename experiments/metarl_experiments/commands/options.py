@@ -154,6 +154,9 @@ def _parse(
     fields = [*more, OWN, *choices, *map(_field, groups)]
     flags = dataclasses.make_dataclass("Flags", fields, frozen=True, kw_only=True)
     parsed: Any = parse(flags, prog, arguments, add_help=False)
+    output = parsed.output
+    if output.out is None and early.out:  # a folder named None, which the parser takes for none
+        output = dataclasses.replace(output, out=Path(early.out))
     branches: dict[str, Any] = {
         f.name: getattr(parsed, f.name, None) for f in dataclasses.fields(Settings)
     }
@@ -170,7 +173,7 @@ def _parse(
     return TrainOptions(
         family=parsed.family,
         settings=chosen,
-        output=parsed.output,
+        output=output,
         machine=parsed.machine,
         sweep=sweep,
     )
