@@ -32,7 +32,7 @@ from metarl_jax.trees import select, take
 from metarl_jax.types import Array, ConfigurationError, PyTree
 
 Action = Any
-"""One environment: an int, or [A] float32. Many: [B] int64, or [B, A] float32. All numpy's."""
+"""For one environment an int or [A] float32, for many [B] int64 or [B, A] float32; numpy's."""
 
 
 class Agent:
@@ -117,9 +117,10 @@ class Agent:
         Args:
             batch: None for one environment; B for a vector of them, each with a memory of its own.
             seed: of the sampled actions.
-            autoreset: how the environments begin their next episode, as gymnasium names it. By
-                default you reset them yourself. Give a vector's `metadata["autoreset_mode"]`.
-            context: [C] or [B, C] float32, `describe(task)`; for the contextual policy alone.
+            autoreset: when the environments reset themselves: "Disabled", "SameStep" or
+                "NextStep". Pass a vector's `metadata["autoreset_mode"]`; by default your loop
+                resets them.
+            context: [C] or [B, C] float32, `describe(task)`; only for the contextual policy.
 
         Raises:
             ConfigurationError: an argument is out of its range, or a context is missing.
@@ -139,32 +140,33 @@ class Agent:
         truncated: Any = None,
         final_observation: Any = None,
     ) -> Action:
-        """The next action.
+        """Chooses the next action.
 
-        At an episode's first step give the observation of `env.reset()` alone, and later the first
-        four things that `env.step(action)` returned. Where they end an episode, the agent has
-        nothing to do and returns None; the next call gives the first observation of the next one.
+        At the first step of an episode, pass the observation from `env.reset()` alone. Later, pass
+        the first four values that `env.step(action)` returned. If they end the episode, the agent
+        remembers them and returns None; the next call passes the first observation of the next
+        episode.
 
-        Where the environment has been reset already, as in a vector that resets in the same step,
-        `observation` is the next episode's first, and `final_observation` is what the action led
-        to. With `autoreset="NextStep"` pass what `step` returns in every step; actions for
-        environments that have just ended are ignored there.
+        If the environment has been reset already, as by a vector that resets in the same step,
+        `observation` is the first of the next episode, and `final_observation` is what the action
+        led to. With `autoreset="NextStep"`, pass what `step` returned at every step; the vector
+        ignores the actions for environments that have just ended.
 
         Args:
             observation: [O] or [B, O] numbers.
             reward: [] or [B] numbers, of the last action.
             terminated: [] or [B] bool: the last action ended the MDP.
             truncated: [] or [B] bool: a time limit ended the episode.
-            final_observation: [O] or [B, O] where an episode ended. Of other environments it is
-                ignored and may be None: a vector's `infos.get("final_obs")` is right.
+            final_observation: [O] or [B, O] numbers, read where an episode ended. A vector's
+                `infos.get("final_obs")` has this form.
 
         Returns:
-            An int or [A] float32 array within the bounds of the action space, or [B] and [B, A];
-            None where the only environment ended its episode.
+            An int, or an [A] float32 array within the bounds of the action space; [B] int64 or
+            [B, A] float32 for many environments. None if the only environment must be reset first.
 
         Raises:
-            ConfigurationError: an argument has the wrong shape or is not finite, or something that
-                the memory must read is missing.
+            ConfigurationError: an argument has the wrong shape or is not finite, or part of a
+                transition is missing.
         """
         if self._senses is None:
             self.reset()
@@ -184,7 +186,7 @@ class Agent:
         *,
         platforms: Sequence[str] = ("cpu",),
     ) -> None:
-        """Writes one file that another process runs with jax alone.
+        """Writes one file that another process runs with jax and flatbuffers, without this package.
 
             archive = zipfile.ZipFile(path)
             reset, act = (
@@ -197,14 +199,15 @@ class Agent:
             )
 
         The weights are constants of `act`; the state is a tuple of arrays. The arguments are
-        float32 and bool arrays of the shapes that `act` of this class takes; all of them are given
-        at every step. At the first one zeros do, and later `final_observation` is what the last
-        action led to, also where the episode goes on.
+        float32 and bool arrays of the shapes that `Agent.act` takes, and all of them are given at
+        every step. At a task's first step only the observation is read. Later `final_observation`
+        is what the last action led to, and equals the observation unless an episode ended. For the
+        contextual policy, `reset` takes the task's description as a second argument.
 
         Args:
             path: the file's, which is replaced.
             batch: None for one environment; B for a vector of them.
-            platforms: where it can run, such as "cpu", "cuda" or "tpu".
+            platforms: the platforms it can run on, such as "cpu", "cuda" or "tpu".
 
         Raises:
             ConfigurationError: batch is less than 1.

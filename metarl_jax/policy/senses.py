@@ -1,4 +1,4 @@
-"""What a gymnasium loop tells an actor, checked, and put together into whole transitions."""
+"""What a gymnasium loop tells an actor, checked and completed to whole transitions."""
 
 from typing import Any, Literal, get_args
 
@@ -15,13 +15,14 @@ Autoreset = Literal["Disabled", "SameStep", "NextStep"]
 class Senses:
     """Reads what B environments tell, step by step.
 
-    An environment *waits* from its episode's end until the first observation of the next one; all
-    of them do at a meta-episode's start. What ended the episode is kept until then.
+    An environment *waits* from the end of an episode until the first observation of the next one.
+    Its last transition is kept until then. At a meta-episode's start all environments wait.
 
     Args:
         interface: of the environments.
-        batch: None for one environment, or B.
-        autoreset: None or "Disabled" where the loop resets them; gymnasium's own enum will do.
+        batch: B, or None for one environment without a leading axis.
+        autoreset: when the environments reset themselves, as an `Autoreset` or as gymnasium's own
+            enum. None means "Disabled": the loop resets them.
 
     Raises:
         ConfigurationError: there is no such mode.
@@ -51,19 +52,21 @@ class Senses:
         truncated: Any,
         final_observation: Any,
     ) -> tuple[Sensed | None, np.ndarray | None]:
-        """One step.
+        """Reads one step.
 
         Args:
-            observation: [O] or [B, O].
-            reward: [] or [B]; None where all wait.
-            terminated: likewise.
-            truncated: likewise.
-            final_observation: [O] or [B, O], None, or an object array with None where no episode
-                ended.
+            observation: [O] or [B, O] numbers.
+            reward: [] or [B] numbers; None where every environment waits.
+            terminated: [] or [B] bool; None where every environment waits.
+            truncated: [] or [B] bool; None where every environment waits.
+            final_observation: [O] or [B, O] numbers, where the last action led if it ended an
+                episode. An object array may hold None for the other environments. None where the
+                environments have not been reset yet.
 
         Returns:
-            What each environment tells, [B], and which of them have nothing to do before their
-            reset, None for no environment. (None, mask) where no environment has anything to do.
+            What the B environments tell, and a mask [B] of those that must be reset before they
+            need an action, or None if there are none. If the loop must reset the only environment
+            first, there is nothing to tell: (None, mask).
 
         Raises:
             ConfigurationError: something is missing, of the wrong shape, or not finite.
@@ -95,7 +98,7 @@ class Senses:
         return action.astype(np.int64) if self._batch is not None else int(action[0])
 
     def _told(self, *given: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Reward and end flags; zeros where an episode begins."""
+        """Reward and end flags, [B] each; zeros at the first step of an episode."""
         waits = self._waits
         if all(x is None for x in given) and waits.all():
             return self._last.reward * 0, ~waits, ~waits
@@ -118,7 +121,7 @@ class Senses:
         return reward, terminated, truncated
 
     def _final(self, now: np.ndarray, ends: np.ndarray, given: Any) -> np.ndarray:
-        """[B, O]: where the last action led."""
+        """[B, O] where the last actions led."""
         if given is not None:
             if getattr(given, "dtype", np.dtype(float)).kind == "O":
                 rows = zip(given, now, strict=True)

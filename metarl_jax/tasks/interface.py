@@ -71,7 +71,7 @@ class Interface:
 
 
 def interface_of(tasks: TaskDistribution) -> Interface:
-    """Reads the interface of a task distribution off one sampled task.
+    """The interface of a task distribution, read from one sampled task.
 
     Raises:
         ConfigurationError: a space has a form that no policy here can use.
@@ -111,8 +111,8 @@ def load_interface(folder: Path) -> Interface:
     where = folder / NAME
     if not where.exists():
         raise ConfigurationError(
-            f"expected {NAME} in {folder}, got none: no run is there, or an older version made it, "
-            f"or it has not begun; {MEND}."
+            f"expected {NAME} in {folder}, got none: the run has not begun, or an older version "
+            f"made it; {MEND}."
         )
     fields = JsonFields(read_object(where), str(where), MEND)
     if (written_as := fields.take("format", whole_number)) != FORMAT:
