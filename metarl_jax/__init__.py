@@ -2,14 +2,13 @@
 
     import jax
     from metarl_envs.bandit import bandit
-    from metarl_jax import UpdateConfig, a2c, evaluate, gru, hyperparameters, adaptive_policy
+    from metarl_jax import UpdateConfig, a2c, adaptive_policy, gru, hyperparameters, train
 
     tasks = bandit(num_arms=5, num_pulls=10)
     policy = adaptive_policy(tasks, gru(64))
     algorithm = a2c(tasks, policy, hyperparameters(), UpdateConfig(num_tasks=1024))
-    state = algorithm.init(jax.random.key(0))
-    state, metrics = jax.jit(algorithm.update)(state)
-    print(evaluate(tasks, policy, state.learner.params, jax.random.key(1), 10_000))
+    result = train(tasks, policy, algorithm, total_steps=1_000_000, key=jax.random.key(0))
+    print(result.evaluation.episode_return_mean)
 
 Known methods are compositions of a few parts:
 
@@ -64,27 +63,38 @@ from metarl_jax.experiment import (
 from metarl_jax.learning import (
     A2C,
     PPO,
+    SGD,
     Adam,
+    AdamW,
     Algorithm,
     Discounting,
     Hyperparameters,
     LearnerState,
     Loss,
+    Muon,
+    Optimizer,
     Reinforce,
+    RMSProp,
+    Shapes,
     TrainState,
     UpdateConfig,
     a2c,
     a2c_objective,
+    adam,
+    adamw,
     as_loss,
     clipped_policy_gradient,
     entropy_bonus,
     hyperparameters,
+    muon,
     policy_gradient,
     population,
     ppo,
     ppo_objective,
     reinforce,
     reinforce_objective,
+    rmsprop,
+    sgd,
     value_error,
 )
 from metarl_jax.memory import (
@@ -133,6 +143,7 @@ from metarl_jax.report import (
     write_report,
 )
 from metarl_jax.rollout import Rollout, collect, episode_returns, start, task_keys
+from metarl_jax.run import TrainingError, TrainResult, train
 from metarl_jax.tasks import (
     BoxSpace,
     Choice,
@@ -160,9 +171,9 @@ from metarl_jax.training import (
     TrainingPlan,
     WandbLogger,
     read_rows,
+    run_training,
     schedule_values,
     tagged,
-    train,
 )
 from metarl_jax.types import ConfigurationError, Experience, Transition
 
@@ -171,9 +182,11 @@ __all__ = [
     "GRU",
     "LSTM",
     "PPO",
+    "SGD",
     "SNAIL",
     "Ablation",
     "Adam",
+    "AdamW",
     "Adaptive",
     "Agent",
     "Algorithm",
@@ -212,6 +225,8 @@ __all__ = [
     "MetaEpisode",
     "MetaState",
     "MetricsRow",
+    "Muon",
+    "Optimizer",
     "Outcome",
     "PointRecord",
     "Policy",
@@ -219,6 +234,7 @@ __all__ = [
     "PolicyParams",
     "PopulationEvaluation",
     "PopulationRecord",
+    "RMSProp",
     "Rectangle",
     "ReferenceTotals",
     "References",
@@ -231,9 +247,12 @@ __all__ = [
     "Scores",
     "Settings",
     "Setup",
+    "Shapes",
     "TaskDistribution",
     "TensorBoardLogger",
+    "TrainResult",
     "TrainState",
+    "TrainingError",
     "TrainingPlan",
     "Transformer",
     "Transition",
@@ -241,6 +260,8 @@ __all__ = [
     "WandbLogger",
     "a2c",
     "a2c_objective",
+    "adam",
+    "adamw",
     "adaptation_figure",
     "adaptive_policy",
     "as_loss",
@@ -271,6 +292,7 @@ __all__ = [
     "memoryless",
     "memoryless_policy",
     "meta_test_tasks",
+    "muon",
     "policy_gradient",
     "population",
     "ppo",
@@ -282,10 +304,13 @@ __all__ = [
     "reinforce_objective",
     "replay_data",
     "restore",
+    "rmsprop",
+    "run_training",
     "save",
     "save_figure",
     "schedule_values",
     "scores_of",
+    "sgd",
     "snail",
     "stacked",
     "start",

@@ -3,7 +3,7 @@
 import math
 
 from metarl_jax.evaluation.record import EvaluationRecord
-from metarl_jax.report.tables import number, with_interval
+from metarl_jax.report.units import number, with_interval
 
 
 def verdict(record: EvaluationRecord) -> str:

@@ -43,6 +43,7 @@ FLOORS = (
     "experiment",
     "agent",
     "report",
+    "run",
 )
 TASK_FAMILY_FLOORS = FLOORS[: FLOORS.index("rollout")]  # what metarl_envs may import
 

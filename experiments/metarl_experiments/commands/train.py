@@ -339,7 +339,7 @@ def _loggers(
     folder: Path, config: RunConfig, options: OutputOptions | ResumeOptions, plan: TrainingPlan
 ) -> list[Any]:
     shared = {n: x for n, x in config.settings.schedules().items() if n not in config.sweep}
-    hyperparameters = schedule_values(shared, plan.num_updates)
+    hyperparameters = schedule_values(shared, plan.schedule_updates or plan.num_updates)
     loggers: list[Any] = []
     if options.tensorboard:
         from metarl_jax.training.loggers import TensorBoardLogger
