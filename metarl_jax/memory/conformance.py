@@ -6,7 +6,13 @@ import jax.numpy as jnp
 from metarl_jax.checks import require_positive
 from metarl_jax.memory.base import Memory, MemoryInput
 from metarl_jax.memory.laws import LawReport, check_laws
-from metarl_jax.memory.sequence_model import SequenceModel, attempt, disturbed, noise_like
+from metarl_jax.memory.sequence_model import (
+    SequenceModel,
+    attempt,
+    compile_once,
+    disturbed,
+    noise_like,
+)
 from metarl_jax.types import ConfigurationError
 
 NUM_STEPS, NUM_TASKS = 12, 4
@@ -64,7 +70,7 @@ def _model(
         *(jax.ShapeDtypeStruct((*leading, size), jnp.float32) for size in sizes)
     )
     init_key, carry_key = jax.random.split(jax.random.key(0))
-    params = attempt(name, "init", jax.jit(memory.init), init_key, noise_like(shapes(), 0))
+    params = attempt(name, "init", compile_once(memory.init), init_key, noise_like(shapes(), 0))
     return SequenceModel(
         name=name,
         step=memory.step,

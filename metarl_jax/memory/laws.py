@@ -99,27 +99,31 @@ def keeps_its_carry(model: SequenceModel) -> None:
         model.name, what, lambda: jax.eval_shape(run, model.params, model.carry, x)
     )
     after, y = trace("step", model.step, x)
+    _expect_carry(model, "step", after)
     later, ys = trace("unroll", model.unroll, xs)
-    for method, carry in (("step", after), ("unroll", later)):
-        if jax.tree.structure(carry) != jax.tree.structure(model.carry):
-            raise ConfigurationError(
-                f"{model.name}: expected {method} to return a carry like the one it was given, got "
-                f"{jax.tree.structure(carry)} for {jax.tree.structure(model.carry)}; return "
-                "(carry, y), the carry in the containers that initial_carry uses."
-            )
-        if different := first_difference(structure(model.carry), structure(carry)):
-            path, old, new = different
-            raise ConfigurationError(
-                f"{model.name}: expected {method} to return a carry like the one it was given, got "
-                f"another: leaf {path or 'carry'} was {old} and is {new}. A carry keeps its "
-                "structure, shapes and dtypes however long it has run: keep a window of fixed "
-                "size, or a sum, and state the dtypes of initial_carry."
-            )
+    _expect_carry(model, "unroll", later)
     wanted = jax.tree.map(lambda leaf: (model.num_steps, *leaf.shape), y)
     if jax.tree.map(jnp.shape, ys) != wanted:
         raise ConfigurationError(
             f"{model.name}: expected unroll to return the outputs of {model.num_steps} steps, time "
             f"first, {structure(y)} each, got {structure(ys)}; stack them along the first axis."
+        )
+
+
+def _expect_carry(model: SequenceModel, method: str, carry: PyTree) -> None:
+    if different := first_difference(structure(model.carry), structure(carry)):
+        path, old, new = different
+        raise ConfigurationError(
+            f"{model.name}: expected {method} to return a carry like the one it was given, got "
+            f"another: leaf {path or 'carry'} was {old} and is {new}. A carry keeps its "
+            "structure, shapes and dtypes however long it has run: keep a window of fixed size, "
+            "or a sum, and state the dtypes of initial_carry."
+        )
+    if jax.tree.structure(carry) != jax.tree.structure(model.carry):
+        raise ConfigurationError(
+            f"{model.name}: expected {method} to return a carry like the one it was given, got "
+            f"{jax.tree.structure(carry)} for {jax.tree.structure(model.carry)}; return "
+            "(carry, y), the carry in the containers that initial_carry uses."
         )
 
 
@@ -214,7 +218,9 @@ def keeps_tasks_apart(compiled: Compiled, tolerance: float = TOLERANCE) -> None:
     model = compiled.model
     first = lambda axis: lambda leaf: leaf.take(0, axis)
     fold = lambda axis: (
-        lambda leaf: leaf.reshape(*leaf.shape[:axis], 2, -1, *leaf.shape[axis + 1 :])
+        lambda leaf: leaf.reshape(
+            *leaf.shape[:axis], 2, leaf.shape[axis] // 2, *leaf.shape[axis + 1 :]
+        )
     )
     for axes, cut in (("no leading axes", first), ("two leading axes", fold)):
         given = jax.tree.map(cut(0), compiled.carry), jax.tree.map(cut(1), model.xs)
