@@ -110,10 +110,10 @@ def test_its_memory_is_checked(home: pathlib.Path) -> None:
 def test_a_memory_that_unrolls_backwards_is_refused_before_training(home: pathlib.Path) -> None:
     (home / "backwards.py").write_text(BACKWARDS)
     assert_refused(metarl_here("check", "backwards.py:memory", cwd=home), "into the future")
-    begin = ["train", "corridor.py:corridor", *SMALL, "--out", "refused"]
+    begin = ["train", "corridor.py:corridor", *SMALL, "--out", "backwards"]
     result = metarl_here(*begin, "--memory", "backwards.py:memory", cwd=home)
     assert_refused(result, "into the future")
-    assert not (home / "refused").exists()
+    assert not (home / "backwards").exists()
 
 
 def test_code_in_the_runs_folder_is_not_run(home: pathlib.Path, tmp_path: pathlib.Path) -> None:

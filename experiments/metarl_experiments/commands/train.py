@@ -50,8 +50,8 @@ from metarl_jax.parallel.host import process_seconds
 from metarl_jax.parallel.processes import broadcast_from_first, is_first, on_all_processes
 from metarl_jax.parallel.sharding import local_replica
 from metarl_jax.parallel.signals import Stopped, stops_raise
-from metarl_jax.report.console import Console
 from metarl_jax.policy.conformance import check_unroll
+from metarl_jax.report.console import Console
 from metarl_jax.tasks.conformance import check_task_distribution
 from metarl_jax.training.plan import Evaluate, ExitCode
 from metarl_jax.training.train import run_training
