@@ -245,6 +245,6 @@ def _step_all(
     """One action in each environment; those that wait for their reset stay as they are."""
     after, action = jax.vmap(actor.act, in_axes=(None, 0, 0))(params, state, sensed)
     if waits is not None:
-        keyless = [x.replace(key=()) for x in (state, after)]  # a key is not to be read twice
+        keyless = [x.replace(key=()) for x in (state, after)]  # it is the same in both
         after = select(waits, *keyless).replace(key=after.key)
     return after, action

@@ -1,16 +1,20 @@
 """Checks of arguments, made before anything is compiled."""
 
 import dataclasses
+import difflib
 import math
 import numbers
 import reprlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from metarl_jax.types import ConfigurationError
 
 LARGEST_REAL = 3e38  # of float32
 LONGEST = 1_000
+NEAR = 0.65
+"""The least similarity, from 0 to 1, of a name that is suggested; see `difflib`."""
+MOST_SUGGESTED = 3
 _KINDS: Mapping[type, tuple[type, str, str]] = {
     int: (numbers.Integral, "a whole number", "whole numbers"),
     float: (numbers.Real, "a number", "numbers"),
@@ -164,3 +168,18 @@ def check_choice(family: str, name: str, value: str, choices: tuple[str, ...]) -
             f"{family}: {name} must be one of {', '.join(choices)}, got "
             f"{reprlib.repr(value)}; take one."
         )
+
+
+def suggestion(name: str, known: Iterable[str], otherwise: str) -> str:
+    """What to say of a name that is not known: a near one, if there is one.
+
+    Args:
+        name: as given.
+        known: the names there are.
+        otherwise: what to say if none of them is near.
+
+    Returns:
+        "did you mean ...?", or `otherwise`.
+    """
+    near = difflib.get_close_matches(name, known, n=MOST_SUGGESTED, cutoff=NEAR)
+    return f"did you mean {' or '.join(near)}?" if near else otherwise

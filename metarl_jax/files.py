@@ -50,6 +50,11 @@ def write_whole(path: Path, content: str | bytes) -> None:
         raise
 
 
+def reason(error: BaseException) -> str:
+    """Why something failed, for a person: of a system's error its text, without the number."""
+    return (isinstance(error, OSError) and error.strerror) or str(error)
+
+
 LARGEST_BYTES = 10_000_000
 """Of a file of JSON that is read."""
 
@@ -65,13 +70,13 @@ def read_object(place: Path) -> dict[str, Any]:
             raise OSError("it is not a plain file")
         if place.stat().st_size > LARGEST_BYTES:
             raise OSError(f"it has more than {LARGEST_BYTES:,} bytes")
-        found = json.loads(place.read_text())
+        found = json.loads(place.read_text(encoding="utf-8"))
         if not isinstance(found, dict):
             raise ValueError("it holds no JSON object")
     except (OSError, ValueError, RecursionError) as error:
         raise ConfigurationError(
             f"expected a {place.name} in the folder of a run, as `metarl train` writes it, got "
-            f"{place.parent} ({error}); give another folder."
+            f"{place.parent} ({reason(error)}); give another folder."
         ) from error
     return found
 

@@ -47,7 +47,8 @@ def task_keys(key: Key, num_tasks: int, first: int | Array = 0) -> Key:
     Returns:
         [num_tasks] keys.
     """
-    return jax.vmap(lambda index: jax.random.fold_in(key, index))(first + jnp.arange(num_tasks))
+    indices = first + jnp.arange(num_tasks, dtype=jnp.int32)
+    return jax.vmap(lambda index: jax.random.fold_in(key, index))(indices)
 
 
 def start(policy: Policy, meta_episode: MetaEpisode, tasks: Task, keys: Key) -> Actors:

@@ -1,10 +1,297 @@
-"""A whole run in one call: trains, evaluates on meta-test tasks, saves and draws.
+"""A whole run in one call: trains, evaluates on meta-test tasks, saves and draws."""
 
-result = train(tasks, policy, algorithm, total_steps=3_000_000, key=jax.random.key(0),
-folder="runs/grid")
-print(result.evaluation.episode_return_mean)
-agent = Agent.load("runs/grid")
-"""
+import contextlib
+import dataclasses
+import os
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
+import jax
+import numpy as np
+
+from metarl_jax.checks import require_positive
+from metarl_jax.evaluation.evaluate import make_evaluator
+from metarl_jax.evaluation.measures import measure
+from metarl_jax.evaluation.protocol import MEASURE_SEED, META_TEST_SEED, make_validation
+from metarl_jax.evaluation.record import EvaluationRecord, EvaluationSubject
+from metarl_jax.evaluation.store import write_evaluation
+from metarl_jax.experiment.policy_file import PolicyRecord, write_policy_record
+from metarl_jax.experiment.run_config import is_configured
+from metarl_jax.files import json_text, read_object, write_whole
+from metarl_jax.learning.train_state import Algorithm, TrainState, with_params
+from metarl_jax.policy.policy import Policy, PolicyParams
+from metarl_jax.report.console import Console
+from metarl_jax.report.pictures import draw_pictures
+from metarl_jax.report.verdict import verdict
+from metarl_jax.tasks.conformance import check_task_distribution
+from metarl_jax.tasks.distribution import TaskDistribution
+from metarl_jax.tasks.interface import interface_of, write_interface
+from metarl_jax.training.metrics_file import read_rows
+from metarl_jax.training.metrics_row import MetricsRow
+from metarl_jax.training.plan import Evaluate, ExitCode, Logger, Outcome, TrainingPlan, plan_for
+from metarl_jax.training.provenance import describe_machine
+from metarl_jax.training.train import run_training
+from metarl_jax.types import ConfigurationError, Key
+
+RUN_FILE = "run.json"
 NUM_EVALUATIONS = 20
 """Evaluations in a run where `evaluate_every` is not given."""
+
+
+class TrainingError(RuntimeError):
+    """A run ended before its time.
+
+    Attributes:
+        outcome: how it ended, with its last good state.
+    """
+
+    def __init__(self, outcome: Outcome) -> None:
+        super().__init__(outcome.message)
+        self.outcome = outcome
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainResult:
+    """What a run came to.
+
+    Attributes:
+        params: the trained parameters, for `evaluate` and `Agent`.
+        state: the whole train state.
+        evaluation: of the policy on meta-test tasks that training never met.
+        episode_returns: [N, E] float32, the return of each episode in each of these tasks.
+        rows: a row of metrics for every chunk of updates.
+        folder: the run's; None where it was not kept.
+    """
+
+    params: PolicyParams
+    state: TrainState
+    evaluation: EvaluationRecord
+    episode_returns: np.ndarray
+    rows: Sequence[MetricsRow]
+    folder: Path | None
+
+
+def train(
+    tasks: TaskDistribution,
+    policy: Policy,
+    algorithm: Algorithm,
+    *,
+    total_steps: int,
+    key: Key,
+    folder: str | os.PathLike[str] | None = None,
+    evaluate_every: int | None = None,
+    evaluation_tasks: int = 256,
+    final_evaluation_tasks: int = 10_000,
+    loggers: Sequence[Logger] = (),
+    progress: bool = True,
+    resume: bool = False,
+    init_params: PolicyParams | None = None,
+) -> TrainResult:
+    """Trains a policy, evaluates it on meta-test tasks, and leaves a run's folder.
+
+    The folder is the one that `metarl train` makes, without config.json: metrics, checkpoints,
+    evaluation, pictures and report. `Agent.load` acts from it.
+
+    Args:
+        tasks: p(M).
+        policy: what is trained; the one that `algorithm` was made with.
+        algorithm: of `a2c`, `ppo` or `reinforce`.
+        total_steps: environment steps to train for, rounded up to whole chunks of updates. The
+            schedules run over them.
+        key: of the first train state; it decides everything random.
+        folder: the run's; made if it is missing. None keeps nothing on disk.
+        evaluate_every: environment steps between evaluations and checkpoints; None for 20 in all.
+        evaluation_tasks: meta-test tasks of each evaluation during training.
+        final_evaluation_tasks: meta-test tasks of the evaluation at the end.
+        loggers: more places for the rows of metrics.
+        progress: whether to print how it goes: a live view in a terminal, lines elsewhere.
+        resume: whether to go on with the run that the folder holds, or to begin if there is none.
+            With more steps than it was begun with, its schedules end where they would have ended.
+        init_params: parameters to begin with in place of random ones: a warm start.
+
+    Returns:
+        The parameters, the evaluation and the rows of metrics.
+
+    Raises:
+        ConfigurationError: an argument is out of its range, the task family breaks a law, or the
+            folder holds a run already.
+        KeyboardInterrupt: Ctrl-C; the run is saved, and `resume=True` goes on.
+        TrainingError: the run diverged, was terminated, or could not be saved.
+    """
+    counts = {"total_steps": total_steps, "evaluation_tasks": evaluation_tasks}
+    for name, count in (counts | {"final_evaluation_tasks": final_evaluation_tasks}).items():
+        require_positive(name, count)
+    if key.shape:
+        raise ConfigurationError(
+            f"expected one key, got {key.shape[0]}; train agents one after the other, or several "
+            "seeds in one program: metarl train --num-seeds."
+        )
+    check_task_distribution(tasks)
+    record = PolicyRecord.of(policy, algorithm, key)
+    with contextlib.ExitStack() as stack:
+        place = _make_folder(folder, stack)
+        begun = _steps_begun(place, resume)
+        plan = _plan(algorithm, total_steps, begun or total_steps, evaluate_every)
+        if not begun:
+            _write_run_file(place, algorithm, total_steps)
+        write_interface(place, interface_of(tasks))
+        write_policy_record(place, record)
+        console = Console(silent=not progress)
+        stack.callback(console.close)
+        console.start(_header(tasks, policy, algorithm, plan, folder))
+        outcome = run_training(
+            algorithm,
+            _announced(make_validation(tasks, policy, evaluation_tasks), evaluation_tasks, console),
+            plan,
+            folder=place,
+            key=key,
+            reporter=console,
+            loggers=loggers,
+            resume_from="latest" if begun else None,
+            prepare=lambda state: with_params(state, init_params) if init_params else state,
+        )
+        console.finish(outcome.message if folder else f"finished {outcome.update} updates.")
+        _require_finished(outcome)
+        subject = _subject(tasks, policy, algorithm, outcome.update)
+        console.evaluating(final_evaluation_tasks)
+        evaluation, returns = _evaluate(
+            tasks, policy, outcome.state.learner.params, subject, final_evaluation_tasks
+        )
+        console.finish(verdict(evaluation))
+        rows = read_rows(place / "metrics.jsonl")
+        if folder is not None:
+            write_evaluation(place, "evaluation", evaluation, returns)
+            report = draw_pictures(place, tasks, policy, outcome.state.learner.params)[-1]
+            console.note(f"report: {report}")
+    kept = None if folder is None else place
+    state = outcome.state
+    return TrainResult(state.learner.params, state, evaluation, returns, rows, kept)
+
+
+def _make_folder(folder: str | os.PathLike[str] | None, stack: contextlib.ExitStack) -> Path:
+    """The run's folder; one that goes with the run where none is asked for."""
+    if folder is None:
+        return Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="metarl-")))
+    place = Path(folder)
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+    except (OSError, ValueError) as error:  # the second: a name that no file can have
+        raise ConfigurationError(
+            f"expected a folder that can be made for the run, got {str(place)!r}: "
+            f"{getattr(error, 'strerror', error)}; choose another folder."
+        ) from error
+    if is_configured(place):
+        raise ConfigurationError(
+            f"expected a folder for a run from Python, got {place}, which `metarl train` made; go "
+            f"on with that one: metarl train --resume {place}"
+        )
+    return place
+
+
+def _steps_begun(folder: Path, resume: bool) -> int | None:
+    """The steps that a run in this folder was begun with; None to begin one."""
+    if not resume or not (folder / RUN_FILE).exists():
+        return None
+    settings = read_object(folder / RUN_FILE).get("settings")
+    steps = settings.get("total_steps") if isinstance(settings, dict) else None
+    if not isinstance(steps, int) or steps < 1:
+        raise ConfigurationError(
+            f"expected in {folder / RUN_FILE} the total_steps of a run from Python, got {steps!r}; "
+            "resume a run of `metarl train` with metarl train --resume."
+        )
+    return steps
+
+
+def _plan(
+    algorithm: Algorithm, total_steps: int, schedule_steps: int, evaluate_every: int | None
+) -> TrainingPlan:
+    every = evaluate_every or max(1, schedule_steps // NUM_EVALUATIONS)
+    return plan_for(
+        algorithm.steps_per_update, total_steps, max(1, schedule_steps // every), schedule_steps
+    )
+
+
+def _write_run_file(folder: Path, algorithm: Algorithm, total_steps: int) -> None:
+    settings = {
+        "algorithm": algorithm.name,
+        "total_steps": total_steps,
+        "steps_per_update": algorithm.steps_per_update,
+    }
+    run = describe_machine() | {"executable": sys.executable, "settings": settings}
+    write_whole(folder / RUN_FILE, json_text(run))
+
+
+def _header(
+    tasks: TaskDistribution,
+    policy: Policy,
+    algorithm: Algorithm,
+    plan: TrainingPlan,
+    folder: str | os.PathLike[str] | None,
+) -> dict[str, str]:
+    shapes: Any = jax.eval_shape(policy.init, jax.eval_shape(lambda: jax.random.key(0)))
+    weights = sum(x.size for x in jax.tree.leaves(shapes.weights))
+    memory = f", {policy.memory}" if policy.memory else ""
+    return {
+        "task family": f"{tasks.name}, {tasks.num_episodes} episodes of {tasks.episode_length}",
+        "policy": f"{policy.name}{memory}, {weights:,} parameters",
+        "algorithm": algorithm.name,
+        "updates": f"{plan.num_updates:,} of {algorithm.steps_per_update:,} steps",
+        "folder": "not kept" if folder is None else os.fspath(folder),
+    }
+
+
+def _announced(evaluate: Evaluate, num_tasks: int, console: Console) -> Evaluate:
+    def evaluate_aloud(params: PolicyParams) -> Any:
+        console.evaluating(num_tasks)
+        return evaluate(params)
+
+    return evaluate_aloud
+
+
+def _require_finished(outcome: Outcome) -> None:
+    if outcome.exit_code == ExitCode.INTERRUPTED:
+        raise KeyboardInterrupt(outcome.message)
+    if outcome.exit_code != ExitCode.FINISHED:
+        raise TrainingError(outcome)
+
+
+def _subject(
+    tasks: TaskDistribution, policy: Policy, algorithm: Algorithm, update: int
+) -> EvaluationSubject:
+    return EvaluationSubject(
+        task_family=tasks.name,
+        experiment=tasks.name,
+        policy=policy.name,
+        memory=policy.memory,
+        algorithm=algorithm.name,
+        update=update,
+        num_tasks=0,  # told by the evaluation, like the next
+        task_set_hash="",
+        sampled_actions=True,
+    )
+
+
+def _evaluate(
+    tasks: TaskDistribution,
+    policy: Policy,
+    params: PolicyParams,
+    subject: EvaluationSubject,
+    num_tasks: int,
+) -> tuple[EvaluationRecord, np.ndarray]:
+    """On the meta-test tasks that every run of the family is evaluated on."""
+    tasks_key, actors_key = jax.random.split(jax.random.key(META_TEST_SEED))
+    key = jax.random.fold_in(actors_key, 0)
+    evaluation = make_evaluator(tasks, policy, tasks_key, num_tasks)(params, key)
+    found = measure(tasks, policy, params, jax.random.key(MEASURE_SEED), 1)
+    met = {"num_tasks": evaluation.num_tasks, "task_set_hash": evaluation.task_set_hash}
+    record = EvaluationRecord.of(
+        evaluation,
+        dataclasses.replace(subject, **met),
+        tasks.references(),
+        contextual=policy.contextual,
+        measures={n: tuple(x) if isinstance(x, list) else x for n, x in found.items()},
+    )
+    return record, evaluation.episode_returns

@@ -89,6 +89,17 @@ def without_key(leaf: Any) -> Any:
     return jax.random.key_data(leaf) if is_key(leaf) else leaf
 
 
+def strong(tree: PyTree) -> Any:
+    """The tree with every leaf an array of a dtype of its own: also Python's numbers and truths."""
+
+    def leaf(x: Any) -> Any:
+        if isinstance(x, jax.Array) and not getattr(x, "weak_type", False):
+            return x
+        return jnp.asarray(x, jnp.result_type(x))
+
+    return jax.tree.map(leaf, tree)
+
+
 def take(tree: PyTree, index: int | np.ndarray | Array) -> Any:
     """Every leaf at this index, or at these, of its first axis."""
     return jax.tree.map(lambda x: x[index], tree)

@@ -51,7 +51,7 @@ class Bandit(environment.Environment[Any, Any]):
         self, key: Key, state: BanditState, action: Array, task: BanditTask
     ) -> tuple[Array, BanditState, Array, Array, dict[str, Array]]:
         """Pulls arm `action`: reward ~ Bernoulli(p_action)."""
-        pays = jax.random.uniform(key) < task.probabilities[action]
+        pays = jax.random.uniform(key, (), jnp.float32) < task.probabilities[action]
         return (
             jnp.zeros((1,), jnp.float32),
             state,

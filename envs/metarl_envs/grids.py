@@ -27,8 +27,8 @@ class GridState(struct.PyTreeNode):
 
 def displacement(action: Array) -> tuple[Array, Array]:
     """Columns and rows, int32, by which an action would move the agent."""
-    columns = (action == RIGHT).astype(jnp.int32) - (action == LEFT)
-    rows = (action == UP).astype(jnp.int32) - (action == DOWN)
+    columns = (action == RIGHT).astype(jnp.int32) - (action == LEFT).astype(jnp.int32)
+    rows = (action == UP).astype(jnp.int32) - (action == DOWN).astype(jnp.int32)
     return columns, rows
 
 

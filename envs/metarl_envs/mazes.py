@@ -45,7 +45,8 @@ def walled(walls: Array, x: Array, y: Array, move: Array) -> Array:
     """
     upright = ((move == UP) | (move == DOWN)).astype(jnp.int32)
     # From the first column, left is column -1, the last one: its right side is the grid's edge.
-    return walls[upright, y - (move == DOWN), x - (move == LEFT)]
+    below, beside = (move == DOWN).astype(jnp.int32), (move == LEFT).astype(jnp.int32)
+    return walls[upright, y - below, x - beside]
 
 
 def random_walls(key: Key, size: int, extra_openings: float) -> Array:
@@ -65,7 +66,7 @@ def random_walls(key: Key, size: int, extra_openings: float) -> Array:
     number_mask = np.uint32(2 ** int(inner.size).bit_length() - 1)
     # Random bits with the wall's number in the lowest ones: no two alike, and no sort needed. Drawn
     # flat: jax takes several times as long over as many bits in an array of rank 3.
-    order = (jax.random.bits(order_key, number.shape) >> 1 & ~number_mask) | number
+    order = (jax.random.bits(order_key, number.shape, jnp.uint32) >> 1 & ~number_mask) | number
     extra = jax.random.bernoulli(extra_key, extra_openings, number.shape)
     tree = spanning_tree(order.astype(jnp.int32).reshape(inner.shape))
     return ~(tree | (extra.reshape(inner.shape) & inner))

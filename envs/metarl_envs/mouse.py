@@ -49,7 +49,7 @@ from metarl_envs.mouse_search import search_measure
 from metarl_envs.references.hidden_goal import HiddenGoal, search_references
 from metarl_jax.checks import check_choice, check_number, check_whole_number
 from metarl_jax.tasks.distribution import References, TaskDistribution
-from metarl_jax.tasks.scene import Scene
+from metarl_jax.tasks.scene import Circle, Scene
 from metarl_jax.types import Array, ConfigurationError, Key
 
 Walls = Literal["none", "blocks", "fixed", "random"]
@@ -66,6 +66,8 @@ BLOCKS = """
 . . . . . . .
 """
 CHEESE_REWARD = 1.0
+CHEESE_RADIUS = 0.34
+"""How large the cheese is drawn, in cells."""
 NUM_ACTIONS = 4
 
 
@@ -258,7 +260,8 @@ class _Layout:
         x, y = self.start
         floor = grids.floor_rectangles(self.size)
         start = grids.cell_rectangle(y * self.size + x, self.size, "start")
-        cheese = grids.cell_rectangle(int(task.cheese), self.size, "goal")
+        row, column = divmod(int(task.cheese), self.size)
+        cheese = Circle(column + 0.5, row + 0.5, CHEESE_RADIUS, "goal")
         return Scene(
             bounds=(-margin, -margin, self.size + margin, self.size + margin),
             shapes=(*floor, start, cheese, *mazes.wall_rectangles(np.asarray(task.walls))),

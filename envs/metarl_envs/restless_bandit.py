@@ -65,8 +65,8 @@ class RestlessBandit(Bandit):
         """Pulls arm `action`; then the arms may change places."""
         pay_key, change_key = jax.random.split(key)
         chance = jnp.where(action == state.better, self.better_chance, 1 - self.better_chance)
-        pays = jax.random.uniform(pay_key) < chance
-        changes = jax.random.uniform(change_key) < task.volatility
+        pays = jax.random.uniform(pay_key, (), jnp.float32) < chance
+        changes = jax.random.uniform(change_key, (), jnp.float32) < task.volatility
         state = RestlessState(jnp.where(changes, 1 - state.better, state.better))
         observation = jnp.zeros((1,), jnp.float32)
         return observation, state, pays.astype(jnp.float32), jnp.zeros((), bool), {}
@@ -109,7 +109,7 @@ def restless_bandit(
         return RestlessTask(chances, jnp.array([0, 1, 0, 1], jnp.int32))
 
     def of_these(low: int, high: int, key: Key) -> RestlessTask:
-        which = jax.random.randint(key, (), low, high)
+        which = jax.random.randint(key, (), low, high, jnp.int32)
         return take(all_tasks(), which)
 
     return TaskDistribution(

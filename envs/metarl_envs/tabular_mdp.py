@@ -52,10 +52,10 @@ class TabularMDP(environment.Environment[Any, Any]):
     ) -> tuple[Array, TabularState, Array, Array, dict[str, Array]]:
         """Pays, then moves."""
         reward_key, move_key = jax.random.split(key)
-        reward = task.rewards[state.state, action] + jax.random.normal(reward_key)
+        reward = task.rewards[state.state, action] + jax.random.normal(reward_key, (), jnp.float32)
         cumulative = jnp.cumsum(task.transitions[state.state, action])
         # Of the sum that rounding left: no state is drawn beyond the last.
-        drawn = jax.random.uniform(move_key) * cumulative[-1]
+        drawn = jax.random.uniform(move_key, (), jnp.float32) * cumulative[-1]
         state = TabularState(jnp.sum(drawn >= cumulative[:-1], dtype=jnp.int32))
         return self._observe(state), state, reward, jnp.zeros((), bool), {}
 
@@ -99,8 +99,8 @@ def tabular_mdp(
     def sample(key: Key) -> TabularTask:
         transition_key, reward_key = jax.random.split(key)
         # A flat Dirichlet is exponential variables over their sum.
-        weights = jax.random.exponential(transition_key, (*shape, num_states))
-        rewards = PRIOR_MEAN_REWARD + jax.random.normal(reward_key, shape)
+        weights = jax.random.exponential(transition_key, (*shape, num_states), jnp.float32)
+        rewards = PRIOR_MEAN_REWARD + jax.random.normal(reward_key, shape, jnp.float32)
         return TabularTask(weights / jnp.sum(weights, axis=-1, keepdims=True), rewards)
 
     def describe(task: TabularTask) -> Array:

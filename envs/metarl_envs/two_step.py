@@ -75,7 +75,7 @@ class TwoStep(environment.Environment[Any, Any]):
         reached = 1 + (action ^ state.swapped ^ rare.astype(jnp.int32))
         in_paying = state.stage == 1 + state.paying
         chance = jnp.where(in_paying, self.chances.reward, 1 - self.chances.reward)
-        pays = ~chooses & (jax.random.uniform(pay_key) < chance)
+        pays = ~chooses & (jax.random.uniform(pay_key, (), jnp.float32) < chance)
         changes = ~chooses & jax.random.bernoulli(paying_key, self.chances.change)
         swaps = ~chooses & jax.random.bernoulli(swap_key, self.chances.swap)
         state = TwoStepState(
@@ -173,7 +173,7 @@ def two_step(
         return TwoStepTask(*jnp.array(starts, jnp.int32).T)
 
     def sample(key: Key) -> TwoStepTask:
-        start = jax.random.randint(key, (), 0, len(starts))
+        start = jax.random.randint(key, (), 0, len(starts), jnp.int32)
         return take(all_tasks(), start)
 
     return TaskDistribution(

@@ -13,7 +13,8 @@ from benchmarks.workloads import NUM_ARMS, collection_variant, update_variant
 from metarl_envs.bandit import bandit
 from metarl_jax import Policy, UpdateConfig, a2c, hyperparameters
 from metarl_jax.experiment.build import build_policy
-from metarl_jax.experiment.kinds import CHOICES, Settings
+from metarl_jax.experiment.kinds import CHOICES
+from metarl_jax.experiment.settings import Settings
 from metarl_jax.parallel.host import usable_cores
 from metarl_jax.parallel.sharding import DataParallel
 from metarl_jax.tasks.distribution import TaskDistribution

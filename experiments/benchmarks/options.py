@@ -13,6 +13,7 @@ Name = Literal[
     "goal_grid_5_gru256",
     "mouse_cheese",
     "cheetah_vel",
+    "agent",
     "memories",
     "scaling",
 ]

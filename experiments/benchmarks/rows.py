@@ -117,4 +117,4 @@ def _text(value: float | None, form: str) -> str:
 def write_record(path: Path, record: Mapping[str, Any]) -> None:
     """Writes bench.json; the folder is made where there is none."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(record, indent=2) + "\n")
+    path.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import jax
 from rich.console import Console
 
+from benchmarks.agent import agent_table, measure_agent
 from benchmarks.flops import count_flops, peak_product
 from benchmarks.memories import LENGTHS, MemoryRow, measure_memories, memories_table
 from benchmarks.physics import physics_variants
@@ -26,10 +27,10 @@ from benchmarks.workloads import (
     fast_update,
     usual_update,
 )
-from metarl_experiments.runs import describe_machine
 from metarl_jax.parallel.host import usable_cores
 from metarl_jax.parallel.sharding import DataParallel
 from metarl_jax.report.style import save_figure
+from metarl_jax.training.provenance import describe_machine
 
 if TYPE_CHECKING:
     from benchmarks.options import BenchOptions
@@ -57,6 +58,12 @@ def run_suite(options: "BenchOptions") -> None:
             record = _describe(devices, measured)
             write_record(options.out, record)  # what is measured is kept if the next takes too long
             Console().print(table(measured[name].rows))
+    if options.wants("agent"):
+        _say("agent")
+        acting = measure_agent(_repetitions(options))
+        record["agent"] = [dataclasses.asdict(row) for row in acting]
+        write_record(options.out, record)
+        Console().print(agent_table(acting))
     if options.wants("memories"):
         _say("memories")
         lengths = QUICK_LENGTHS if options.quick else LENGTHS

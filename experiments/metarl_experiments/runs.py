@@ -1,7 +1,7 @@
 """A run's folder: what was asked for, and what it ran on.
 
 config.json       experiment, family arguments and settings, fully resolved
-run.json          versions, device, command line
+run.json          versions, device, command line, commit
 metrics.jsonl     a row for every chunk of updates
 checkpoints/      train states
 evaluation.json   meta-test returns, with evaluation.npz: every task's return per episode
@@ -9,16 +9,15 @@ evaluation.json   meta-test returns, with evaluation.npz: every task's return pe
 report.html       all of it on one page, with a replay
 """
 
+import contextlib
 import datetime
-import importlib.metadata
 import inspect
 import itertools
 import json
 import os
-import platform
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,24 +25,48 @@ from metarl_jax.experiment.experiment import Experiment
 from metarl_jax.experiment.registry import load_experiment
 from metarl_jax.experiment.run_config import RunConfig, config_text, load_config
 from metarl_jax.files import write_whole
-from metarl_jax.parallel.host import usable_cores
 from metarl_jax.tasks.distribution import TaskDistribution
+from metarl_jax.training.provenance import describe_machine
 from metarl_jax.types import ConfigurationError
-
-PACKAGES = (
-    *("metarl-jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "gymnax"),
-    *("mujoco", "mujoco-mjx", "gymnasium", "numpy"),
-)
 
 SHARED_WITHIN_SECONDS = 10
 
 
 def default_folder(name: str) -> Path:
-    """runs/NAME-DATE-TIME, where NAME is the experiment's, without its path; none that exists."""
+    """Makes runs/NAME-DATE-TIME, or the same with a number where another run has just made that.
+
+    Args:
+        name: of the experiment, whose path is left out.
+
+    Raises:
+        ConfigurationError: no folder can be made here.
+    """
     stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
     first = Path("runs") / f"{name.rpartition(':')[2]}-{stamp}"
     more = (first.with_name(f"{first.name}-{n}") for n in itertools.count(2))
-    return next(folder for folder in itertools.chain([first], more) if not folder.exists())
+    with _writable(first):
+        first.parent.mkdir(parents=True, exist_ok=True)
+        return next(folder for folder in itertools.chain([first], more) if _made(folder))
+
+
+def _made(folder: Path) -> bool:
+    """Whether this call made the folder: of two runs that ask for one at once, one is told so."""
+    try:
+        folder.mkdir()
+    except FileExistsError:
+        return False
+    return True
+
+
+@contextlib.contextmanager
+def removed_if_empty(folder: Path) -> Iterator[None]:
+    """Removes an empty folder if the block raises: what could not begin leaves nothing behind."""
+    try:
+        yield
+    except Exception:
+        with contextlib.suppress(OSError):
+            folder.rmdir()
+        raise
 
 
 def create_run(folder: Path, config: RunConfig, arguments: Sequence[str]) -> None:
@@ -57,19 +80,31 @@ def create_run(folder: Path, config: RunConfig, arguments: Sequence[str]) -> Non
     Raises:
         ConfigurationError: it holds a run already, or cannot be written.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        # Exclusive: of two runs that begin in one folder at once, one is refused.
-        with (folder / "config.json").open("x") as file:
-            file.write(config_text(config))
-        command_line = {"executable": sys.executable, "arguments": list(arguments)}
-        write_whole(folder / "run.json", _json_text(describe_machine() | command_line))
-    except (OSError, ValueError) as error:  # the second: a name that no file can have
-        if isinstance(error, FileExistsError) and folder.is_dir():
+    with _writable(folder):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            # Exclusive: of two runs that begin in one folder at once, one is refused.
+            with (folder / "config.json").open("x", encoding="utf-8") as file:
+                file.write(config_text(config))
+            command_line = {"executable": sys.executable, "arguments": list(arguments)}
+            write_whole(folder / "run.json", _json_text(describe_machine() | command_line))
+        except FileExistsError as error:
+            if not folder.is_dir():
+                raise
             raise ConfigurationError(
                 f"expected a folder without a run, got {folder}, which is one and is not "
                 f"overwritten; choose another --out, or go on: metarl train --resume {folder}"
             ) from error
+
+
+@contextlib.contextmanager
+def _writable(folder: Path) -> Iterator[None]:
+    """Says of what the system refuses which folder it was."""
+    try:
+        yield
+    except ConfigurationError:
+        raise
+    except (OSError, ValueError) as error:  # the second: a name that no file can have
         raise ConfigurationError(
             "expected a folder that can be written for the run, got "
             f"{str(folder)!r}: {getattr(error, 'strerror', error)}; choose another --out."
@@ -147,28 +182,6 @@ def make_tasks(experiment: Experiment, arguments: Mapping[str, Any]) -> TaskDist
             f"{type(tasks).__name__}."
         )
     return tasks
-
-
-def describe_machine() -> dict[str, Any]:
-    """Versions and devices, and nothing that a published record had better not name."""
-    import jax
-
-    system = (platform.system(), platform.machine(), *platform.libc_ver())
-    return {
-        "python": platform.python_version(),
-        "platform": "-".join(filter(None, system)),
-        "versions": {name: importlib.metadata.version(name) for name in PACKAGES if _has(name)},
-        "backend": jax.default_backend(),
-        "devices": [device.device_kind for device in jax.local_devices()],
-        "cores": usable_cores(),
-    }
-
-
-def _has(name: str) -> bool:
-    try:
-        return bool(importlib.metadata.version(name))
-    except importlib.metadata.PackageNotFoundError:
-        return False
 
 
 def _json_text(value: Any) -> str:

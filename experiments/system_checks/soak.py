@@ -104,7 +104,9 @@ def check_same(disturbed: Path, whole: Path) -> None:
         states[0] == states[1], "the last state is, bit for bit, that of the run that was let be"
     )
     expect(rows(disturbed) == rows(whole), "and so is every row of its metrics")
-    evaluations = [(run / "evaluation.json").read_text() for run in (disturbed, whole)]
+    evaluations = [
+        (run / "evaluation.json").read_text(encoding="utf-8") for run in (disturbed, whole)
+    ]
     expect(evaluations[0] == evaluations[1], "and its evaluation")
 
 
@@ -123,7 +125,7 @@ class Watched:
     def look(self) -> None:
         """Once more; an ended process holds nothing."""
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-            pages = int((self._place / "statm").read_text().split()[1])
+            pages = int((self._place / "statm").read_text(encoding="utf-8").split()[1])
             files = len(list((self._place / "fd").iterdir()))
             if pages:
                 self._seen.append((pages * resource.getpagesize(), files))

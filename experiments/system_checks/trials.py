@@ -25,5 +25,5 @@ def exit_on_signal(main: Callable[[], int]) -> int:
 
 def child_of(parent: int) -> int:
     """The process that another has started."""
-    children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
+    children = Path(f"/proc/{parent}/task/{parent}/children").read_text(encoding="utf-8").split()
     return int(children[0])

@@ -4,27 +4,29 @@
     RUN/checkpoints/1200/manifest/    dtype, shape and SHA-256 of every leaf, and a few numbers
 
 A save is written beside its place and renamed into it: one that is killed leaves the others whole.
-What is read back is trusted once our own digests agree: the storage library loads a flipped bit
-without a word, casts dtypes in silence, and takes an empty folder named `4` for step 4. So does its
-manager of many steps, which is why the steps are kept in order here.
+It is read back before it counts as saved. What is read is trusted once our own digests agree: the
+storage library loads a flipped bit without a word, casts dtypes in silence, and takes an empty
+folder named `4` for step 4. So does its manager of many steps, which is why the steps are kept in
+order here.
 
-Of several processes that share a file system each writes a part of every array, and reads them all.
+Of several processes that share a file system each writes a part of every array. The first reads all
+of them back; to restore, each reads them all.
 """
 
-import contextlib
 import dataclasses
-import logging
 import reprlib
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 
+from metarl_jax.checkpoint import storage
 from metarl_jax.checkpoint.folder import (
     clear_unfinished,
+    discard,
     foreign,
     has_manifest,
     make_room,
@@ -32,6 +34,8 @@ from metarl_jax.checkpoint.folder import (
     steps,
 )
 from metarl_jax.checkpoint.manifest import FORMAT, is_ours, is_signed, make_manifest
+from metarl_jax.checkpoint.mismatch import refusal
+from metarl_jax.files import reason
 from metarl_jax.parallel.processes import broadcast_from_first, is_first, on_all_processes
 from metarl_jax.parallel.sharding import place_global
 from metarl_jax.trees import (
@@ -98,8 +102,8 @@ def save(
         before: what must be done first, or nothing is saved.
 
     Raises:
-        SaveError: the disk is full, the folder is not writable, `before` failed, …; what was
-            half-written is gone.
+        SaveError: the disk is full, the folder is not writable, `before` failed, or what was
+            written cannot be read back; it is deleted, and the older checkpoints stand.
     """
     folder, leaves = folder.absolute(), host_leaves(state)
     manifest = make_manifest(step, leaves, metadata)
@@ -110,10 +114,11 @@ def save(
     phases = (
         before,
         lambda: make_room(folder, step) if is_first() else None,
-        lambda: _write(folder / str(step), arrays, manifest, processes),
+        lambda: storage.write(folder, step, arrays, manifest, processes),
+        lambda: _read_back(folder, step, manifest) if is_first() else None,
         lambda: retain(folder, keep) if is_first() else None,
     )
-    with _told_once():
+    with storage.errors_raised_only():
         try:
             for phase in phases:
                 on_all_processes(phase) if processes else phase()
@@ -141,8 +146,9 @@ def restore(
             read, and `template` describes only that part. Empty for the whole state.
 
     Raises:
-        CheckpointError: nothing here verifies; or what does is of another architecture, and then
-            the first leaf that differs is named with both its forms.
+        CheckpointError: nothing here verifies; or what does is of another architecture, or was
+            saved under another setting of jax, and then the first leaf that differs is named with
+            both its forms.
     """
     if jax.process_count() == 1:
         return _restore(folder.absolute(), template, step, within)
@@ -204,32 +210,19 @@ def _restore(folder: Path, template: PyTree, step: int | None, within: str) -> R
     )
 
 
-def _write(
-    place: Path, arrays: Mapping[str, Any], manifest: Mapping[str, Any], processes: Iterable[int]
-) -> None:
-    import orbax.checkpoint as ocp
+def _read_back(folder: Path, step: int, manifest: Mapping[str, Any]) -> None:
+    """Reads what was just written; what cannot be read, or is not the same, is deleted.
 
-    args = ocp.args.Composite(
-        state=ocp.args.PyTreeSave({path: x for path, x in arrays.items() if x.size}),
-        manifest=ocp.args.JsonSave(manifest),
-    )
-    with _checkpointer(processes) as checkpointer:
-        checkpointer.save(place, args=args)
-
-
-@contextlib.contextmanager
-def _told_once() -> Iterator[None]:
-    """Keeps the library from logging, with a long traceback, the errors that it raises as well."""
-    log = logging.getLogger("absl")
-    log.addFilter(_is_no_error)
+    Raises:
+        OSError: it could not be read, or is not the same.
+    """
     try:
-        yield
-    finally:
-        log.removeFilter(_is_no_error)
-
-
-def _is_no_error(record: logging.LogRecord) -> bool:
-    return record.levelno < logging.ERROR
+        if _read_manifest(folder, step)["sha256"] != manifest["sha256"]:
+            raise _DamageError("its manifest is not the one that was written")
+        _read_arrays(folder, step, manifest["leaves"])
+    except (ConfigurationError, _DamageError) as error:
+        discard(folder, step)
+        raise OSError(f"it was written, but cannot be read back: {error}") from error
 
 
 def _read(folder: Path, step: int, template: PyTree, within: str) -> Restored:
@@ -240,29 +233,21 @@ def _read(folder: Path, step: int, template: PyTree, within: str) -> Restored:
     stored = {path: form(entry["dtype"], entry["shape"]) for path, entry in entries.items()}
     expected_forms = {prefix + path: x for path, x in structure(template).items()}
     if difference := first_difference(expected_forms, stored):
-        path, expected, got = difference
-        raise CheckpointError(
-            f"{place} is of another architecture: at {path} expected {expected}, got {got}; give "
-            "the settings it was trained with (its run's config.json), or another run."
-        )
-    arrays = _read_arrays(place, entries)
+        raise CheckpointError(refusal(place, *difference))
+    arrays = _read_arrays(folder, step, entries)
     leaves = [_put(arrays[prefix + path], x) for path, x in leaves_by_path(template).items()]
     state = jax.tree.unflatten(jax.tree.structure(template), leaves)
     return Restored(state, step, manifest["metadata"])
 
 
 def _read_manifest(folder: Path, step: int) -> dict[str, Any]:
-    import orbax.checkpoint as ocp
-
     place = folder / str(step)
     if not place.is_dir():
         raise _DamageError("it is not there")
     if not has_manifest(folder, step):
         raise _DamageError("it has no manifest")
     try:
-        with _checkpointer() as checkpointer:
-            args = ocp.args.Composite(manifest=ocp.args.JsonRestore())
-            manifest = dict(checkpointer.restore(place, args=args)["manifest"])
+        manifest = storage.read_manifest(folder, step)
     except Exception as error:  # whatever a damaged file makes the library raise
         raise _DamageError(f"its manifest cannot be read ({_first_line(error)})") from error
     if not is_signed(manifest):
@@ -279,21 +264,15 @@ def _read_manifest(folder: Path, step: int) -> dict[str, Any]:
     return manifest
 
 
-def _read_arrays(place: Path, entries: Mapping[str, Any]) -> dict[str, np.ndarray]:
+def _read_arrays(folder: Path, step: int, entries: Mapping[str, Any]) -> dict[str, np.ndarray]:
     """Every leaf's values, once its digest has been found right."""
-    import orbax.checkpoint as ocp
-
-    stored = {path: 0 for path, entry in entries.items() if 0 not in entry["shape"]}
-    restore_args = {path: ocp.RestoreArgs(restore_type=np.ndarray) for path in stored}
-    request = ocp.args.PyTreeRestore(stored, restore_args=restore_args, partial_restore=True)
+    stored = [path for path, entry in entries.items() if 0 not in entry["shape"]]
     try:
-        with _checkpointer() as checkpointer:
-            read = checkpointer.restore(place, args=ocp.args.Composite(state=request))["state"]
-        arrays = {path: np.asarray(read[path]) for path in stored}
+        arrays = storage.read_arrays(folder, step, stored)
     except Exception as error:  # whatever a damaged file makes the library raise
         raise _DamageError(f"its arrays cannot be read ({_first_line(error)})") from error
     for path, entry in entries.items():
-        if path not in stored:  # an array without elements is not stored
+        if path not in arrays:  # an array without elements is not stored
             arrays[path] = np.zeros(entry["shape"], entry["dtype"])
         is_plain = not entry["dtype"].startswith("key<")
         dtype = str(arrays[path].dtype) if is_plain else entry["dtype"]
@@ -317,18 +296,4 @@ def _key_impl(leaf: Any) -> Any:
 
 
 def _first_line(error: Exception) -> str:
-    return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0][:200]}"
-
-
-def _checkpointer(processes: Iterable[int] = ()) -> Any:
-    """Of these processes together, whose barriers end after a time; or of this one for itself."""
-    import orbax.checkpoint as ocp
-
-    own = jax.process_index()
-    options = ocp.options.MultiprocessingOptions(
-        primary_host=min(processes, default=own), active_processes=set(processes) or {own}
-    )
-    handler = ocp.CompositeCheckpointHandler(
-        composite_options=ocp.CompositeOptions(multiprocessing_options=options)
-    )
-    return ocp.Checkpointer(handler, multiprocessing_options=options)
+    return f"{type(error).__name__}: {reason(error).strip().partition(chr(10))[0][:200]}"

@@ -43,9 +43,19 @@ def retain(folder: Path, keep: int) -> None:
     Renamed first: half of a checkpoint, after a kill, is then known for what it is.
     """
     for old in [number for number in steps(folder) if has_manifest(folder, number)][keep:]:
-        with contextlib.suppress(OSError):
-            (folder / str(old)).rename(folder / f"{old}{UNFINISHED}-old")
+        _rename_to_delete(folder, old)
     clear_unfinished(folder)
+
+
+def discard(folder: Path, step: int) -> None:
+    """Deletes one checkpoint, as `retain` does."""
+    _rename_to_delete(folder, step)
+    clear_unfinished(folder)
+
+
+def _rename_to_delete(folder: Path, step: int) -> None:
+    with contextlib.suppress(OSError):
+        (folder / str(step)).rename(folder / f"{step}{UNFINISHED}-old")
 
 
 def has_manifest(folder: Path, step: int) -> bool:

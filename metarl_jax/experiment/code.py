@@ -1,6 +1,5 @@
 """Code of a user's own by its place: `FILE.py:NAME` or `MODULE:NAME`."""
 
-import difflib
 import importlib
 import importlib.util
 import sys
@@ -8,10 +7,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from metarl_jax.checks import suggestion
 from metarl_jax.types import ConfigurationError
-
-NEAR = 0.7
-"""How alike two names must be, from 0 to 1, for one to be suggested for the other."""
 
 
 def load_object(place: str) -> Any:
@@ -26,9 +23,9 @@ def load_object(place: str) -> Any:
     holder, _, name = place.rpartition(":")
     module = load_module(holder)
     if not hasattr(module, name):
-        own = public_names(module)
-        near = difflib.get_close_matches(name, own, n=1, cutoff=NEAR)
-        hint = f"did you mean {near[0]}?" if near else f"it holds {', '.join(own) or 'none'}."
+        listed = f"`metarl check {holder}` lists what it holds."
+        otherwise = listed if holder.endswith(".py") else "check the name after the colon."
+        hint = suggestion(name, public_names(module), otherwise)
         raise ConfigurationError(f"expected in {holder} a name {name!r}, got none; {hint}")
     return getattr(module, name)
 

@@ -49,15 +49,24 @@ class Experiment:
     Attributes:
         name: what `metarl train` is given.
         summary: one line for `metarl list`.
+        kind: the group it is listed in, such as "bandits"; "" if it has none.
+        meta_episode: (E, H), episodes and most steps in each, as its family makes them; None if not
+            stated. It is stated here so that a list imports no environment.
+        minutes: of training on two CPU cores, evaluations included and compilation not; None where
+            that was not measured.
         family: makes the task distribution, from keyword arguments that all have defaults.
         arguments: those this preset changes.
-        settings: how it is learned by default.
+        settings: how it is learned by default. `Settings()` states no choice: `metarl train` then
+            takes those of `defaults.settings_for`.
         variants: changes, by their path in the settings, where another algorithm or memory (by
             its name) is asked for; those that the other one does not have are left out.
     """
 
     name: str
     summary: str
+    kind: str = ""
+    meta_episode: tuple[int, int] | None = None
+    minutes: float | None = None
     family: Callable[..., TaskDistribution]
     arguments: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     settings: Settings = Settings()

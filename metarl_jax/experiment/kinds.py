@@ -95,7 +95,7 @@ def _own_kind(branch: str, name: str) -> type:
     found = load_object(_offered(branch).get(name, name))
     if branch == "memory":
         return _memory_kind(name, found)
-    if not callable(found):
+    if not callable(found) or isinstance(found, type):
         raise ConfigurationError(
             f"{name}: expected a function of the hyper-parameters that returns an "
             f"{'optax transformation' if branch == 'optimizer' else 'objective'}, got "

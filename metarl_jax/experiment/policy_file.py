@@ -38,8 +38,7 @@ from metarl_jax.policy.policy import (
 )
 from metarl_jax.policy.task_critic import NAME as TASK_CRITIC
 from metarl_jax.policy.task_critic import with_task_critic
-from metarl_jax.tasks.distribution import Specification, TaskDistribution
-from metarl_jax.tasks.interface import interface_of, write_interface
+from metarl_jax.tasks.distribution import Specification
 from metarl_jax.types import ConfigurationError, Key, PyTree
 
 NAME = "policy.json"
@@ -135,25 +134,6 @@ class PolicyRecord:
             return shapes
         stack = lambda x: jax.ShapeDtypeStruct((self.agents, *x.shape), x.dtype)
         return jax.tree.map(stack, shapes)
-
-
-def describe_policy(
-    folder: Path, tasks: TaskDistribution, policy: Policy, algorithm: Algorithm, key: Key
-) -> None:
-    """Writes interface.json and policy.json, all that an agent is loaded from beside checkpoints.
-
-    Args:
-        folder: the run's.
-        tasks: p(M).
-        policy: that is trained.
-        algorithm: of one agent or of several.
-        key: as its `init` takes it.
-
-    Raises:
-        OSError: the folder is full or not writable.
-    """
-    write_interface(folder, interface_of(tasks))
-    write_policy_record(folder, PolicyRecord.of(policy, algorithm, key))
 
 
 def write_policy_record(folder: Path, record: PolicyRecord) -> None:

@@ -6,12 +6,13 @@ A package offers presets in its `pyproject.toml`, one entry point each, by the p
     corridor_9 = "corridors.presets:corridor_9"
 """
 
-import difflib
 import importlib.metadata
 import inspect
 from typing import Any
 
-from metarl_jax.experiment.code import load_object
+from metarl_jax.checks import suggestion
+from metarl_jax.experiment.code import load_module, load_object
+from metarl_jax.experiment.contents import contents, return_type
 from metarl_jax.experiment.experiment import Experiment
 from metarl_jax.tasks.distribution import TaskDistribution
 from metarl_jax.types import ConfigurationError
@@ -32,18 +33,38 @@ def load_experiment(name: str) -> Experiment:
             or a function that makes a task distribution.
 
     Raises:
-        ConfigurationError: there is none; near names are given.
+        ConfigurationError: there is none; a near name is suggested.
     """
     if ":" in name:
         return _experiment_at(name)
+    if name.endswith(".py"):
+        raise ConfigurationError(
+            f"expected FILE.py:NAME, got {name!r} without a name; {_example(name)}"
+        )
     points = {point.name: point for point in importlib.metadata.entry_points(group=GROUP)}
     if name not in points:
-        near = difflib.get_close_matches(name, points, n=3, cutoff=0.4)
-        hint = f"did you mean {' or '.join(near)}?" if near else "`metarl list` shows them all."
+        hint = suggestion(name, points, "`metarl list` shows them all.")
         raise ConfigurationError(
             f"expected the name of an experiment or FILE.py:NAME, got {name!r}; {hint}"
         )
     return _loaded(points[name])
+
+
+def contents_of(file: str) -> dict[str, dict[str, str]]:
+    """What a file of the user's own holds: kind -> name -> summary; see `contents`.
+
+    Raises:
+        ConfigurationError: there is no such file, or it cannot be imported.
+    """
+    return contents(load_module(file))
+
+
+def _example(place: str) -> str:
+    """What may follow a file's name, for a person."""
+    names = [name for group in contents_of(place).values() for name in group]
+    if not names:
+        return "it holds no experiment and no task family."
+    return f"for instance {place}:{names[0]}; `metarl check {place}` lists what it holds."
 
 
 def _loaded(point: importlib.metadata.EntryPoint) -> Experiment:
@@ -77,14 +98,12 @@ def _experiment_at(name: str) -> Experiment:
 
 def _checked(name: str, family: Any) -> Any:
     """A task family says what it takes and returns: no other function is called by its name."""
-    signature = inspect.signature(family)
-    returned = signature.return_annotation
-    if getattr(returned, "__name__", str(returned)).rpartition(".")[2] != TaskDistribution.__name__:
+    if return_type(family) != TaskDistribution.__name__:
         raise ConfigurationError(
             f"{name}: a task family must say that it returns a TaskDistribution, got a function "
             f"that does not; write `def {name.rpartition(':')[2]}(...) -> TaskDistribution:`."
         )
-    parameters = signature.parameters.values()
+    parameters = inspect.signature(family).parameters.values()
     bare = [p.name for p in parameters if p.empty in (p.default, p.annotation)]
     if bare:
         raise ConfigurationError(

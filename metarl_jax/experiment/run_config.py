@@ -6,6 +6,7 @@ family       the arguments of the task family
 settings     the tree of `Settings`; a branch of several kinds has its kind's `name`, which for
              code of your own is FILE.py:NAME, MODULE:NAME or an entry point
 sweep        hyper-parameters, and the values of each, in which the agents differ
+init_from    the folder of the run whose weights this one began with; "" for none
 """
 
 import dataclasses
@@ -35,12 +36,14 @@ class RunConfig:
         family: Arguments of the task family.
         settings: How it is learned.
         sweep: Hyper-parameters, and the values of each, in which its agents differ.
+        init_from: Folder of the run whose weights it begins with; "" for none.
     """
 
     experiment: str
     family: Mapping[str, Any]
     settings: Settings
     sweep: Sweep = dataclasses.field(default_factory=lambda: NO_SWEEP)
+    init_from: str = ""
 
     def defines(self, other: "RunConfig") -> bool:
         """Whether both define one run, read back or not: JSON makes lists of tuples."""
@@ -60,8 +63,14 @@ def config_text(config: RunConfig) -> str:
         "family": dict(config.family),
         "settings": settings_to_json(config.settings),
         "sweep": dict(config.sweep),
+        "init_from": config.init_from,
     }
     return json.dumps(raw, indent=2) + "\n"
+
+
+def is_configured(folder: Path) -> bool:
+    """Whether a run was made by the command line, which writes config.json."""
+    return (folder / NAME).exists()
 
 
 def write_config(folder: Path, config: RunConfig) -> None:
@@ -87,7 +96,7 @@ def load_config(folder: Path) -> RunConfig:
             experiment is code that lies in the folder.
     """
     where = folder / NAME
-    raw = read_object(where)
+    raw: dict[str, Any] = {"init_from": ""} | read_object(where)
     written_as = raw.get("format", 1)
     if type(written_as) is not int or written_as not in READERS:
         raise ConfigurationError(
@@ -103,6 +112,7 @@ def load_config(folder: Path) -> RunConfig:
             dict(raw["family"]),
             READERS[written_as](raw["settings"], where),
             {str(name): tuple(values) for name, values in raw["sweep"].items()},
+            str(raw["init_from"]),
         )
     except (AttributeError, TypeError, ValueError, RecursionError) as error:
         raise ConfigurationError(

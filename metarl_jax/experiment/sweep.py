@@ -5,6 +5,7 @@ import itertools
 import math
 from collections.abc import Mapping, Sequence
 
+from metarl_jax.checks import suggestion
 from metarl_jax.experiment.settings import Settings
 from metarl_jax.types import ConfigurationError
 
@@ -33,11 +34,11 @@ def agents_of(settings: Settings, sweep: Sweep = NO_SWEEP) -> tuple[Settings, ..
             range, or there are more than 10,000 agents.
     """
     numeric = settings.schedules()
+    otherwise = "what changes the program's structure takes a run of its own."
     if unknown := sorted(sweep.keys() - numeric.keys()):
         raise ConfigurationError(
             f"a sweep is over hyper-parameters that are read, expected {', '.join(sorted(numeric))}"
-            f", got {', '.join(unknown)}; what changes the program's structure takes a run of its "
-            "own."
+            f", got {', '.join(unknown)}; {suggestion(unknown[0], numeric, otherwise)}"
         )
     budget = settings.budget
     if (number := math.prod(map(len, sweep.values())) * budget.num_seeds) > MOST_AGENTS:

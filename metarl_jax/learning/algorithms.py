@@ -10,6 +10,7 @@ An update samples B tasks, runs one whole meta-episode in each from an initial c
 """
 
 import jax
+import optax
 
 from metarl_jax.checks import require_positive
 from metarl_jax.learning.losses import (
@@ -30,6 +31,7 @@ from metarl_jax.policy.policy import Policy
 from metarl_jax.policy.task_critic import with_task_critic
 from metarl_jax.tasks.distribution import TaskDistribution, specification
 from metarl_jax.tasks.meta_episode import MetaEpisode
+from metarl_jax.types import ConfigurationError
 
 DEFAULT_CONFIG = UpdateConfig()
 
@@ -187,9 +189,19 @@ def _make_spec(
         meta_episode=MetaEpisode(tasks, told, config.meta_episode_steps),
         config=config,
         objective=lambda h: as_loss(objective(h)),
-        optimizer=optimizer,
+        optimizer=lambda h: _transformation(optimizer, h),
         baseline=True,
     )
+
+
+def _transformation(optimizer: Optimizer, h: Hyperparameters) -> optax.GradientTransformation:
+    made = optimizer(h)
+    if not isinstance(made, optax.GradientTransformation):
+        raise ConfigurationError(
+            "expected an optimizer that turns the hyper-parameters into an optax transformation, "
+            f"got a function that returns {type(made).__name__}; return optax.adam(...), say."
+        )
+    return made
 
 
 def _steps_are_best(policy: Policy) -> bool:

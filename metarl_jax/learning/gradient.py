@@ -102,8 +102,10 @@ def gradient_step(
     """
     gradient = spec.config.devices.pmean(gradient)
     trained = (learner.params.weights, learner.loss_params)
-    updates, optimizer_state = spec.optimizer(h).update(gradient, learner.optimizer_state, trained)
-    stepped: Any = optax.apply_updates(trained, updates)
+    optimizer = spec.optimizer(h)
+    with jax.numpy_dtype_promotion("standard"):  # optax raises a float to an integer power
+        updates, optimizer_state = optimizer.update(gradient, learner.optimizer_state, trained)
+        stepped: Any = optax.apply_updates(trained, updates)
     weights, loss_params = stepped
     learner = learner.replace(
         params=learner.params.replace(weights=weights),

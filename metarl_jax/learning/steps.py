@@ -208,11 +208,12 @@ def _minibatch_indices(config: UpdateConfig, key: Key, epochs: int, minibatches:
     """
     own = config.num_tasks // config.num_devices
     first = config.devices.first_task(config.num_tasks) // minibatches
-    starts = minibatches * jnp.arange(own // minibatches)[:, None]
+    starts = minibatches * jnp.arange(own // minibatches, dtype=jnp.int32)[:, None]
+    parts = jnp.arange(minibatches, dtype=jnp.int32)
 
     def deal(key: Key) -> Array:
         keys = task_keys(key, own // minibatches, first)
-        dealt = jax.vmap(lambda key: jax.random.permutation(key, minibatches))(keys)
+        dealt = jax.vmap(lambda key: jax.random.permutation(key, parts))(keys)
         return (starts + dealt).T
 
     dealt = jax.vmap(deal)(jax.random.split(key, epochs))

@@ -87,33 +87,46 @@ def initial_shapes(algorithm: Algorithm, key: Key, num_updates: int | None = Non
 def with_params(state: TrainState, params: PolicyParams) -> TrainState:
     """A train state with other parameters of the policy, laid out as its own: a warm start.
 
-    A privileged critic that the parameters lack, or have beside the policy's, is left as it is.
-
     Args:
         state: before its first update.
         params: weights and statistics of a policy of the same architecture.
 
     Raises:
-        ConfigurationError: a leaf is missing or has another form.
+        ConfigurationError: as `shared_params`.
     """
     own = state.learner.params
+    shared = shared_params(own, params)
+    place = lambda new, old: jax.device_put(jnp.copy(new), old.sharding)
+    weights = own.weights | {
+        name: jax.tree.map(place, x, own.weights[name]) for name, x in shared.weights.items()
+    }
+    statistics = jax.tree.map(place, shared.statistics, own.statistics)
+    learner = state.learner.replace(params=PolicyParams(weights, statistics))
+    return state.replace(learner=learner)
+
+
+def shared_params(own: PolicyParams, params: PolicyParams) -> PolicyParams:
+    """The parameters that a policy can take over from another one.
+
+    A privileged critic that one of the two lacks is not among them.
+
+    Args:
+        own: the policy's, or their shapes.
+        params: the other's.
+
+    Raises:
+        ConfigurationError: a leaf is missing or has another form.
+    """
     names = [name for name in own.weights if name != TASK_CRITIC or name in params.weights]
-    shared = {name: params.weights.get(name) for name in names}
-    expected = {name: own.weights[name] for name in names}
-    given = PolicyParams(shared, params.statistics)
-    if difference := first_difference(
-        structure(PolicyParams(expected, own.statistics)), structure(given)
-    ):
+    shared = PolicyParams({name: params.weights.get(name) for name in names}, params.statistics)
+    expected = PolicyParams({name: own.weights[name] for name in names}, own.statistics)
+    if difference := first_difference(structure(expected), structure(shared)):
         path, form, found = difference
         raise ConfigurationError(
             f"expected parameters of this policy to begin with, got others: at {path} expected "
             f"{form}, got {found}; begin with those of a policy of the same sizes."
         )
-    place = lambda new, old: jax.device_put(jnp.copy(new), old.sharding)
-    weights = own.weights | {n: jax.tree.map(place, shared[n], own.weights[n]) for n in shared}
-    statistics = jax.tree.map(place, params.statistics, own.statistics)
-    learner = state.learner.replace(params=PolicyParams(weights, statistics))
-    return state.replace(learner=learner)
+    return shared
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

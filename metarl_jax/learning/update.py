@@ -100,7 +100,7 @@ class _Updates:
         return {**spec.config.devices.all_gather_tasks(tasks), **leaves}
 
     def hyperparameters_at(self, state: TrainState) -> Hyperparameters:
-        progress = state.update / jnp.maximum(state.num_updates - 1, 1)
+        progress = state.update.astype(jnp.float32) / jnp.maximum(state.num_updates - 1, 1)
         return at_progress(state.hyperparameters, progress)
 
     def sample_actors(self, state: TrainState) -> tuple[Key, Actors, Key]:

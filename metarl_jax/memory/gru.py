@@ -30,7 +30,7 @@ class _GRU(Cell):
             3 * self.hidden_size, use_bias=False, kernel_init=nn.initializers.orthogonal()
         )
         self.candidate_bias = self.param(
-            "candidate_bias", nn.initializers.zeros_init(), (self.hidden_size,)
+            "candidate_bias", nn.initializers.zeros_init(), (self.hidden_size,), jnp.float32
         )
 
     def project(self, x: MemoryInput) -> Array:

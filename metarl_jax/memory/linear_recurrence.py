@@ -55,9 +55,9 @@ def _spectrum(key: Key, size: int) -> Array:
     twenty remembers 50 steps, and of phases from 0 to π/10 one in ten turns by less than a quarter
     meanwhile.
     """
-    lowest = np.log([1 / LARGEST_STEPS, LEAST_PHASE])[:, None]
-    highest = np.log([1 / LEAST_STEPS, LARGEST_PHASE])[:, None]
-    return jax.random.uniform(key, (2, size), minval=lowest, maxval=highest)
+    lowest = np.log([1 / LARGEST_STEPS, LEAST_PHASE])[:, None].astype(np.float32)
+    highest = np.log([1 / LEAST_STEPS, LARGEST_PHASE])[:, None].astype(np.float32)
+    return jax.random.uniform(key, (2, size), jnp.float32, lowest, highest)
 
 
 class _Layer(nn.Module):

@@ -27,7 +27,7 @@ def oldest(ring: Array, time: Array) -> Array:
 
 def ages(context_length: int, time: Array) -> Array:
     """[W]: how many rows before number `time` a slot was written; 0 for that very row."""
-    return (time - jnp.arange(context_length)) % context_length
+    return (time - jnp.arange(context_length, dtype=jnp.int32)) % context_length
 
 
 def extended(ring: Array, time: Array, rows: Array) -> tuple[Array, Array]:
@@ -52,8 +52,8 @@ def may_see(context_length: int, length: int, time: Array) -> Array:
 
     Those of the last W steps, its own among them, that there have been.
     """
-    row = jnp.arange(context_length + length)[None]
-    ago = (context_length + jnp.arange(length))[:, None] - row
+    row = jnp.arange(context_length + length, dtype=jnp.int32)[None]
+    ago = (context_length + jnp.arange(length, dtype=jnp.int32))[:, None] - row
     return (ago >= 0) & (ago < context_length) & (row >= context_length - time)
 
 

@@ -132,9 +132,9 @@ def snail(context_length: int, filters: int = 32, *, num_layers: int = 2) -> Mem
         rings, channels = [], filters
         for _ in range(num_layers):
             for dilation in dilations(context_length):
-                rings.append(jnp.zeros((dilation, channels)))
+                rings.append(jnp.zeros((dilation, channels), jnp.float32))
                 channels += filters
-            rings.append(jnp.zeros((context_length, 2 * filters)))
+            rings.append(jnp.zeros((context_length, 2 * filters), jnp.float32))
             channels += filters
         return SNAILState(tuple(rings), jnp.zeros((), jnp.int32))
 

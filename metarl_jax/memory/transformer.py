@@ -59,8 +59,8 @@ def turned(x: Array, time: Array) -> Array:
         time: [T] int32.
     """
     half = x.shape[-1] // 2
-    frequency = ROTARY_BASE ** (-jnp.arange(half) / half)
-    angle = (time[:, None] * frequency[None])[:, None, :]
+    frequency = ROTARY_BASE ** (-jnp.arange(half, dtype=jnp.float32) / half)
+    angle = (time[:, None].astype(jnp.float32) * frequency[None])[:, None, :]
     first, second = x[..., :half], x[..., half:]
     cos, sin = jnp.cos(angle), jnp.sin(angle)
     return jnp.concatenate([first * cos - second * sin, first * sin + second * cos], axis=-1)
@@ -84,7 +84,8 @@ def waves(count: Array) -> Array:
     Args:
         count: [...].
     """
-    angle = count[..., None] * (1_000.0 ** -jnp.linspace(0, 1, 8)).reshape((1,) * count.ndim + (8,))
+    frequency = 1_000.0 ** -jnp.linspace(0, 1, 8, dtype=jnp.float32)
+    angle = count[..., None] * frequency.reshape((1,) * count.ndim + (8,))
     return jnp.concatenate([jnp.sin(angle), jnp.cos(angle)], axis=-1)
 
 
@@ -135,7 +136,7 @@ class _Block(nn.Module):
     def unroll(self, cache: tuple[Array, Array], time: Array, xs: Array) -> tuple[Any, Array]:
         """T steps at once: [T, M]."""
         length, context_length = len(xs), len(cache[0])
-        times = time + jnp.arange(length)
+        times = time + jnp.arange(length, dtype=jnp.int32)
         q, k, v = self.project(xs, times)
         keys, new_keys = extended(cache[0], time, k)
         values, new_values = extended(cache[1], time, v)
@@ -219,7 +220,7 @@ def transformer(
 
     def initial_carry() -> Cache:
         shape = (num_layers, context_length, num_heads, hidden_size // num_heads)
-        cached = jnp.zeros(shape)
-        return Cache(cached, cached, jnp.zeros((), jnp.int32), jnp.zeros((2,)))
+        cached = jnp.zeros(shape, jnp.float32)
+        return Cache(cached, cached, jnp.zeros((), jnp.int32), jnp.zeros((2,), jnp.float32))
 
     return windowed_memory("transformer", module, initial_carry, context_length)

@@ -31,8 +31,10 @@ def usable_cores() -> int:
 def process_seconds() -> float:
     """Seconds since this process began; where the system does not tell, since this import."""
     with contextlib.suppress(OSError, ValueError, IndexError):
-        began = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
-        uptime = float(Path("/proc/uptime").read_text().split()[0])
+        began = int(
+            Path("/proc/self/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[19]
+        )
+        uptime = float(Path("/proc/uptime").read_text(encoding="utf-8").split()[0])
         return uptime - began / os.sysconf("SC_CLK_TCK")
     return time.monotonic() - _IMPORTED
 
@@ -45,13 +47,18 @@ def available_memory(*, alone: bool = False) -> int | None:
     """
     found, field = [], "MemTotal" if alone else "MemAvailable"
     with contextlib.suppress(OSError, StopIteration, ValueError):
-        lines = Path("/proc/meminfo").read_text().splitlines()
+        lines = Path("/proc/meminfo").read_text(encoding="utf-8").splitlines()
         found.append(next(int(x.split()[1]) * 1024 for x in lines if x.startswith(field)))
     for controllers, root, limit, used, reclaimable in _CONTROL_GROUPS:
         for group in _own_groups(controllers, root):
             with contextlib.suppress(OSError, ValueError, KeyError):  # "max" is no number: no limit
-                most, held = (int((group / name).read_text()) for name in (limit, used))
-                cache = dict(x.split() for x in (group / "memory.stat").read_text().splitlines())
+                most, held = (
+                    int((group / name).read_text(encoding="utf-8")) for name in (limit, used)
+                )
+                cache = dict(
+                    x.split()
+                    for x in (group / "memory.stat").read_text(encoding="utf-8").splitlines()
+                )
                 found.append(most if alone else most - held + int(cache[reclaimable]))
     return min(found, default=None)
 
@@ -59,7 +66,7 @@ def available_memory(*, alone: bool = False) -> int | None:
 def _own_groups(controllers: str, root: Path) -> Iterator[Path]:
     """The control groups this process is in, innermost first: each sets a limit of its own."""
     with contextlib.suppress(OSError):
-        for line in _OWN_GROUP.read_text().splitlines():
+        for line in _OWN_GROUP.read_text(encoding="utf-8").splitlines():
             _, names, place = line.split(":", 2)
             if controllers in names.split(","):
                 own = root / place.lstrip("/")

@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from metarl_jax.files import reason
 from metarl_jax.parallel.signals import StopRequest
 from metarl_jax.types import Array, ConfigurationError, PeerError
 
@@ -140,4 +141,4 @@ def _all_texts(text: str) -> list[str]:
 def _told(error: Exception) -> str:
     if isinstance(error, ConfigurationError):
         return f"{_REFUSED}{error}"
-    return f"{type(error).__name__}: {error}"
+    return f"{type(error).__name__}: {reason(error)}"

@@ -9,6 +9,10 @@ from flax import struct
 
 from metarl_jax.types import Array, Key
 
+LEAST_LOG_STD, LARGEST_LOG_STD = -10.0, 2.0
+"""The range of log σ. An entropy bonus alone raises it in every update, for ever: of actions that
+are clipped to the action space more noise changes nothing but the entropy."""
+
 
 class ActionDistribution(Protocol):
     """What a policy returns and a loss reads; every method keeps the leading axes [...].
@@ -78,3 +82,37 @@ class DiagonalGaussian(struct.PyTreeNode):
 
     def entropy(self) -> Array:
         return jnp.sum(self.log_std + 0.5 * math.log(2 * math.pi * math.e), axis=-1)
+
+
+@jax.custom_vjp
+def bounded_log_std(log_std: Array) -> Array:
+    """Log σ clipped to [-10, 2]; its gradient passes at a bound if a step along it leads back.
+
+    The gradient of a plain clip is 0 beyond a bound, and a parameter that has crossed it never
+    comes back. Here descent may always return, and never goes further out.
+
+    Args:
+        log_std: [...] float32.
+
+    Returns:
+        [...] float32; within the bounds `log_std` itself, and its gradient too.
+
+    Reference:
+        The range, there with -20: Haarnoja, Zhou, Abbeel, Levine (2018), "Soft actor-critic:
+        off-policy maximum entropy deep reinforcement learning with a stochastic actor", the
+        authors' implementation.
+    """
+    return jnp.clip(log_std, LEAST_LOG_STD, LARGEST_LOG_STD)
+
+
+def _bounded_forward(log_std: Array) -> tuple[Array, Array]:
+    return bounded_log_std(log_std), log_std
+
+
+def _bounded_backward(log_std: Array, gradient: Array) -> tuple[Array]:
+    too_large = (log_std >= LARGEST_LOG_STD) & (gradient < 0)  # descent would raise it
+    too_small = (log_std <= LEAST_LOG_STD) & (gradient > 0)
+    return (jnp.where(too_large | too_small, 0.0, gradient),)
+
+
+bounded_log_std.defvjp(_bounded_forward, _bounded_backward)

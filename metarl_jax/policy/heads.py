@@ -19,7 +19,12 @@ from typing import Literal
 import flax.linen as nn
 import jax.numpy as jnp
 
-from metarl_jax.policy.distributions import ActionDistribution, Categorical, DiagonalGaussian
+from metarl_jax.policy.distributions import (
+    ActionDistribution,
+    Categorical,
+    DiagonalGaussian,
+    bounded_log_std,
+)
 from metarl_jax.tasks.distribution import Specification
 from metarl_jax.types import Array
 
@@ -51,7 +56,8 @@ class Heads(nn.Module):
         size = self.specification.action_size
         assert size is not None
         mean = layer(size, 0.01)(actor)
-        log_std = self.param("log_std", nn.initializers.constant(self.initial_log_std), (size,))
+        constant = nn.initializers.constant(self.initial_log_std)
+        log_std = bounded_log_std(self.param("log_std", constant, (size,), jnp.float32))
         log_std = log_std.reshape((1,) * (mean.ndim - 1) + (size,))
         return DiagonalGaussian(mean, jnp.broadcast_to(log_std, mean.shape)), value
 

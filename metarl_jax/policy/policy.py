@@ -23,7 +23,11 @@ from flax import struct
 from metarl_jax.checks import require_positive
 from metarl_jax.memory import Memory, MemoryInput, memoryless
 from metarl_jax.memory.remat import remat
-from metarl_jax.policy.distributions import ActionDistribution
+from metarl_jax.policy.distributions import (
+    LARGEST_LOG_STD,
+    LEAST_LOG_STD,
+    ActionDistribution,
+)
 from metarl_jax.policy.heads import HeadName, Heads, dense
 from metarl_jax.policy.normalization import RunningStatistics, identity_statistics, normalize
 from metarl_jax.tasks.distribution import Specification, TaskDistribution, specification
@@ -98,7 +102,7 @@ class Architecture:
         head: "plain", or "hypernetwork": the memory's output gives the weights of a network that
             reads the observation alone.
         head_sizes: units of the tanh layers of each head, or of that network; none by default.
-        initial_log_std: log σ of continuous actions before training.
+        initial_log_std: log σ of continuous actions before training, which keeps it from -10 to 2.
         precision: of the policy's products, forward and backward: "f32", or "bf16", whose factors
             are rounded to bfloat16 and whose sums are kept in float32. State and parameters are
             float32 in both. For accelerators: a CPU has no such product.
@@ -118,6 +122,11 @@ class Architecture:
         if self.head not in get_args(HeadName):
             raise ConfigurationError(
                 f"head must be one of {', '.join(get_args(HeadName))}, got {self.head!r}."
+            )
+        if not LEAST_LOG_STD <= self.initial_log_std <= LARGEST_LOG_STD:
+            raise ConfigurationError(
+                f"initial_log_std must be a number from {LEAST_LOG_STD:g} to {LARGEST_LOG_STD:g}, "
+                f"got {self.initial_log_std}; -0.5 is usual."
             )
         for size in (self.embedding_size, *self.head_sizes):
             require_positive("embedding_size and each of head_sizes", size, usual="32 to 256")

@@ -43,7 +43,8 @@ class Adaptive(_Layers):
         embedding_size: Units of the embeddings before the memory.
         head: Plain layers, or a hypernetwork, in which the memory's output gives the weights.
         head_sizes: Units of the hidden layers of each head.
-        initial_log_std: Log standard deviation of continuous actions before training.
+        initial_log_std: Log standard deviation of continuous actions before training; from -10 to
+            2, as it stays during training.
         precision: Of matmuls; bf16 keeps sums in f32 and needs an accelerator.
         normalize_observations: Normalise observations by their running mean and deviation.
     """
@@ -64,7 +65,8 @@ class Contextual(Adaptive):
         embedding_size: Units of the embeddings before the memory.
         head: Plain layers, or a hypernetwork, in which the memory's output gives the weights.
         head_sizes: Units of the hidden layers of each head.
-        initial_log_std: Log standard deviation of continuous actions before training.
+        initial_log_std: Log standard deviation of continuous actions before training; from -10 to
+            2, as it stays during training.
         precision: Of matmuls; bf16 keeps sums in f32 and needs an accelerator.
         normalize_observations: Normalise observations by their running mean and deviation.
     """
@@ -83,7 +85,8 @@ class Memoryless(_Layers):
     Attributes:
         embedding_size: Units of the embedding of the observation.
         head_sizes: Units of the hidden layers of each head.
-        initial_log_std: Log standard deviation of continuous actions before training.
+        initial_log_std: Log standard deviation of continuous actions before training; from -10 to
+            2, as it stays during training.
         precision: Of matmuls; bf16 keeps sums in f32 and needs an accelerator.
         normalize_observations: Normalise observations by their running mean and deviation.
     """

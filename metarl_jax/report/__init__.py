@@ -9,6 +9,7 @@ from metarl_jax.report.panels import behaviour_figure
 from metarl_jax.report.replay import replay_data
 from metarl_jax.report.run_report import write_points_report, write_report
 from metarl_jax.report.style import save_figure
+from metarl_jax.report.verdict import verdict
 
 __all__ = [
     "adaptation_figure",
@@ -16,6 +17,7 @@ __all__ = [
     "learning_figure",
     "replay_data",
     "save_figure",
+    "verdict",
     "write_points_report",
     "write_report",
 ]

@@ -13,14 +13,12 @@ from metarl_jax.report.progress import Progress
 from metarl_jax.report.units import count, quantity, roughly
 from metarl_jax.training.metrics_row import MetricsRow
 
-LINE_EVERY = 0.02
-"""Fraction of a run between two plain lines; an evaluation has a line of its own."""
+LINE_EVERY = 0.25
+"""Fraction of a run between two plain lines: a log is short, and `metrics.jsonl` has the rest."""
 REFRESHES_PER_SECOND = 2
 METRICS: Mapping[str, Callable[[MetricsRow], float | None]] = {
     "return": lambda row: row.total_return,
     "entropy": lambda row: row.entropy,
-    "value err": lambda row: row.value_error,
-    "grad": lambda row: row.gradient_norm,
 }
 
 
@@ -40,6 +38,7 @@ class Console:
         self._progress = Progress()
         self._live: Live | None = None
         self._last_line = -1.0  # fraction of the run done at the last plain line
+        self._told_of_evaluation = False
 
     def start(self, header: Mapping[str, str]) -> None:
         """Prints what is about to run, a name and a text in each line."""
@@ -68,6 +67,19 @@ class Console:
         if self._is_live:
             self._show(LiveView(self._progress, waiting_for="running …"))
 
+    def evaluating(self, num_tasks: int) -> None:
+        """Says that nothing will move while tasks are played; plain lines say it once.
+
+        Args:
+            num_tasks: meta-test tasks.
+        """
+        text = f"evaluating on {num_tasks:,} tasks"
+        if self._is_live:
+            self._show(LiveView(self._progress, waiting_for=f"{text} …"))
+        elif not self._told_of_evaluation:
+            self._line(f"{text} ...")
+            self._told_of_evaluation = True
+
     def note(self, said: str) -> None:
         """Prints a quiet line, above the live view where there is one."""
         if self._is_live:
@@ -92,8 +104,6 @@ class Console:
             return
         if self._is_due(self._progress.fraction):
             self._line(progress_line(self._progress))
-        if self._progress.just_evaluated:
-            self._line(evaluation_line(self._progress))
 
     def warn(self, message: str) -> None:
         """Prints a warning above the live view."""
@@ -134,12 +144,17 @@ class Console:
 
     def _line(self, text: str) -> None:
         encoding = self._console.encoding
-        text = text.encode(encoding, "replace").decode(encoding)
+        if getattr(self._console.file, "errors", "strict") in ("strict", "surrogateescape"):
+            text = text.encode(encoding, "replace").decode(encoding)
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def progress_line(progress: Progress) -> str:
-    """A row of a run, of at most 100 characters; its return is that of the tasks trained on."""
+    """Where a run stands, in at most 100 characters.
+
+    The return is that of the tasks trained on; after `meta-test` stand those of the first and the
+    last episode in the newest evaluation.
+    """
     done = "" if progress.fraction is None else f"{progress.fraction:4.0%} "
     parts = [f"{done}{count(progress.env_steps):>6} steps"]
     if progress.steps_per_second:
@@ -151,17 +166,9 @@ def progress_line(progress: Progress) -> str:
         return "  ".join(parts)
     values = ((name, metric(progress.row)) for name, metric in METRICS.items())
     parts += [f"{name} {quantity(value)}" for name, value in values if value is not None]
+    if returns := progress.meta_test:
+        ends = dict.fromkeys((0, len(returns) - 1))
+        parts.append(f"meta-test {' -> '.join(quantity(returns[i]) for i in ends)}")
     if skipped := progress.row.skipped:
         parts.append(f"skipped {skipped:.0f}")
     return "  ".join(parts)
-
-
-def evaluation_line(progress: Progress) -> str:
-    """The newest evaluation: episode 1 -> E and the total."""
-    returns = progress.meta_test
-    steps = count(progress.meta_test_steps)
-    line = f"      meta-test after {steps} steps: episode 1 {quantity(returns[0])}"
-    if len(returns) == 1:
-        return line
-    last = f" -> episode {len(returns)} {quantity(returns[-1])}"
-    return f"{line}{last}, total {quantity(sum(returns))}"

@@ -16,8 +16,8 @@ from typing import Any
 
 from metarl_jax.files import jsonable
 from metarl_jax.report import style
-from metarl_jax.report.charts import COLOURS, Chart
-from metarl_jax.report.panels import ROLE_COLOURS
+from metarl_jax.report.chart import Chart, page_data
+from metarl_jax.report.style import ROLE_COLOURS
 
 SCRIPTS = ("marks.js", "charts.js", "stage.js", "timeline.js", "replay.js", "main.js")
 DARK = {
@@ -37,7 +37,7 @@ GROUNDS = {
     "wall": (ROLE_COLOURS["wall"], "#8B969E"),
     "goal": (ROLE_COLOURS["goal"], ROLE_COLOURS["goal"]),
     "start": (ROLE_COLOURS["start"], "#4A555E"),
-    "seen": ("#DCEBF5", "#26394A"),
+    "seen": (ROLE_COLOURS["seen"], "#26394A"),
     "unseen": (ROLE_COLOURS["floor"], "#20262C"),
     "hollow": ("#C3CBD1", "#4A555E"),
 }
@@ -56,6 +56,7 @@ class Section:
         small_charts: beside each other.
         tables: HTML by title; those without HTML are left out.
         facts: names and texts.
+        folded: more of these by title, each shown when that is opened.
     """
 
     name: str
@@ -65,6 +66,7 @@ class Section:
     small_charts: Sequence[Chart] = ()
     tables: Mapping[str, str] = dataclasses.field(default_factory=dict)
     facts: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    folded: Mapping[str, Mapping[str, str]] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -76,7 +78,7 @@ class Report:
         lead: a sentence below it.
         headline: the few numbers that a reader wants first.
         sections: in their order.
-        replay: of `replay_data`; None for none. It stands after the section "adaptation".
+        replay: of `replay_data`; None for none. It stands before the section "learning".
     """
 
     title: str
@@ -90,10 +92,10 @@ def report_page(report: Report) -> str:
     """The whole page, HTML in UTF-8 without a reference to anything outside."""
     sections = []
     for section in report.sections:
-        sections.append(_section(section))
-        if section.name == "adaptation" and report.replay is not None:
+        if section.name == "learning" and report.replay is not None:
             recorded = str(report.replay["recorded"])
             sections.append(Template(_read("replay.html")).substitute(recorded=recorded))
+        sections.append(_section(section))
     look = _palette() + _read("style.css")
     script = "(() => {\n'use strict';\n" + "\n".join(map(_read, SCRIPTS)) + "})();"
     return Template(_read("template.html")).substitute(
@@ -116,7 +118,12 @@ def _section(section: Section) -> str:
     if section.note:
         parts.append(f'<p class="note">{html.escape(section.note)}</p>')
     if section.facts:
-        parts.append(f'<div class="card">{_facts(section.facts, "facts")}</div>')
+        folded = "".join(
+            f"<details><summary>{html.escape(title)}</summary>{_facts(facts, 'facts')}</details>"
+            for title, facts in section.folded.items()
+            if facts
+        )
+        parts.append(f'<div class="card">{_facts(section.facts, "facts")}{folded}</div>')
     for charts, kind in ((section.charts, "charts"), (section.small_charts, "charts small")):
         if charts:
             parts.append(f'<div class="{kind}">{"".join(map(_figure, charts))}</div>')
@@ -129,9 +136,9 @@ def _section(section: Section) -> str:
 
 def _figure(chart: Chart) -> str:
     return (
-        f'<figure class="chart card"><figcaption>{html.escape(chart["title"])}</figcaption>'
-        f'<div class="plot" role="img" aria-label="{html.escape(chart["words"])}" '
-        f'data-chart="{chart["name"]}"></div></figure>'
+        f'<figure class="chart card"><figcaption>{html.escape(chart.title)}</figcaption>'
+        f'<div class="plot" role="img" aria-label="{html.escape(chart.words())}" '
+        f'data-chart="{chart.name}"></div></figure>'
     )
 
 
@@ -146,14 +153,14 @@ def _facts(facts: Mapping[str, str], kind: str) -> str:
 def _data(report: Report) -> str:
     """The page's data; no `<` in it can end its element."""
     drawn = [chart for s in report.sections for chart in (*s.charts, *s.small_charts)]
-    content = {"charts": {chart["name"]: chart for chart in drawn}, "replay": report.replay}
+    content = {"charts": {chart.name: page_data(chart) for chart in drawn}, "replay": report.replay}
     text = json.dumps(jsonable(content), allow_nan=False, separators=(",", ":"))
     return text.replace("<", "\\u003c")
 
 
 def _palette() -> str:
     """The colours as variables, each in its light and its dark version."""
-    pairs = {name: (light, DARK[name]) for light, name in COLOURS.items()} | GROUNDS
+    pairs = {name: (light, DARK[name]) for light, name in style.NAMED_COLOURS.items()} | GROUNDS
     lines = (f"--{name}: light-dark({light}, {dark});" for name, (light, dark) in pairs.items())
     return f":root {{ {' '.join(lines)} }}\n"
 

@@ -1,61 +1,17 @@
-"""The exact values that a curve is read against: across the axes, or episode by episode."""
+"""The exact values that a curve is read against, by the names of their lines."""
 
 from collections.abc import Collection, Mapping
-from typing import TYPE_CHECKING
 
 from metarl_jax.report import style
-from metarl_jax.report.style import Label
-from metarl_jax.report.units import quantity
+from metarl_jax.report.chart import Level
 from metarl_jax.tasks.distribution import References
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
 UNKNOWN = References()
-LEVEL_LOOKS = {
-    "Bayes-optimal": (style.INK, style.DASHED),
-    "Bayes-optimal mean": (style.INK, style.DASHED),
-    "upper bound": (style.INK, style.DOTTED),
-    "upper bound, mean": (style.INK, style.DOTTED),
-    "task told": (style.GREEN, style.DOTTED),
-    "no memory": (style.VERMILION, style.DOTTED),
-}
 
 
-def total_levels(axes: "Axes", references: References) -> list[Label]:
-    """A line across the axes for each known return of a whole meta-episode."""
-    return _levels(axes, reference_totals(references))
-
-
-def reference_curves(
-    axes: "Axes", references: References, num_episodes: int, drawn: Collection[str] = ()
-) -> list[Label]:
-    """The returns of each episode that are known exactly.
-
-    Args:
-        axes: of returns over episodes 1 to E.
-        references: whose lines they are.
-        num_episodes: E.
-        drawn: names of trained policies that stand for one of the lines already.
-    """
-    labels = []
-    if references.optimal_episodes:
-        optimum = references.optimal_episodes[:num_episodes]
-        axes.plot(
-            range(1, len(optimum) + 1),
-            optimum,
-            color=style.INK,
-            linestyle=style.DASHED,
-            linewidth=1.3,
-            zorder=3,  # a policy that reaches it would hide it
-        )
-        labels.append(Label(optimum[-1], f"Bayes-optimal: {quantity(optimum[-1])}", style.INK))
-    return labels + _levels(axes, known_means(references, num_episodes, drawn))
-
-
-def reference_totals(references: References) -> dict[str, float]:
-    """The returns of a whole meta-episode that are known, by the names of their lines."""
-    return _known(
+def total_levels(references: References) -> tuple[Level, ...]:
+    """The returns of a whole meta-episode that are known."""
+    return _levels(
         {
             "Bayes-optimal": references.optimal_total,
             "upper bound": references.return_upper_bound,
@@ -65,28 +21,43 @@ def reference_totals(references: References) -> dict[str, float]:
     )
 
 
-def known_means(
+def mean_levels(
     references: References, num_episodes: int, drawn: Collection[str] = ()
-) -> dict[str, float]:
-    """Totals as means over E episodes, where no curve of episodes says more of them."""
+) -> tuple[Level, ...]:
+    """Known returns of a meta-episode as means over its episodes.
+
+    Args:
+        references: what is known.
+        num_episodes: E.
+        drawn: names of trained policies that stand for one of the lines already.
+    """
     totals = {
+        # A curve of the optimum's episodes says more than its mean.
         "Bayes-optimal mean": None if references.optimal_episodes else references.optimal_total,
         "upper bound, mean": references.return_upper_bound,
         "task told": None if "contextual" in drawn else references.oracle_total,
         "no memory": None if "memoryless" in drawn else references.memoryless_total,
+        "random actions": references.random_total,
     }
-    return {name: total / num_episodes for name, total in _known(totals).items()}
+    return _levels({n: t if t is None else t / num_episodes for n, t in totals.items()})
 
 
-def _known(values: Mapping[str, float | None]) -> dict[str, float]:
-    return {name: value for name, value in values.items() if value is not None}
+LOOKS = {"Bayes-optimal": style.INK, "upper bound": style.INK} | {
+    "task told": style.GREEN,
+    "no memory": style.VERMILION,
+    "random actions": style.MUTED,
+}
+"""Colours of the levels, by how their names begin."""
 
 
-def _levels(axes: "Axes", values: Mapping[str, float]) -> list[Label]:
-    """A line across the axes for each value."""
-    labels = []
-    for name, value in values.items():
-        colour, linestyle = LEVEL_LOOKS[name]
-        axes.axhline(value, color=colour, linewidth=1.2, linestyle=linestyle, zorder=1.5)
-        labels.append(Label(value, f"{name}: {quantity(value)}", colour))
-    return labels
+def _levels(values: Mapping[str, float | None]) -> tuple[Level, ...]:
+    return tuple(
+        Level(
+            name=name,
+            y=float(y),
+            colour=next(colour for start, colour in LOOKS.items() if name.startswith(start)),
+            look="dashed" if name.startswith("Bayes-optimal") else "dotted",
+        )
+        for name, y in values.items()
+        if y is not None
+    )

@@ -1,5 +1,6 @@
 """A replay: meta-episodes in a few meta-test tasks as plain data, for a page to move."""
 
+import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -8,7 +9,7 @@ import numpy as np
 
 from metarl_jax.report.behaviour import Recording, scenes_of
 from metarl_jax.tasks.distribution import TaskDistribution
-from metarl_jax.tasks.scene import Limbs, Scene
+from metarl_jax.tasks.scene import Limbs, Scene, Shape
 
 RANKS = {"best": 0.0, "upper quarter": 0.25, "median": 0.5, "lower quarter": 0.75, "worst": 1.0}
 """Which of the recorded tasks are shown: where they stand among all, by their return."""
@@ -80,15 +81,22 @@ def _stage_data(scene: Scene) -> dict[str, Any]:
     """What is the same in all of an episode's steps."""
     stage = {
         "bounds": scene.bounds and list(map(float, scene.bounds)),
-        "shapes": [
-            [*rounded(np.array([s.x, s.y, s.width, s.height])), s.role] for s in scene.shapes
-        ],
+        "shapes": list(map(_shape_data, scene.shapes)),
+        "scale": scene.scale_bar and dataclasses.asdict(scene.scale_bar),
+        "sight": scene.sight,
         "moves": None if scene.moves is None else rounded(scene.moves),
         "widths": None if scene.limbs is None else rounded(scene.limbs.widths),
         "choices": [{"name": c.name, "worth": rounded(np.array(c.worth))} for c in scene.choices],
         "unit": scene.unit,
     }
     return {name: value for name, value in stage.items() if value}
+
+
+def _shape_data(shape: Shape) -> list[Any]:
+    """Its kind, its role and its numbers, in their order."""
+    values = dataclasses.asdict(shape)
+    role = values.pop("role")
+    return [type(shape).__name__.lower(), role, *rounded(np.array(list(values.values())))]
 
 
 def _episode_data(scene: Scene, rewards: np.ndarray, actions: np.ndarray) -> dict[str, Any]:

@@ -4,25 +4,30 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from metarl_jax.evaluation.population_record import PopulationRecord
+from metarl_jax.evaluation.ablated import Ablated
+from metarl_jax.evaluation.population_record import PointRecord, PopulationRecord
 from metarl_jax.evaluation.record import EvaluationRecord, EvaluationSubject
-from metarl_jax.experiment.run_config import RunConfig, load_config
+from metarl_jax.experiment.run_config import RunConfig, is_configured, load_config
 from metarl_jax.files import read_object, write_whole
-from metarl_jax.report import tables
+from metarl_jax.report import facts, population, tables
 from metarl_jax.report.charts import (
     ablations_chart,
     adaptation_chart,
     diagnostic_charts,
     learning_charts,
-    points_charts,
 )
 from metarl_jax.report.html import Report, Section, report_page
+from metarl_jax.report.verdict import verdict
 from metarl_jax.tasks.distribution import References
 from metarl_jax.training.metrics_file import read_rows
 from metarl_jax.training.metrics_row import MetricsRow
 
 NAME = "report.html"
-LEARNING = "How the policy got better from update to update; pale: on the tasks it was trained on."
+LEARNING = (
+    "How the policy got better from update to update: on meta-test tasks with 95% intervals, and "
+    "pale on the tasks it was trained on."
+)
+LEARNING_OF_SEVERAL = "Means over seeds with 95% intervals on meta-test tasks; pale: each agent."
 ADAPTATION = (
     "No weight changes here: what is better in a later episode, the memory has found out about "
     "the task."
@@ -35,13 +40,14 @@ def write_report(
     references: References,
     *,
     baselines: Sequence[EvaluationRecord] = (),
-    ablations: Mapping[str, EvaluationRecord] | None = None,
+    ablations: Mapping[str, Ablated] | None = None,
     replay: Mapping[str, Any] | None = None,
 ) -> Path:
     """Writes the report of a run of one agent into its folder.
 
     Args:
-        folder: the run's, with config.json, run.json and metrics.jsonl.
+        folder: the run's, with metrics.jsonl, run.json and, unless it was made from Python,
+            config.json.
         evaluation: of its last checkpoint.
         references: exact values of its tasks.
         baselines: evaluations of other policies on the same tasks.
@@ -53,14 +59,15 @@ def write_report(
     """
     config, run, rows = _read(folder)
     lead = (
-        f"A policy ({tables.policy_words(config.settings)}) in tasks of "
+        f"{_sentence(verdict(evaluation))} "
+        f"A policy ({facts.policy_words(evaluation)}) in tasks of "
         f"{evaluation.task_family} that it is not told, "
         f"{len(evaluation.episode_return_mean)} episodes in each."
     )
     report = Report(
-        title=config.title,
+        title=run_title(folder, evaluation),
         lead=lead,
-        headline=tables.headline(evaluation),
+        headline=facts.headline(evaluation),
         sections=[
             _trained(config, run, rows, evaluation),
             Section(
@@ -69,6 +76,7 @@ def write_report(
                 note=ADAPTATION,
                 charts=[adaptation_chart(evaluation, baselines, references)],
             ),
+            *([_ablations(evaluation, ablations)] if ablations else []),
             Section(
                 name="learning",
                 title="Learning",
@@ -77,7 +85,6 @@ def write_report(
                 small_charts=diagnostic_charts(rows),
             ),
             _numbers(evaluation, baselines, references),
-            *([_ablations(evaluation, ablations)] if ablations else []),
         ],
         replay=replay if replay and replay["tasks"] else None,
     )
@@ -88,7 +95,8 @@ def write_points_report(folder: Path, record: PopulationRecord, references: Refe
     """Writes the report of a run of several agents into its folder.
 
     Args:
-        folder: the run's, with config.json, run.json and metrics.jsonl.
+        folder: the run's, with metrics.jsonl, run.json and, unless it was made from Python,
+            config.json.
         record: of its agents' evaluations.
         references: exact values of its tasks.
 
@@ -97,24 +105,38 @@ def write_points_report(folder: Path, record: PopulationRecord, references: Refe
     """
     config, run, rows = _read(folder)
     points = record.points
-    adaptation, learning = points_charts(points, rows, references)
     agents = sum(len(point.agents) for point in points)
     best = max(points, key=lambda point: point.total_return_mean)
     report = Report(
-        title=config.title,
-        lead=f"{agents} agents of one program ({tables.policy_words(config.settings)}) in tasks "
+        title=run_title(folder, record),
+        lead=f"{agents} agents of one program ({facts.policy_words(record)}) in tasks "
         f"of {record.task_family} that they are not told; means over seeds.",
         headline={"highest return of a meta-episode": tables.total(best)},
         sections=[
             _trained(config, run, rows, record),
-            Section(name="adaptation", title="Adaptation", note=ADAPTATION, charts=[adaptation]),
-            Section(name="learning", title="Learning", charts=[learning]),
+            Section(
+                name="adaptation",
+                title="Adaptation",
+                note=ADAPTATION,
+                charts=[population.adaptation_chart(population.curves_of(points), references)],
+            ),
+            *([_sweep(points, references)] if points[0].values else []),
+            Section(
+                name="learning",
+                title="Learning",
+                note=LEARNING_OF_SEVERAL,
+                charts=[population.learning_chart(rows, points, references)],
+            ),
             Section(
                 name="numbers", title="Numbers", tables={"Return": tables.points_table(points)}
             ),
         ],
     )
     return _write(folder, report)
+
+
+def _sentence(words: str) -> str:
+    return f"{words[0].upper()}{words[1:]}."
 
 
 def _numbers(
@@ -134,18 +156,35 @@ def _numbers(
     )
 
 
-def _ablations(evaluation: EvaluationRecord, ablations: Mapping[str, EvaluationRecord]) -> Section:
+def _sweep(points: Sequence[PointRecord], references: References) -> Section:
+    return Section(
+        name="sweep",
+        title="Sweep",
+        note="The return at the end against what was swept: means with their 95% intervals over "
+        "seeds, and every agent as a small dot.",
+        charts=[population.sweep_chart(points, references)],
+    )
+
+
+def _ablations(evaluation: EvaluationRecord, ablations: Mapping[str, Ablated]) -> Section:
+    records = {name: ablated.record for name, ablated in ablations.items()}
     return Section(
         name="ablations",
-        title="What it lives on",
-        note="The same weights on the same tasks, with one thing at a time taken away.",
-        charts=[ablations_chart(evaluation, ablations)],
+        title="Ablations",
+        note="The same weights on the same tasks, with one thing at a time taken away: what the "
+        "return owes to it. The change is taken pair by pair, on each task for itself.",
+        charts=[ablations_chart(evaluation, records)],
         tables={"": tables.ablations_table(evaluation, ablations)},
     )
 
 
+def run_title(folder: Path, evaluation: EvaluationSubject) -> str:
+    """The name of a run's preset; its task family's, where it was made from Python."""
+    return load_config(folder).title if is_configured(folder) else evaluation.task_family
+
+
 def _trained(
-    config: RunConfig,
+    config: RunConfig | None,
     run: Mapping[str, Any],
     rows: Sequence[MetricsRow],
     evaluation: EvaluationSubject,
@@ -153,13 +192,18 @@ def _trained(
     return Section(
         name="trained",
         title="What was trained",
-        facts=tables.trained(config, run, rows, evaluation),
+        facts=facts.trained(config, run, rows, evaluation),
+        folded={
+            "All settings": facts.all_settings(config, run),
+            "Versions and machine": facts.machine(run),
+        },
     )
 
 
-def _read(folder: Path) -> tuple[RunConfig, dict[str, Any], list[MetricsRow]]:
+def _read(folder: Path) -> tuple[RunConfig | None, dict[str, Any], list[MetricsRow]]:
     run = read_object(folder / "run.json") if (folder / "run.json").exists() else {}
-    return load_config(folder), run, read_rows(folder / "metrics.jsonl")
+    config = load_config(folder) if is_configured(folder) else None
+    return config, run, read_rows(folder / "metrics.jsonl")
 
 
 def _write(folder: Path, report: Report) -> Path:

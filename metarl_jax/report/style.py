@@ -15,6 +15,7 @@ from metarl_jax.report.units import round_count
 
 if TYPE_CHECKING:
     import numpy as np
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -28,7 +29,28 @@ MEMORY_COLOURS = {
     "snail": PURPLE,
     "transformer": INK,
 }
+NAMED_COLOURS = {
+    INK: "ink",
+    BLUE: "accent",
+    SKY: "sky",
+    GREEN: "green",
+    VERMILION: "vermilion",
+    PURPLE: "purple",
+    MUTED: "muted",
+}
+"""Names under which the page has a light and a dark version of a colour."""
+SEVERAL = (BLUE, VERMILION, GREEN, PURPLE, SKY, INK)
+"""Colours of lines that no meaning tells apart."""
 POLICY_COLOURS = {"adaptive": BLUE, "contextual": GREEN, "memoryless": VERMILION}
+ROLE_COLOURS = {
+    "floor": "#EEF1F3",
+    "seen": "#DCEBF5",
+    "wall": "#3B444C",
+    "goal": "#F2B705",
+    "start": "#CBD3D9",
+    "force": VERMILION,
+}
+"""Colours of the shapes of a scene, by what they stand for."""
 DASHED, DOTTED = (0, (5, 2.5)), (0, (1, 2))
 LABEL_SIZE = 9.0
 """Points, for whatever is written beside a line."""
@@ -44,6 +66,23 @@ class Label:
     y: float
     text: str
     colour: str
+
+
+def css_colour(colour: str) -> str:
+    """A colour on the page, in a light and a dark version."""
+    if colour in NAMED_COLOURS:
+        return f"var(--{NAMED_COLOURS[colour]})"
+    return f"light-dark({colour}, color-mix(in srgb, {colour} 55%, #FFFFFF))"
+
+
+def ordered_colours(count: int) -> list[str]:
+    """A colour for each of several values in their order, from dark to light; one alone is blue."""
+    if count == 1:
+        return [BLUE]
+    from matplotlib import colormaps
+    from matplotlib.colors import to_hex
+
+    return [to_hex(colormaps["viridis"](0.85 * i / (count - 1))).upper() for i in range(count)]
 
 
 def new_figure(width: float, height: float) -> "Figure":
@@ -74,6 +113,20 @@ def heading(figure: "Figure", title: str, subtitle: str = "") -> None:
     figure.text(0.008, top, title, ha="left", va="top", fontsize=12, fontweight="bold", color=INK)
     figure.text(
         0.008, top - 0.235 / height, subtitle, ha="left", va="top", fontsize=9.5, color=MUTED
+    )
+
+
+def quiet_legend(figure: "Figure", handles: "Sequence[Artist]") -> None:
+    """A row of small grey entries below the figure."""
+    figure.legend(
+        handles=handles,
+        loc="outside lower left",
+        ncols=6,
+        frameon=False,
+        fontsize=8.5,
+        labelcolor=MUTED,
+        handlelength=1.4,
+        columnspacing=1.3,
     )
 
 
@@ -111,17 +164,29 @@ def episode_axis(axes: "Axes", num_episodes: int) -> None:
 
 
 def curve_with_interval(
-    axes: "Axes", x: "np.ndarray", mean: "np.ndarray", half_width: "np.ndarray", colour: str
+    axes: "Axes",
+    x: "np.ndarray",
+    mean: "np.ndarray",
+    half_width: "np.ndarray",
+    colour: str,
+    *,
+    joined: str = "-",
 ) -> None:
     """Points with bars, or a line in a band where the points are many. Arrays are [E]."""
-    if len(mean) <= FEW_EPISODES:
-        axes.errorbar(
-            x, mean, half_width, color=colour, linewidth=1.8, marker="o", markersize=5, capsize=3
-        )
+    if len(mean) <= FEW_EPISODES or joined == "none":
+        look = {"color": colour, "linestyle": joined, "linewidth": 1.8, "capsize": 3}
+        axes.errorbar(x, mean, half_width, marker="o", markersize=5, elinewidth=1.6, **look)
     else:
         axes.plot(x, mean, color=colour, linewidth=1.6)
-        low, high = mean - half_width, mean + half_width
-        axes.fill_between(x, low, high, color=colour, alpha=0.22, linewidth=0)
+        interval_band(axes, x, mean, half_width, colour)
+
+
+def interval_band(
+    axes: "Axes", x: "np.ndarray", mean: "np.ndarray", half_width: "np.ndarray", colour: str
+) -> None:
+    """The intervals of a line, as a band around it. Arrays are [P]."""
+    low, high = mean - half_width, mean + half_width
+    axes.fill_between(x, low, high, color=colour, alpha=0.2, linewidth=0)
 
 
 def label_beside(axes: "Axes", labels: Sequence[Label], *, line_height: float = 0.062) -> None:

@@ -2,6 +2,7 @@
 
 import math
 
+MINUS = "\N{MINUS SIGN}"
 _UNITS = ((1e12, " T"), (1e9, " G"), (1e6, " M"), (1e3, " k"))
 
 
@@ -64,3 +65,30 @@ def roughly(seconds: float) -> str:
             amount = seconds / size
             return f"{amount:.{1 if amount < 9.95 else 0}f} {unit}"
     return f"{max(0, seconds):.0f} s"
+
+
+def with_interval(mean: float, width: float | None) -> str:
+    """The mean to the second digit of its uncertainty, as far as that is within four decimals."""
+    if width is None or not math.isfinite(width) or width <= 0:
+        return number(mean)
+    decimals = min(4, max(0, 1 - math.floor(math.log10(width))))
+    mean = round(mean, decimals) + 0.0  # turns -0.0 into 0.0
+    return f"{mean:,.{decimals}f} ± {width:,.{decimals}f}".replace("-", MINUS)
+
+
+def number(value: float) -> str:
+    """`quantity` without exponents, and with a minus sign as wide as the plus."""
+    text = f"{value:.4f}" if 0 < abs(value) < 0.01 else quantity(value)
+    return text.replace("-", MINUS)
+
+
+def between(value: float, ends: tuple[float, float] | None) -> str:
+    """A value with its 95% interval where there is one, as in "7.00, 6.50 to 7.20"."""
+    if ends is None or not all(map(math.isfinite, ends)):  # one task has no interval
+        return number(value)
+    return f"{number(value)}, {number(ends[0])} to {number(ends[1])}"
+
+
+def plain_name(name: str) -> str:
+    """The name of an argument or a measure in words: "arms" for "num_arms"."""
+    return name.removeprefix("num_").replace("_", " ")

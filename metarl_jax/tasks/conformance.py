@@ -7,16 +7,13 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
-from metarl_jax.tasks.distribution import BoxSpace, TaskDistribution, is_discrete, specification
+from metarl_jax.tasks.distribution import TaskDistribution, space_of, specification
+from metarl_jax.tasks.meta_episode import MetaEpisode
 from metarl_jax.tasks.purity import impurity
-from metarl_jax.trees import first_difference, leaves_by_path, structure, take
+from metarl_jax.tasks.random_play import check_random_play, random_action
+from metarl_jax.trees import first_difference, leaves_by_path, structure
 from metarl_jax.types import ConfigurationError, Key, PyTree
-
-NUM_TASKS = 4
-NUM_STEPS = 100
-"""At most; an episode's worth where that is less."""
 
 
 def check_task_distribution(tasks: TaskDistribution) -> None:
@@ -36,20 +33,25 @@ def check_task_distribution(tasks: TaskDistribution) -> None:
     )
     _expect_strong(tasks, "sample(key)", task)
     _expect_pure(tasks, "sample(key)", tasks.sample, key)
-    observation, state = _shapes(
-        tasks, "reset_env(key, task)", tasks.environment.reset_env, key, task
-    )
+    reset = _shapes(tasks, "reset_env(key, task)", tasks.environment.reset_env, key, task)
+    if not isinstance(reset, tuple) or len(reset) != 2:
+        raise ConfigurationError(
+            f"{tasks.name}: reset_env must return (observation, state), as gymnax 1.x's does, got "
+            f"{type(reset).__name__}."
+        )
+    observation, state = reset
     _expect_pure(tasks, "reset_env(key, task)", tasks.environment.reset_env, key, task)
     _shapes(tasks, "describe(task)", tasks.describe, task)
     specification(tasks)
     _check_observation_space(tasks, task, observation)
-    action = jax.eval_shape(lambda task: _random_action(tasks, task, key), task)
+    action = jax.eval_shape(lambda task: random_action(tasks, task, key), task)
     step_env = tasks.environment.step_env
     method = "step_env(key, state, action, task)"
     stepped = _shapes(tasks, method, step_env, key, state, action, task)
     _check_step(tasks, observation, state, stepped)
     _expect_pure(tasks, method, step_env, key, state, action, task)
-    _check_numbers(tasks, key)
+    check_random_play(tasks, key)
+    _check_meta_episode(tasks, key)
 
 
 def _shapes(tasks: TaskDistribution, method: str, function: Any, *arguments: Any) -> Any:
@@ -102,7 +104,7 @@ def _expect_strong(tasks: TaskDistribution, what: str, tree: PyTree) -> None:
 
 
 def _check_observation_space(tasks: TaskDistribution, task: PyTree, observation: Any) -> None:
-    space = tasks.environment.observation_space(task)
+    space = space_of(tasks, "observation_space", task)
     declared = tuple(getattr(space, "shape", observation.shape))
     if declared != tuple(observation.shape):
         raise ConfigurationError(
@@ -134,88 +136,15 @@ def _check_step(tasks: TaskDistribution, observation: Any, state: Any, stepped: 
     _expect_strong(tasks, "step_env", {"observation": next_observation, "reward": reward})
 
 
-def _check_numbers(tasks: TaskDistribution, key: Key) -> None:
-    """Acts at random in a few tasks, as one program; finds NaN, and what breaks a declaration."""
-    environment = tasks.environment
+def _check_meta_episode(tasks: TaskDistribution, key: Key) -> None:
+    """Traces two steps as training makes them, of a policy that is told the task."""
+    meta_episode = MetaEpisode(tasks, contextual=True)
 
-    def run(key: Key) -> tuple[PyTree, dict[str, PyTree]]:
-        task_key, reset_key, step_key = jax.random.split(key, 3)
+    def play(key: Key) -> PyTree:
+        task_key, reset_key, action_key = jax.random.split(key, 3)
         task = tasks.sample(task_key)
-        observation, state = environment.reset_env(reset_key, task)
+        state = meta_episode.reset(reset_key, task)
+        action = random_action(tasks, task, action_key)
+        return jax.lax.scan(lambda state, _: meta_episode.step(state, action), state, None, 2)
 
-        def step(state: PyTree, time: jax.Array) -> tuple[PyTree, PyTree]:
-            action_key, dynamics_key = jax.random.split(jax.random.fold_in(step_key, time))
-            action = _random_action(tasks, task, action_key)
-            observation, state, reward, ends, _ = environment.step_env(
-                dynamics_key, state, action, task
-            )
-            return state, {"observation": observation, "reward": reward, "terminated": ends}
-
-        times = jnp.arange(min(NUM_STEPS, tasks.episode_length))
-        _, stepped = jax.lax.scan(step, state, times)
-        return task, {"reset_env": {"observation": observation}, "step_env": stepped}
-
-    compiled, keys = jax.jit(jax.vmap(run)), jax.random.split(key, NUM_TASKS)
-    try:
-        (task, seen), (_, again) = (
-            jax.block_until_ready(compiled(jax.random.clone(keys))) for _ in range(2)
-        )
-    except Exception as error:  # of a callback, or of what cannot be batched
-        raise ConfigurationError(
-            f"{tasks.name}: expected an episode of random actions to run in {NUM_TASKS} tasks at "
-            f"once, got {type(error).__name__}: {next(iter(str(error).splitlines()), '')} Mend "
-            "what reset_env and step_env do under jax.vmap."
-        ) from error
-    _expect_repeated(tasks, seen, again)
-    space = environment.observation_space(take(task, 0))
-    # What an environment does after an episode's end is its own affair.
-    inside = np.cumsum(seen["step_env"].pop("terminated"), axis=1, dtype=int)
-    if inside.any() and not tasks.ends_early:
-        raise ConfigurationError(
-            f"{tasks.name}: expected no episode to end before its {tasks.episode_length} steps, as "
-            "ends_early=False says, got one that did; give the distribution ends_early=True."
-        )
-    before_end = np.pad(inside[:, :-1], ((0, 0), (1, 0))) == 0
-    kept = {name: np.asarray(x)[before_end] for name, x in seen["step_env"].items()}
-    _expect_numbers(tasks, "reset_env", seen["reset_env"], space)
-    _expect_numbers(tasks, "step_env", kept, space)
-
-
-def _expect_repeated(tasks: TaskDistribution, seen: PyTree, again: PyTree) -> None:
-    """The same keys bring the same numbers."""
-    for method, values in seen.items():
-        for name, value in values.items():
-            other = np.asarray(again[method][name])
-            if np.asarray(value).tobytes() != other.tobytes():
-                raise ConfigurationError(
-                    f"{tasks.name}: expected the same numbers from {method} for the same keys, "
-                    f"got another {name} in a second run; a callback there draws on randomness or "
-                    "on a state of its own: give it a seed made from the key."
-                )
-
-
-def _expect_numbers(tasks: TaskDistribution, method: str, values: PyTree, space: Any) -> None:
-    for name, value in values.items():
-        if not np.isfinite(value).all():
-            raise ConfigurationError(
-                f"{tasks.name}: expected finite numbers from {method}, got a {name} that is not "
-                f"finite ({np.asarray(value)!s:.80}) under random actions; mend the environment "
-                "before training on it."
-            )
-    if isinstance(space, BoxSpace) and not is_discrete(space):
-        observation = np.asarray(values["observation"])
-        low, high = np.asarray(space.low), np.asarray(space.high)
-        if (observation < low).any() or (observation > high).any():
-            raise ConfigurationError(
-                f"{tasks.name}: expected observations within observation_space "
-                f"[{low.min():g}, {high.max():g}], got one outside it from {method}: "
-                f"{observation[0]!s:.120}; widen the space or clip the observation."
-            )
-
-
-def _random_action(tasks: TaskDistribution, task: PyTree, key: Key) -> jax.Array:
-    space = tasks.environment.action_space(task)
-    if is_discrete(space):
-        return jax.random.randint(key, (), 0, space.n, jnp.int32)
-    low, high = (jnp.asarray(bound, jnp.float32) for bound in (space.low, space.high))
-    return jnp.clip(jax.random.normal(key, space.shape, jnp.float32), low, high)
+    _shapes(tasks, "a meta-episode", play, key)

@@ -2,14 +2,17 @@
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import jax
+import jax.numpy as jnp
 
 from metarl_jax.checks import check_whole_number
 from metarl_jax.tasks.measures import Measure
 from metarl_jax.tasks.scene import Scene
 from metarl_jax.types import Array, ConfigurationError, Key, PyTree, Task
+
+SpaceMethod = Literal["action_space", "observation_space"]
 
 
 class Environment(Protocol):
@@ -157,19 +160,48 @@ def specification(tasks: TaskDistribution) -> Specification:
         jax.eval_shape(lambda: jax.random.key(0)),
         task,
     )
-    if len(observation.shape) != 1:
-        raise ConfigurationError(
-            f"{tasks.name}: observations must be vectors [O], got shape {observation.shape}; "
-            "flatten them in reset_env and step_env."
-        )
-    context = jax.eval_shape(tasks.describe, task)
-    if len(context.shape) != 1:
-        raise ConfigurationError(
-            f"{tasks.name}: describe(task) must be a vector [C], got shape {context.shape}; "
-            "flatten it."
-        )
+    observation_size = _vector_size(tasks, "an observation", "[O]", observation)
+    context_size = _vector_size(
+        tasks, "describe(task)", "[C]", jax.eval_shape(tasks.describe, task)
+    )
     num_actions, action_size = _action_sizes(tasks, task)
-    return Specification(observation.shape[0], num_actions, action_size, context.shape[0])
+    return Specification(observation_size, num_actions, action_size, context_size)
+
+
+def space_of(tasks: TaskDistribution, method: SpaceMethod, task: Task) -> Any:
+    """A space of one abstract task, whose shape can be read; its bounds may differ between tasks.
+
+    Args:
+        tasks: of which the environment is asked.
+        method: for which of its two spaces.
+        task: its shapes.
+
+    Raises:
+        ConfigurationError: the method cannot be traced.
+    """
+    found: list[Any] = []
+    try:
+        space: Callable[[Task], Any] = getattr(tasks.environment, method)
+        jax.eval_shape(lambda task: found.append(space(task)), task)
+    except Exception as error:  # whatever the family's own code raises
+        raise ConfigurationError(
+            f"{tasks.name}: expected {method}(task) to be traceable by jax, got "
+            f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')} Make the space's "
+            "bounds with jax.numpy, or the same for every task."
+        ) from error
+    return found[0]
+
+
+def _vector_size(tasks: TaskDistribution, what: str, form: str, found: Any) -> int:
+    """The length of a vector of numbers; refuses everything else."""
+    shape = getattr(found, "shape", None)
+    if shape is None or len(shape) != 1 or jnp.issubdtype(found.dtype, jax.dtypes.extended):
+        got = type(found).__name__ if shape is None else f"{found.dtype}{list(shape)}"
+        raise ConfigurationError(
+            f"{tasks.name}: expected {what} to be a vector {form} of numbers, got {got}; put all "
+            "its parts in one vector, with jnp.concatenate."
+        )
+    return shape[0]
 
 
 def is_discrete(space: Any) -> bool:
@@ -179,12 +211,29 @@ def is_discrete(space: Any) -> bool:
 
 
 def _action_sizes(tasks: TaskDistribution, task: Task) -> tuple[int | None, int | None]:
-    space = tasks.environment.action_space(task)
+    space = space_of(tasks, "action_space", task)
     if is_discrete(space):
-        return int(space.n), None
+        return _fixed_size(tasks, space.n), None
     if isinstance(space, BoxSpace) and len(space.shape) == 1:
-        return None, int(space.shape[0])
+        return None, _fixed_size(tasks, space.shape[0])
     raise ConfigurationError(
         f"{tasks.name}: actions must be a Discrete space from 0 or a Box of rank 1, got {space!r}; "
         "wrap the environment so that its action_space is one of these."
     )
+
+
+def _fixed_size(tasks: TaskDistribution, size: Any) -> int:
+    """How many actions there are, or numbers in one."""
+    try:
+        number = int(size)
+    except jax.errors.JAXTypeError as error:
+        raise ConfigurationError(
+            f"{tasks.name}: expected an action_space of the same size in every task, got one that "
+            "depends on the task; give all of them the largest."
+        ) from error
+    if number < 1:
+        raise ConfigurationError(
+            f"{tasks.name}: expected an action_space of a size of at least 1, got {number}; give "
+            "the agent something to do."
+        )
+    return number

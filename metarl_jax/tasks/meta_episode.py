@@ -12,7 +12,7 @@ from flax import struct
 
 from metarl_jax.checks import require_positive
 from metarl_jax.tasks.distribution import BoxSpace, DiscreteSpace, TaskDistribution
-from metarl_jax.trees import select
+from metarl_jax.trees import select, strong
 from metarl_jax.types import (
     Array,
     Experience,
@@ -76,10 +76,10 @@ class MetaEpisode:
         Returns:
             The state before the first action.
         """
-        observation, environment_state = self.tasks.environment.reset_env(
-            jax.random.fold_in(key, 0), task
-        )
-        context = self.tasks.describe(task) if self.contextual else jnp.zeros((0,), jnp.float32)
+        observation, environment_state = self._reset_env(jax.random.fold_in(key, 0), task)
+        context = jnp.zeros((0,), jnp.float32)
+        if self.contextual:
+            context = jnp.asarray(self.tasks.describe(task), jnp.float32)
         experience = Experience(
             observation=observation,
             transition=self._blank_transition(task, observation),
@@ -110,12 +110,7 @@ class MetaEpisode:
             after the meta-episode's end reward and ends are 0 and `valid` is false.
         """
         action = self._executed(action, state.task)
-        observation, environment_state, reward, terminated, _ = self.tasks.environment.step_env(
-            jax.random.fold_in(state.key, 2 * state.time + 1),
-            state.environment_state,
-            action,
-            state.task,
-        )
+        observation, environment_state, reward, terminated = self._step_env(state, action)
         step, time = state.step + 1, state.time + 1
         out_of_budget = time >= self.length if self.num_steps else jnp.zeros((), bool)
         truncated = ~terminated & ((step >= self.tasks.episode_length) | out_of_budget)
@@ -163,7 +158,7 @@ class MetaEpisode:
         Returns:
             The state at the first step of the next one, `episode_start` set.
         """
-        observation, environment_state = self.tasks.environment.reset_env(
+        observation, environment_state = self._reset_env(
             jax.random.fold_in(state.key, 2 * state.time), state.task
         )
         return state.replace(
@@ -191,12 +186,23 @@ class MetaEpisode:
             step=select(ended, following.step, advanced.step),
         ), outcome
 
+    def _reset_env(self, key: Key, task: Task) -> tuple[Array, PyTree]:
+        return strong(self.tasks.environment.reset_env(key, task))
+
+    def _step_env(self, state: MetaState, action: Array) -> tuple[Array, PyTree, Array, Array]:
+        key = jax.random.fold_in(state.key, 2 * state.time + 1)
+        *stepped, _ = self.tasks.environment.step_env(
+            key, state.environment_state, action, state.task
+        )
+        return strong(tuple(stepped))
+
     def _executed(self, action: Array, task: Task) -> Array:
         space = self.tasks.environment.action_space(task)
         if isinstance(space, DiscreteSpace):
             return action
         assert isinstance(space, BoxSpace)
-        return jnp.clip(action, jnp.asarray(space.low), jnp.asarray(space.high))
+        low, high = (jnp.asarray(bound, action.dtype) for bound in (space.low, space.high))
+        return jnp.clip(action, low, high)
 
     def _blank_transition(self, task: Task, observation: Array) -> Transition:
         space = self.tasks.environment.action_space(task)

@@ -64,10 +64,14 @@ def _data(constant: Any) -> Any:
 
 def _attributes(owner: Any) -> dict[str, tuple[Any, int]]:
     """Each attribute, and how many things it holds."""
-    return {
-        name: (value, len(value) if isinstance(value, Sized) else 0)
-        for name, value in getattr(owner, "__dict__", {}).items()
-    }
+    return {name: (value, _length(value)) for name, value in getattr(owner, "__dict__", {}).items()}
+
+
+def _length(value: Any) -> int:
+    try:
+        return len(value) if isinstance(value, Sized) else 0
+    except TypeError:  # of an array without axes
+        return 0
 
 
 def _same(after: tuple[Any, int], before: tuple[Any, int] | None) -> bool:

@@ -10,8 +10,8 @@ import numpy as np
 class Rectangle:
     """A filled rectangle in the plane; `x, y` is its lower left corner.
 
-    `role` is what it stands for: "floor", "wall", "goal" or "start"; whoever draws picks a colour.
-    In a replay, floor that the path has entered is shown as seen, and a goal as found.
+    `role` is what it stands for: "floor", "wall", "goal", "start" or "force"; whoever draws picks a
+    colour. Floor that the path has entered is shown as seen, and in a replay a goal as found.
     """
 
     x: float
@@ -19,6 +19,38 @@ class Rectangle:
     width: float
     height: float
     role: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Circle:
+    """A filled circle in the plane around `x, y`; its `role` is that of a `Rectangle`."""
+
+    x: float
+    y: float
+    radius: float
+    role: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Arrow:
+    """An arrow in the plane, from `x, y` on by `dx, dy`; its `role` is that of a `Rectangle`."""
+
+    x: float
+    y: float
+    dx: float
+    dy: float
+    role: str
+
+
+Shape = Rectangle | Circle | Arrow
+
+
+@dataclasses.dataclass(frozen=True)
+class ScaleBar:
+    """A length in the plane's unit, drawn in a corner under its name, such as "1 m"."""
+
+    length: float
+    name: str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,11 +87,14 @@ class Scene:
         bounds: (x0, y0, x1, y1) of the plane; None where the family has no plane, or one without
             an edge.
         shapes: what lies in the plane, drawn in this order.
+        scale_bar: how long a distance of the plane is; None where the cells tell it.
+        sight: how far the agent sees, in the plane's unit: the plane within this distance of its
+            path is shown as seen. None where only what it enters is, or where it sees everything.
         path: [h + 1, 2] positions of the agent, the start included; None without a plane.
         series: named time series over the episode's h steps, each [h]; one named "target" is what
             the others shall follow.
         unit: unit of the series' vertical axis, "" where they have none.
-        task: the task in a few words, "" where there are none.
+        task: the task in a few words, such as "goal at (2, 1)"; "" where there are none.
         moves: [n, 2] by which each of n discrete actions moves the agent where nothing hinders it:
             whoever draws can tell where it ran into something. None where actions do not move it.
         limbs: the agent's body; None where it is a point or has none.
@@ -69,7 +104,9 @@ class Scene:
     """
 
     bounds: tuple[float, float, float, float] | None = None
-    shapes: tuple[Rectangle, ...] = ()
+    shapes: tuple[Shape, ...] = ()
+    scale_bar: ScaleBar | None = None
+    sight: float | None = None
     path: np.ndarray | None = None
     series: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
     unit: str = ""

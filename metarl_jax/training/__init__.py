@@ -4,6 +4,7 @@ from metarl_jax.training.loggers import TensorBoardLogger, WandbLogger
 from metarl_jax.training.metrics_file import read_rows
 from metarl_jax.training.metrics_row import MetricsRow
 from metarl_jax.training.plan import ExitCode, Outcome, TrainingPlan
+from metarl_jax.training.tags import schedule_values, tagged
 from metarl_jax.training.train import run_training
 
 __all__ = [
@@ -15,4 +16,6 @@ __all__ = [
     "WandbLogger",
     "read_rows",
     "run_training",
+    "schedule_values",
+    "tagged",
 ]

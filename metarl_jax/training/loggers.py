@@ -1,7 +1,6 @@
 """More places for the rows of `metrics.jsonl`: TensorBoard and Weights & Biases, both optional."""
 
 import contextlib
-import math
 import os
 import time
 import uuid
@@ -11,6 +10,7 @@ from typing import Any
 
 from metarl_jax.files import require_own, write_whole
 from metarl_jax.training.metrics_row import MetricsRow
+from metarl_jax.training.tags import HyperparametersAt, no_hyperparameters, tagged
 from metarl_jax.types import ConfigurationError
 
 
@@ -22,17 +22,21 @@ class TensorBoardLogger:
 
     Args:
         folder: the run's.
+        hyperparameters: of each update, logged beside its row; see `tags.schedule_values`.
 
     Raises:
         ConfigurationError: the extra is not installed; or a link is in its place.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(
+        self, folder: Path, hyperparameters: HyperparametersAt = no_hyperparameters
+    ) -> None:
         try:
             from tensorboardX.event_file_writer import EventsWriter
             from tensorboardX.proto import event_pb2
         except ImportError as error:
             raise _missing("TensorBoard", "tensorboard") from error
+        self._hyperparameters = hyperparameters
         self._folder, self._make_writer = folder / "tensorboard", EventsWriter
         require_own(self._folder)
         self._protocol: Any = event_pb2
@@ -46,7 +50,8 @@ class TensorBoardLogger:
         """
         step = row.env_steps
         suffix = f".{os.getpid()}.{step}"
-        values = [{"tag": name, "simple_value": x} for name, x in _finite(row).items()]
+        tags = tagged(row, self._hyperparameters(row.update))
+        values = [{"tag": name, "simple_value": x} for name, x in tags.items()]
         try:
             if self._writer is None:
                 self._folder.mkdir(parents=True, exist_ok=True)
@@ -79,16 +84,26 @@ class WandbLogger:
         project: where it is shown.
         name: what it is called.
         config: the resolved configuration, for the run's table.
+        hyperparameters: of each update, logged beside its row; see `tags.schedule_values`.
 
     Raises:
         ConfigurationError: the extra is not installed; or a link is in its place.
     """
 
-    def __init__(self, folder: Path, *, project: str, name: str, config: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        project: str,
+        name: str,
+        config: Mapping[str, Any],
+        hyperparameters: HyperparametersAt = no_hyperparameters,
+    ) -> None:
         try:
             import wandb  # type: ignore[import-not-found]
         except ImportError as error:
             raise _missing("Weights & Biases", "wandb") from error
+        self._hyperparameters = hyperparameters
         self._identity, self._init, self._error = folder / "wandb_id", wandb.init, wandb.Error
         require_own(self._identity, folder / "wandb")
         self._options = {
@@ -112,7 +127,7 @@ class WandbLogger:
             return
         try:
             self._run = self._run or self._begin()
-            self._run.log(_finite(row), step=row.env_steps)
+            self._run.log(tagged(row, self._hyperparameters(row.update)), step=row.env_steps)
         except self._error as error:
             self._unheard = self._run is None
             raise OSError(f"Weights & Biases: {error}") from error
@@ -125,12 +140,7 @@ class WandbLogger:
     def _begin(self) -> Any:
         if not self._identity.exists():
             write_whole(self._identity, uuid.uuid4().hex)
-        return self._init(id=self._identity.read_text(), **self._options)
-
-
-def _finite(row: MetricsRow) -> dict[str, float]:
-    """Every finite number of a row by its key."""
-    return {name: value for name, value in row.scalars() if math.isfinite(value)}
+        return self._init(id=self._identity.read_text(encoding="utf-8"), **self._options)
 
 
 def _missing(what: str, extra: str) -> ConfigurationError:

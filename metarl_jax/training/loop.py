@@ -17,6 +17,7 @@ from pathlib import Path
 import jax
 
 from metarl_jax.checkpoint.checkpoint import SaveError, save
+from metarl_jax.files import reason
 from metarl_jax.learning.diagnosis import explain
 from metarl_jax.learning.train_state import Algorithm
 from metarl_jax.parallel.processes import StopVote, is_first
@@ -129,13 +130,13 @@ class Run:
     def record(self, row: MetricsRow) -> None:
         """Writes a row: to the file first, so that what fails later finds it there."""
         if error := self.metrics.append(row):
-            self.reporter.warn(f"metrics.jsonl waits for room, {error}; training goes on.")
+            self.reporter.warn(f"metrics.jsonl waits for room, {reason(error)}; training goes on.")
         self.unrecorded.pop(0)
         for logger in self.loggers:
             try:
                 logger.log(row)
             except OSError as error:
-                self.reporter.warn(f"{type(logger).__name__}: {error}; training goes on.")
+                self.reporter.warn(f"{type(logger).__name__}: {reason(error)}; training goes on.")
         self.reporter.progress(
             row,
             num_updates=self.plan.num_updates,
@@ -230,7 +231,9 @@ class Run:
             self.save(alone=True)
         except Exception as error:
             newest = self.newest_checkpoint()
-            self.reporter.warn(f"the state could not be saved ({error}); there is {newest}.")
+            self.reporter.warn(
+                f"the state could not be saved ({reason(error)}); there is {newest}."
+            )
 
     def newest_checkpoint(self) -> str:
         """What a person can go back to."""

@@ -1,7 +1,7 @@
 """A row of `metrics.jsonl`, its fields named, documented and checked."""
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -50,6 +50,9 @@ class MetricsRow:
         meta_test_episode_returns: [E] mean return of each episode on the meta-test tasks, in reward
             units; None where the chunk does not end on an evaluation.
         meta_test_total_return: their sum, the mean return of a whole meta-episode.
+        meta_test_episode_returns_ci95: [E] half-widths of the 95% intervals of these means; None of
+            a population, of one task and in older files.
+        meta_test_total_return_ci95: half-width of the 95% interval of that return, likewise.
         meta_test_episode_returns_members: [S, E] each agent's, of a population.
         meta_test_total_return_members: [S] each agent's, of a population.
         evaluation_seconds: of wall-clock time that the evaluation took.
@@ -75,6 +78,8 @@ class MetricsRow:
     members: Mapping[str, Sequence[float]] = dataclasses.field(default_factory=dict)
     meta_test_episode_returns: Sequence[float] | None = None
     meta_test_total_return: float | None = None
+    meta_test_episode_returns_ci95: Sequence[float] | None = None
+    meta_test_total_return_ci95: float | None = None
     meta_test_episode_returns_members: Sequence[Sequence[float]] | None = None
     meta_test_total_return_members: Sequence[float] | None = None
     evaluation_seconds: float | None = None
@@ -166,16 +171,12 @@ class MetricsRow:
             evaluation_seconds=seconds,
         )
         if not isinstance(evaluation, PopulationEvaluation):
-            return row
+            return dataclasses.replace(row, **_intervals(evaluation))
         return dataclasses.replace(
             row,
             meta_test_episode_returns_members=tuple(map(tuple, curves)),
             meta_test_total_return_members=tuple(totals),
         )
-
-    def scalars(self) -> Iterator[tuple[str, float]]:
-        """Every number by its key; those of a list by `key/1` and so on."""
-        return _scalars(self.flat())
 
 
 COUNTS = ("update", "env_steps")
@@ -191,12 +192,23 @@ METRICS = {"total_return": "return"} | {
 """Fields that hold a metric of training, and their keys in the file."""
 EVALUATED = {
     "meta_test_episode_returns": many(number, at_least=1),
+    "meta_test_episode_returns_ci95": many(number, at_least=1),
     "meta_test_episode_returns_members": many(many(number)),
     "meta_test_total_return": number,
+    "meta_test_total_return_ci95": number,
     "meta_test_total_return_members": many(number),
     "evaluation_seconds": number,
 }
 """Fields of a row that ends on an evaluation, and how they are read."""
+
+
+def _intervals(evaluation: Evaluation) -> dict[str, Any]:
+    if evaluation.num_tasks == 1:  # one task has no interval
+        return {}
+    return {
+        "meta_test_episode_returns_ci95": tuple(evaluation.episode_return_ci95.tolist()),
+        "meta_test_total_return_ci95": evaluation.total_return_ci95,
+    }
 
 
 def _reader(key: str) -> Read[float | tuple[float, ...]]:
@@ -217,11 +229,3 @@ def _sorted_out(others: Mapping[str, Any]) -> dict[str, Any]:
         "metrics": {key: x for key, x in others.items() if key not in lists},
         "members": {key.removesuffix(MEMBERS): x for key, x in lists.items()},
     }
-
-
-def _scalars(values: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
-    for name, value in values.items():
-        if isinstance(value, (list, tuple)):
-            yield from _scalars({f"{name}/{i}": x for i, x in enumerate(value, start=1)})
-        else:
-            yield name, value

@@ -17,7 +17,7 @@ from metarl_jax.files import require_own
 from metarl_jax.learning.train_state import Algorithm, TrainState, initial_shapes
 from metarl_jax.parallel.processes import StopVote, broadcast_from_first, is_first, on_all_processes
 from metarl_jax.parallel.signals import stop_requests
-from metarl_jax.training.chunks import ChunkRunner, compile_chunk
+from metarl_jax.training.chunks import Chunk, ChunkRunner, compile_chunk
 from metarl_jax.training.loop import Run
 from metarl_jax.training.memory_budget import require_room
 from metarl_jax.training.metrics_file import MetricsFile, keep_rows_until, read_rows
@@ -89,12 +89,7 @@ def run_training(
             message = f"nothing left to do: all {update} updates are done."
             return Outcome(state, ExitCode.FINISHED, message, update)
         stop_vote = StopVote(stack.enter_context(stop_requests()))
-        reporter.compiling(f"{plan.updates_per_chunk} updates")
-        began = time.monotonic()
-        chunk = compile_chunk(algorithm, plan.updates_per_chunk, state)
-        reporter.compiled(time.monotonic() - began)
-        alone = resume_from is not None
-        on_all_processes(lambda: require_room(chunk, algorithm.chunk_sizes, folder, alone=alone))
+        chunk = _compile(run, state, resumed=resume_from is not None)
         on_all_processes(lambda: on_start() if is_first() else None)
         rows = read_rows(folder / "metrics.jsonl")
         # Made after the compilation, so that a run that does not compile leaves no run behind.
@@ -138,6 +133,18 @@ class _Beginning:
 
     def shapes(self) -> TrainState:
         return initial_shapes(self.algorithm, self.key, self.schedule_updates)
+
+
+def _compile(run: _Beginning, state: TrainState, *, resumed: bool) -> Chunk:
+    """The program of a chunk, which fits into this machine's memory."""
+    algorithm, updates = run.algorithm, run.plan.updates_per_chunk
+    run.reporter.compiling(f"{updates} updates")
+    began = time.monotonic()
+    chunk = compile_chunk(algorithm, updates, state)
+    run.reporter.compiled(time.monotonic() - began)
+    sizes = algorithm.chunk_sizes
+    on_all_processes(lambda: require_room(chunk, sizes, run.folder, alone=resumed))
+    return chunk
 
 
 def _first(

@@ -15,6 +15,7 @@ import pytest
 
 from benchmarks import scaling, timing, workloads
 from benchmarks.__main__ import main
+from benchmarks.agent import agent_table, measure_agent
 from benchmarks.cores import can_be_held
 from benchmarks.flops import StepFlops, count_flops, peak_product
 from benchmarks.memories import measure_memories, memories_table
@@ -236,6 +237,14 @@ def test_a_memory_is_measured_at_every_length(monkeypatch):
     assert "transformer" in text and "2.1" in text
     panels = memories_figure(rows, subtitle="").axes
     assert [[text.get_text() for text in axes.texts] for axes in panels] == 2 * [["transformer"]]
+
+
+def test_an_agent_is_measured_in_one_environment_and_in_many(monkeypatch):
+    monkeypatch.setattr("benchmarks.agent.CALLS", 2)
+    rows = measure_agent(1)
+    assert [row.num_envs for row in rows] == [1, 64]
+    assert all(row.milliseconds > 0 for row in rows)
+    assert agent_table(rows).row_count == 2
 
 
 def test_the_picture_has_a_panel_for_each_axis_that_was_measured():

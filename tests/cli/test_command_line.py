@@ -24,13 +24,20 @@ from support.command_line import BROKEN, assert_refused, metarl, metarl_here
         ),
         (["train", "bandit_10_6"], ["'bandit_10_6'", "did you mean bandit_10_5"]),
         (["train", "cheeta_vel"], ["did you mean cheetah_vel"]),
+        (["train", "zebra"], ["got 'zebra'", "metarl list"]),
         (["train", "no_such_file.py:family"], ["no file 'no_such_file.py'", "FILE.py:NAME"]),
+        (["train", str(BROKEN)], ["without a name", f"{BROKEN}:sound", "metarl check"]),
+        (["train", f"{BROKEN}:sond"], ["got none called 'sond'", "did you mean sound?"]),
         (
             ["train", "bandit_10_5", "--num-task", "3"],
             ["options: --num-task,", "Perhaps you meant: --num-tasks INT"],
         ),
         (["train", "bandit_10_5", "--num-tasks", "-1"], ["num_tasks must be at least 1, got -1"]),
         (["train", "bandit_10_5", "--total-steps", "0"], ["total_steps must be at least 1, got 0"]),
+        (
+            ["train", "bandit_10_5", "--total-steps", "1.5"],
+            ["parsing --total-steps", "got '1.5'"],
+        ),
         (
             ["train", "bandit_10_5", "--meta-episode-steps", "-5"],
             ["meta_episode_steps must be", "got -5"],
@@ -41,7 +48,7 @@ from support.command_line import BROKEN, assert_refused, metarl, metarl_here
         ),
         (
             ["train", "bandit_10_5", "--num-tasks", "many"],
-            ["parsing --num-tasks", "int() with base 10: 'many'"],
+            ["parsing --num-tasks", "whole number such as 300, 1_000_000 or 1e6", "'many'"],
         ),
         (
             ["train", "bandit_10_5", "--discount", "1.5"],
@@ -224,7 +231,8 @@ def test_help_is_short_and_shows_every_option(
 WITHOUT_JAX = """
 import sys
 from metarl_experiments.cli import main
-assert main(["--help"]) == 0 and main([]) == main(["trian"]) == 2
+assert main(["--help"]) == main(["help"]) == main(["--version"]) == 0
+assert main([]) == main(["trian"]) == 2
 print(sorted(set(sys.modules) & {"jax", "flax", "optax", "metarl_jax"}))
 """
 WITHOUT_ENVIRONMENTS = """

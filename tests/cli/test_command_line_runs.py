@@ -7,12 +7,16 @@ import shutil
 import signal
 import sys
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
 
 from metarl_experiments.commands import train
+from metarl_jax import Agent, ConfigurationError
+from metarl_jax.evaluation.record import read_record
 from metarl_jax.experiment.run_config import load_config
+from metarl_jax.report.verdict import verdict
 from support.command_line import BROKEN, SMALL, assert_refused, metarl_here, signalled
 
 PPO = ["--algorithm", "ppo", "--algorithm.epochs", "2", "--algorithm.minibatches", "2"]
@@ -24,12 +28,14 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     folder = tmp_path_factory.mktemp("runs")
     result = metarl_here("train", "mouse_lecture", *SMALL, *PPO, "--out", "mouse", cwd=folder)
     assert result.returncode == 0, result.stderr
+    (folder / "mouse.log").write_text(result.stdout, encoding="utf-8")
     return folder / "mouse"
 
 
 def test_a_run_leaves_all_its_files(run: pathlib.Path) -> None:
     names = {path.name for path in run.iterdir()}
     expected = {"config.json", "run.json", "metrics.jsonl", "checkpoints", "evaluation.json"}
+    expected |= {"interface.json"}
     pictures = {"learning.png", "adaptation.png", "behaviour.png"}
     assert expected | pictures | {"evaluation.npz", "report.html"} <= names
     evaluation = json.loads((run / "evaluation.json").read_text())
@@ -44,6 +50,17 @@ def test_a_run_leaves_all_its_files(run: pathlib.Path) -> None:
         == json.loads((run / "metrics.jsonl").read_text().splitlines()[-1])["update"]
     )
     assert len(evaluation["measures"]["success_rate"]) == 6
+
+
+def test_a_run_says_little_and_ends_with_a_verdict(run: pathlib.Path) -> None:
+    lines = run.with_name("mouse.log").read_text(encoding="utf-8").splitlines()
+    assert len(lines) <= 28
+    assert "evaluating on 4 tasks ..." in lines, "of the evaluations while it trains"
+    assert "evaluating on 8 tasks ..." in lines, "of that at the end"
+    *_, said, drawing, report = lines
+    assert said == verdict(read_record(run / "evaluation.json"))
+    assert (drawing, report) == ("drawing the report ...", "report: mouse/report.html")
+    assert said.partition(":")[0].lower() in (run / "report.html").read_text("utf-8").lower()
 
 
 def test_evaluate_needs_only_the_folder_and_repeats_itself(
@@ -91,15 +108,14 @@ def test_a_folder_that_cannot_be_made_is_refused(tmp_path: pathlib.Path) -> None
     assert_refused(result, "can be written", "another --out")
 
 
+@pytest.mark.parametrize("out", [["--out", "run"], []])
 def test_a_missing_extra_leaves_no_run_behind(
-    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+    out: list[str], tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "wandb", None)  # importing it is an ImportError
-    result = metarl_here(
-        "train", f"{BROKEN}:sound", *SMALL, "--wandb", "p", "--out", "run", cwd=tmp_path
-    )
+    result = metarl_here("train", f"{BROKEN}:sound", *SMALL, "--wandb", "p", *out, cwd=tmp_path)
     assert_refused(result, "extra `wandb`", "leave that logger out")
-    assert not (tmp_path / "run").exists()
+    assert [path.name for path in tmp_path.rglob("*")] in ([], ["runs"])
 
 
 def test_a_run_that_diverges_says_so(tmp_path: pathlib.Path) -> None:
@@ -141,6 +157,20 @@ def test_a_run_goes_on_in_parts_that_fit(
     assert resumes
     assert (begun.config.settings.budget.task_chunk, before.settings.budget.task_chunk) == (2, None)
     assert begun.setup.agents[0].budget.task_chunk == 2
+
+
+def test_a_run_of_an_older_version_gets_its_interface_when_it_is_resumed(
+    run: pathlib.Path, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = tmp_path / "old"
+    shutil.copytree(run, old)
+    (old / "interface.json").unlink()
+    stopped = mock.Mock(side_effect=ConfigurationError("expected to go on, got a test"))
+    monkeypatch.setattr(train, "train", stopped)
+    assert metarl_here("train", "--resume", old, cwd=tmp_path).returncode == 2
+    assert stopped.called
+    agent = Agent.load(old)
+    assert agent.act(np.zeros(agent.interface.specification.observation_size)) in range(4)
 
 
 def test_resume_refuses_what_is_no_run(tmp_path: pathlib.Path) -> None:

@@ -13,12 +13,14 @@ import numpy as np
 import pytest
 
 from metarl_envs.goal_grid import GoalGridTask, goal_grid
-from metarl_experiments.commands import evaluate, train
+from metarl_experiments.commands import evaluate, train, video
+from metarl_experiments.commands.ablations import ablations_after_training, ablations_of
 from metarl_experiments.commands.compare import _labels, compare_command
 from metarl_experiments.commands.evaluate import evaluate_command, evaluate_run
 from metarl_experiments.commands.evaluation_record import META_TEST_SEED, EvaluateOptions
 from metarl_experiments.commands.pictures import find_ablations
 from metarl_experiments.commands.report import report_command
+from metarl_experiments.commands.video import video_command
 from metarl_jax import (
     Architecture,
     ConfigurationError,
@@ -39,6 +41,7 @@ from metarl_jax.evaluation.scores import with_control_variate
 from metarl_jax.experiment.build import build_setup
 from metarl_jax.experiment.run_config import load_config
 from metarl_jax.tasks.distribution import References
+from metarl_jax.training.metrics_row import MetricsRow
 from support.command_line import assert_well_put
 
 evaluate_module = importlib.import_module("metarl_jax.evaluation.evaluate")  # not the function
@@ -262,6 +265,95 @@ def test_a_report_is_drawn_with_every_ablation(
     (run / "evaluation_without_memory.json").write_text(json.dumps(stale))
     plain = read_record(run / "evaluation.json")
     assert list(find_ablations(run, plain)) == ["rewards withheld", "history of another task"]
+
+
+def test_a_change_is_that_of_the_returns_pair_by_pair(run: pathlib.Path) -> None:
+    assert report_command([str(run)]) == 0
+    plain, ablated = (
+        answer(run, label)[1].sum(axis=1, dtype=np.float64)
+        for label in ("evaluation", "evaluation_without_rewards")
+    )
+    record = read_record(run / "evaluation.json")
+    found = find_ablations(run, record)["rewards withheld"]
+    assert found.change == pytest.approx((ablated - plain).mean())
+    spread = np.std(ablated - plain, ddof=1) / np.sqrt(len(plain))
+    assert found.change_ci95 == pytest.approx(1.96 * spread) and spread > 0
+    place = run / "evaluation_without_rewards.npz"
+    for write in (
+        lambda: place.write_bytes(b"broken"),
+        lambda: np.savez(place, episode_returns=np.zeros((10_000, 3))),
+        lambda: np.savez(place, episode_returns=np.array([["a"] * 3] * NUM_TASKS)),
+        place.unlink,
+    ):
+        write()
+        known = find_ablations(run, record)["rewards withheld"]
+        assert known.change == pytest.approx(found.change, abs=0.2)
+        assert np.isnan(known.change_ci95)
+
+
+def test_ablations_are_made_by_themselves_after_short_training(run: pathlib.Path) -> None:
+    """Of one agent with a memory, in less than 300 seconds, on at least 100 tasks."""
+
+    def made(seconds: float = 299.0, **changes: Any) -> int:
+        row = MetricsRow(update=1, env_steps=1, seconds=seconds)
+        (run / "metrics.jsonl").write_text(json.dumps(row.to_json()) + "\n")
+        settings = config.settings.change({"evaluation.final_evaluation_tasks": 100, **changes})
+        changed = dataclasses.replace(config, settings=settings)
+        return len(ablations_after_training(run, changed, build_setup(TASKS, settings)))
+
+    config = load_config(run)
+    assert made() == 3
+    assert made(300.0) == 0
+    assert made(**{"evaluation.final_evaluation_tasks": 99}) == 0
+    assert made(**{"budget.num_seeds": 2}) == 0
+    alone = build_setup(dataclasses.replace(TASKS, num_episodes=1), config.settings)
+    assert ablations_of(alone) == ("rewards",)
+
+
+def test_training_ends_with_the_ablations_that_it_is_told(
+    run: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(train, "ablations_after_training", lambda *_: ("rewards",))
+    drawn: list[list[str]] = []
+    monkeypatch.setattr(
+        evaluate,
+        "draw_run",
+        lambda *_: drawn.append([x.name for x in run.glob("*rewards.json")]) or [],
+    )
+    assert train.train_command(["--resume", str(run)]) == 0
+    assert drawn == [["evaluation_without_rewards.json"]]
+
+
+def test_a_film_is_made_of_the_folder_alone(
+    run: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = contents(run)
+    film = run.parent / "films" / "two.gif"
+    assert video_command([str(run), "--out", str(film), "--tasks", "2", "--fps", "4"]) == 0
+    assert film.read_bytes()[:6] == b"GIF89a"
+    assert str(film) in capsys.readouterr().out
+    assert contents(run) == before
+
+
+def test_a_film_that_cannot_be_is_refused(
+    run: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = contents(run)
+    monkeypatch.setenv("PATH", str(run))
+    with pytest.raises(ConfigurationError, match=r"ffmpeg.*write a \.gif"):
+        video_command([str(run), "--out", "film.mp4"])
+    blind = dataclasses.replace(TASKS, scene=None)
+    monkeypatch.setattr(video, "load_tasks", lambda config: (None, blind))
+    with pytest.raises(ConfigurationError, match="no scene to film.*give the family one"):
+        video_command([str(run)])
+    assert contents(run) == before
+
+
+@pytest.mark.parametrize("flags", [["--tasks", "0"], ["--tasks", "33"], ["--fps", "0"]])
+def test_a_film_of_nothing_is_refused(flags: list[str], run: pathlib.Path) -> None:
+    with pytest.raises(SystemExit) as refusal:
+        video_command([str(run), *flags])
+    assert refusal.value.code == 2
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,11 @@ import shutil
 
 import pytest
 
+from metarl_jax import Agent
 from metarl_jax.experiment.run_config import load_config
 from metarl_jax.training.metrics_file import read_rows
 from support.command_line import SMALL, assert_refused, metarl_here
+from support.comparisons import assert_same
 from support.run_folders import rows_of
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -125,3 +127,25 @@ def test_code_in_the_runs_folder_is_not_run(home: pathlib.Path, tmp_path: pathli
     config["settings"]["memory"]["name"] = f"{run / 'evil.py'}:min_gru"
     (run / "config.json").write_text(json.dumps(config))
     assert_refused(metarl_here("evaluate", run, cwd=tmp_path), "no code is taken from a run")
+
+
+# A warm start.
+
+
+def test_a_run_begins_with_the_weights_of_another(home: pathlib.Path) -> None:
+    """With a learning rate of 0 it keeps them; the settings say where they came from."""
+    begin = ["train", "corridor.py:corridor", *OWN, *SMALL, "--learning-rate", "0"]
+    result = metarl_here(*begin, "--init-from", "run", "--out", "warm", cwd=home)
+    assert result.returncode == 0, result.stderr
+    assert load_config(home / "warm").init_from == str(home / "run")
+    weights = [Agent.load(home / name).params.weights for name in ("run", "warm")]
+    assert_same(*weights)
+
+
+def test_weights_of_other_sizes_are_refused_before_a_folder_is_made(home: pathlib.Path) -> None:
+    begin = ["train", "corridor.py:corridor", *OWN, *SMALL, "--memory.hidden-size", "5"]
+    result = metarl_here(*begin, "--init-from", "run", "--out", "larger", cwd=home)
+    assert_refused(result, "weights['", "of the same sizes")
+    result = metarl_here(*begin, "--init-from", "nowhere", "--out", "larger", cwd=home)
+    assert_refused(result, "policy.json", "nowhere")
+    assert not (home / "larger").exists()

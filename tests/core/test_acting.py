@@ -1,4 +1,4 @@
-"""An agent in a loop of your own reads what a meta-episode would give it, and nothing else."""
+"""An agent in somebody else's loop reads what a meta-episode would give it, and nothing else."""
 
 import dataclasses
 
@@ -50,7 +50,7 @@ class Drift:
         return jnp.stack([x, state.mark]), state.replace(x=x), -x * x, jnp.abs(x) > 1, {}
 
     def action_space(self, wind):
-        return Box(-0.5, 0.5, (2,))
+        return Box(-0.2, 0.2, (2,))
 
     def observation_space(self, wind):
         return Box(-9.0, 9.0, (2,))
@@ -61,7 +61,7 @@ def drift() -> TaskDistribution:
     return TaskDistribution(
         name="drift",
         environment=Drift(),
-        sample=lambda key: jax.random.uniform(key, (), jnp.float32, -0.9, 0.9),
+        sample=lambda key: jax.random.uniform(key, (), jnp.float32, -0.4, 0.4),
         describe=lambda wind: wind[None],
         episode_length=4,
         num_episodes=3,
@@ -83,6 +83,8 @@ class Recorded:
 def record(tasks, policy) -> Recorded:
     """Plays greedily, with weights large enough that every input matters."""
     params = jax.tree.map(lambda x: 3.0 * x, policy.init(jax.random.key(2)))
+    heads = jax.tree.map(lambda x: 10.0 * x, params.weights["heads"])
+    params = params.replace(weights=params.weights | {"heads": heads})
     meta_episode = MetaEpisode(tasks, contextual=policy.contextual)
     keys = task_keys(jax.random.key(0), B)
     sampled = jax.vmap(tasks.sample)(keys)
@@ -93,7 +95,7 @@ def record(tasks, policy) -> Recorded:
     done = read.transition
     steps = (read.observation, done.reward, done.terminated, done.truncated, done.final_observation)
     actions = jnp.concatenate([done.action[1:], actors.states.experience.transition.action[None]])
-    assert done.terminated.any() or not tasks.ends_early
+    assert done.terminated.any() and (done.truncated.any() or tasks.name == "counter")
     return Recorded(
         Agent(policy, params, interface_of(tasks), greedy=True),
         np.asarray(read.context[0]) if policy.contextual else None,
@@ -122,7 +124,7 @@ def recorded(request) -> Recorded:
 
 
 def assert_played(actions, recorded: Recorded) -> None:
-    np.testing.assert_allclose(actions, recorded.actions[: len(actions)], rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(actions, recorded.actions[: len(actions)], rtol=1e-4, atol=1e-5)
 
 
 def test_a_vector_that_resets_in_the_same_step(recorded: Recorded) -> None:
@@ -136,7 +138,7 @@ def test_a_vector_that_resets_in_the_same_step(recorded: Recorded) -> None:
         outcome = (reward, terminated, truncated, given if ends.any() else None)
         actions.append(agent.act(observation, *outcome) if time else agent.act(observation))
     assert_played(actions, recorded)
-    close = lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+    close = lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-3)
     jax.tree.map(close, agent._state.carry, recorded.carry)
 
 
@@ -159,7 +161,7 @@ def test_a_vector_that_resets_in_the_next_step(recorded: Recorded) -> None:
         for i, time in enumerate(times):
             if time is not None:
                 expected = recorded.actions[time, i]
-                np.testing.assert_allclose(actions[i], expected, rtol=1e-5, atol=1e-6)
+                np.testing.assert_allclose(actions[i], expected, rtol=1e-4, atol=1e-5)
                 compared += 1
     assert compared > 2 * B
 
@@ -174,7 +176,21 @@ def test_one_environment_that_the_loop_resets(recorded: Recorded) -> None:
             actions.append(agent.act(observation))
         else:
             actions.append(agent.act(observation, *outcome))
-    np.testing.assert_allclose(actions, recorded.actions[: len(actions), 0], rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(actions, recorded.actions[: len(actions), 0], rtol=1e-4, atol=1e-5)
+
+
+def test_a_termination_is_no_truncation_too(recorded: Recorded) -> None:
+    """gymnasium may say both, a meta-episode says one of them."""
+    observation, carries = recorded.steps[0][0][0], []
+    for terminated, truncated in ((True, True), (True, False), (False, True)):
+        recorded.agent.reset(context=None if recorded.context is None else recorded.context[0])
+        recorded.agent.act(observation)
+        recorded.agent.act(observation, 1.0, terminated, truncated)
+        recorded.agent.act(observation)
+        leaves = jax.tree.leaves(recorded.agent._state.carry)
+        carries.append(np.concatenate([[], *map(np.ravel, leaves)]))
+    np.testing.assert_array_equal(carries[0], carries[1])
+    assert not carries[0].size or (carries[1] != carries[2]).any()
 
 
 def test_a_reset_forgets(recorded: Recorded) -> None:
@@ -260,10 +276,14 @@ MISUSES = {
 def test_misuse_is_refused_in_words(name: str, agent: Agent) -> None:
     reset, calls, fragment = MISUSES[name]
     fresh = Agent(agent.policy, agent.params, agent.interface)
-    with pytest.raises(ConfigurationError) as caught:
+
+    def misuse() -> None:
         fresh.reset(**reset)
         for call in calls:
             fresh.act(*call)
+
+    with pytest.raises(ConfigurationError) as caught:
+        misuse()
     assert fragment in str(caught.value)
 
 

@@ -108,6 +108,10 @@ SPECIMENS = (
     ("finished", "metarl_jax.types", "def f():\n    raise NotImplementedError"),
     ("finished", "metarl_jax.types", "def f():\n    '''Later.'''\n    ..."),
     ("finished", "metarl_jax.types", "x = 1  # TODO: two"),
+    ("encoded", "metarl_jax.files", "path.read_text()"),
+    ("encoded", "metarl_jax.files", "path.write_text(text)"),
+    ("encoded", "metarl_jax.files", "with open('below', 'w') as file: file.write('x')"),
+    ("encoded", "metarl_jax.files", "with path.open('x') as file: file.write('x')"),
 )
 
 

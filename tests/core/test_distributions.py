@@ -3,11 +3,19 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 import scipy.special
 import scipy.stats
 
-from metarl_jax.policy.distributions import Categorical, DiagonalGaussian
+from metarl_jax import Adaptive, Architecture, ConfigurationError
+from metarl_jax.policy.distributions import (
+    LARGEST_LOG_STD,
+    LEAST_LOG_STD,
+    Categorical,
+    DiagonalGaussian,
+    bounded_log_std,
+)
 
 LOGITS = np.random.default_rng(0).normal(0.0, 2.0, (4, 3, 5)).astype(np.float32)
 MEAN = np.random.default_rng(1).normal(0.0, 1.0, (4, 3, 2)).astype(np.float32)
@@ -98,3 +106,46 @@ def test_every_method_keeps_the_leading_axes(
         assert whole.shape[:2] == (4, 3)
         np.testing.assert_allclose(whole[2, 1], part, rtol=1e-6)
     assert distribution.sample(jax.random.key(0)).shape == action.shape
+
+
+def pushed(parameter: jax.Array, sign: float, num_steps: int) -> jax.Array:
+    """After so many steps of Adam on the entropy of a Gaussian, times a sign: an entropy bonus."""
+    optimizer = optax.adam(1e-2)
+
+    def loss(parameter: jax.Array) -> jax.Array:
+        log_std = bounded_log_std(parameter)
+        return -sign * jnp.sum(DiagonalGaussian(jnp.zeros_like(log_std), log_std).entropy())
+
+    def step(carry: tuple, _: None) -> tuple:
+        parameter, state = carry
+        updates, state = optimizer.update(jax.grad(loss)(parameter), state)
+        return (optax.apply_updates(parameter, updates), state), None
+
+    return jax.lax.scan(step, (parameter, optimizer.init(parameter)), None, num_steps)[0][0]
+
+
+@pytest.mark.parametrize(("sign", "bound"), [(1.0, LARGEST_LOG_STD), (-1.0, LEAST_LOG_STD)])
+def test_a_deviation_stays_within_its_bounds_and_comes_back(sign: float, bound: float) -> None:
+    """After 4,000 updates under an entropy bonus log σ was 60, and no gradient brought it back."""
+    there = jax.jit(lambda x: pushed(x, sign, 4_000))(jnp.full((2,), -0.5, jnp.float32))
+    np.testing.assert_array_equal(bounded_log_std(there), bound)
+    np.testing.assert_allclose(there, bound, atol=0.2)
+    back = jax.jit(lambda x: pushed(x, -sign, 100))(there)
+    assert np.all(sign * (bound - np.asarray(bounded_log_std(back))) > 0.5)
+
+
+def test_within_the_bounds_nothing_is_changed() -> None:
+    inside = jnp.asarray([LEAST_LOG_STD + 1e-3, -0.5, -0.0, LARGEST_LOG_STD - 1e-3], jnp.float32)
+    weights = jnp.asarray([3.0, -2.0, 0.5, -1e9], jnp.float32)
+    value, gradient = jax.value_and_grad(lambda x: jnp.sum(weights * bounded_log_std(x)))(inside)
+    np.testing.assert_array_equal(value, jnp.sum(weights * inside))
+    np.testing.assert_array_equal(gradient, weights)
+    assert np.asarray(bounded_log_std(inside)).tobytes() == np.asarray(inside).tobytes()
+
+
+@pytest.mark.parametrize("value", [-11.0, 2.5])
+def test_a_first_deviation_beyond_the_bounds_is_refused(value: float) -> None:
+    with pytest.raises(ConfigurationError, match="initial_log_std must be .* from -10 to 2"):
+        Architecture(initial_log_std=value)
+    with pytest.raises(ConfigurationError, match="initial_log_std"):
+        Adaptive(initial_log_std=value).architecture  # noqa: B018

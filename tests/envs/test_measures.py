@@ -3,6 +3,7 @@
 import dataclasses
 import datetime
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -151,12 +152,11 @@ def test_training_overshoots_by_less_than_a_chunk(wanted: int) -> None:
 def test_a_default_folder_is_a_new_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(runs, "datetime", SimpleNamespace(datetime=NOON))
-    folders = []
-    for _ in range(3):
-        folders.append(runs.default_folder("here/corridor.py:corridor"))
-        folders[-1].mkdir(parents=True)
-    names = [folder.name for folder in folders]
-    assert names == [f"corridor-20260101-120000{end}" for end in ("", "-2", "-3")]
+    with ThreadPoolExecutor(8) as threads:  # as of runs begun in the same second
+        made = threads.map(lambda _: runs.default_folder("here/corridor.py:corridor"), range(8))
+    ends = ["", *(f"-{n}" for n in range(2, 9))]
+    assert {folder.name for folder in made} == {f"corridor-20260101-120000{end}" for end in ends}
+    assert len(list((tmp_path / "runs").iterdir())) == 8
 
 
 def a_run(

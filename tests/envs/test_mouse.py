@@ -13,6 +13,7 @@ from metarl_envs.grids import UP
 from metarl_envs.mouse import MouseTask, Walls, mouse
 from metarl_envs.mouse_search import shortest_path_lengths
 from metarl_jax.tasks.distribution import References, TaskDistribution
+from metarl_jax.tasks.scene import Circle, Rectangle
 from metarl_jax.types import ConfigurationError
 from support.mouse_oracle import FAMILIES, LECTURE, MOVES, barred_ways, family, first_tasks, moved
 
@@ -251,24 +252,26 @@ def test_the_scene_shows_walls_start_cheese_and_path() -> None:
     assert scene.path is not None
     np.testing.assert_array_equal(scene.path, [(1.5, 0.5), (1.5, 1.5)])
     assert scene.task == "cheese in column 2, row 3"
+    rectangles = [shape for shape in scene.shapes if isinstance(shape, Rectangle)]
+    (cheese,) = [shape for shape in scene.shapes if isinstance(shape, Circle)]
     centres = {
         role: {
             (round(shape.x + shape.width / 2, 6), round(shape.y + shape.height / 2, 6))
-            for shape in scene.shapes
+            for shape in rectangles
             if shape.role == role
         }
         for role in ("floor", "start", "goal", "wall")
     }
     assert len(centres["floor"]) == 9
     assert centres["start"] == {(1.5, 0.5)}
-    assert centres["goal"] == {(1.5, 2.5)}
+    assert (cheese.x, cheese.y, cheese.role) == (1.5, 2.5, "goal") and cheese.radius < 0.5
     closed = {(x + 0.5, y + 0.5) for x in range(3) for y in range(3)} - {(1.5, 0.5), (1.5, 1.5)}
     beside = {(float(x), y + 0.5) for x in range(4) for y in range(3)}
     above = {(x + 0.5, float(y)) for x in range(3) for y in range(4)}
     assert centres["wall"] == (beside | above | closed) - {(1.5, 1.0)}
     assert scene.bounds is not None
     x0, y0, x1, y1 = scene.bounds
-    for shape in scene.shapes:
+    for shape in rectangles:
         assert x0 - 1e-9 <= shape.x <= shape.x + shape.width <= x1 + 1e-9
         assert y0 - 1e-9 <= shape.y <= shape.y + shape.height <= y1 + 1e-9
 

@@ -6,7 +6,7 @@ import io
 import pytest
 from rich.console import Console as RichConsole
 
-from metarl_jax.report.console import Console, evaluation_line, progress_line
+from metarl_jax.report.console import LINE_EVERY, Console, progress_line
 from metarl_jax.report.live_view import LiveView, sparkline
 from metarl_jax.report.progress import Progress
 from metarl_jax.report.units import count, duration, quantity, roughly, round_count
@@ -113,9 +113,9 @@ def test_durations():
 def test_progress_line_tells_the_row():
     line = progress_line(after(ROW))
     expected = " 10% 2.40 M steps  17.2 k/s  21 min left  return -498.7"
-    assert line == f"{expected}  entropy 5.51  value err 0.123  grad 0.457"
+    assert line == f"{expected}  entropy 5.51"
     skipped = progress_line(after(dataclasses.replace(ROW, skipped=3.0)))
-    assert skipped.endswith("grad 0.457  skipped 3")
+    assert skipped.endswith("entropy 5.51  skipped 3")
 
 
 def test_no_plain_line_is_longer_than_100_characters():
@@ -129,20 +129,18 @@ def test_no_plain_line_is_longer_than_100_characters():
         gradient_norm=123.4,
         meta_test_episode_returns=(-1234.5,) * 500,
     )
-    progress = after(long, total_env_steps=10**12)
-    assert len(progress_line(progress)) <= 100
-    assert len(evaluation_line(progress)) <= 100
+    assert len(progress_line(after(long, total_env_steps=10**12))) <= 100
 
 
-def test_evaluation_line_has_first_last_and_total():
-    progress = after(EVALUATED)
-    expected = "meta-test after 2.40 M steps: episode 1 -98.2 -> episode 2 -47.9, total -146.1"
-    assert evaluation_line(progress).strip() == expected
+def test_progress_line_has_the_first_and_the_last_episode_of_the_newest_evaluation():
+    assert progress_line(after(EVALUATED)).endswith("  meta-test -98.2 -> -47.9")
+    later = after(ROW, before=after(EVALUATED))
+    assert progress_line(later).endswith("  meta-test -98.2 -> -47.9")
     one = after(dataclasses.replace(ROW, meta_test_episode_returns=(0.5,)))
-    assert evaluation_line(one).strip() == "meta-test after 2.40 M steps: episode 1 0.500"
+    assert progress_line(one).endswith("  meta-test 0.500")
 
 
-def test_a_file_gets_plain_lines_and_no_more_than_one_in_two_percent():
+def test_a_file_gets_plain_lines_and_few_of_them():
     console, file = plain(width=40)  # narrower than a line: lines are not broken all the same
     console.start({"task family": "cheetah_vel [17]", "policy": "adaptive"})
     console.compiling("10 updates")
@@ -161,20 +159,26 @@ def test_a_file_gets_plain_lines_and_no_more_than_one_in_two_percent():
     assert lines[-2:] == ["warning: the disk is full", "finished"]
     assert "\x1b" not in printed(file)
     rows = lines[4:-2]
-    assert 50 <= len(rows) <= 51
+    assert len(rows) == 1 + 1 / LINE_EVERY <= 6
     assert rows[-1].startswith("100% 24.0 M steps")
     assert "left" not in rows[-1]
 
 
-def test_every_evaluation_has_its_line_once():
+def test_an_evaluation_is_announced_before_it_begins():
+    """Once in a file; in the view each time, until the next row."""
     console, file = plain()
-    for update in range(1, 101):
-        tested = {"meta_test_episode_returns": (-1.0, float(update))} if update % 10 == 5 else {}
-        console.progress(row(update, **tested), **TOTALS)
-    lines = [line for line in printed(file).splitlines() if "meta-test" in line]
-    assert [line.split("episode 2 ")[1] for line in lines] == [
-        f"{quantity(u)}, total {quantity(u - 1.0)}" for u in range(5, 100, 10)
-    ]
+    for _ in range(3):
+        console.evaluating(10_000)
+        console.progress(EVALUATED, **TOTALS)
+    assert printed(file).count("evaluating on 10,000 tasks ...") == 1
+    live, _ = terminal()
+    for _ in range(2):
+        live.progress(ROW, **TOTALS)
+        live.evaluating(256)
+        assert "evaluating on 256 tasks …" in drawn(live._live.get_renderable())
+        live.progress(EVALUATED, **TOTALS)
+        assert "evaluating" not in drawn(live._live.get_renderable())
+    live.close()
 
 
 def test_an_encoding_without_the_characters_never_stops_a_run():

@@ -34,7 +34,7 @@ def test_steps_of_a_plane_are_those_recorded():
     task = replay_data(family(plane), of)["tasks"][0]
     (stage,) = task["stages"]  # what does not move is written once
     assert stage["bounds"] == [0, 0, 3, 3]
-    assert stage["shapes"][-1] == [1.5, 0.95, 1.5, 0.1, "wall"]
+    assert stage["shapes"][-1] == ["rectangle", "wall", 1.5, 0.95, 1.5, 0.1]
     assert stage["moves"] == MOVES.tolist()
     assert len(task["episodes"]) == EPISODES
     for number, episode in enumerate(task["episodes"]):

@@ -1,24 +1,28 @@
 """Figures: what is drawn equals what was given; behaviour: episodes are cut where they end."""
 
 import dataclasses
+import itertools
 import struct
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from matplotlib.colors import to_hex
+from matplotlib.patches import Circle, FancyArrowPatch
 
 from metarl_jax import meta_test_tasks
 from metarl_jax.report.behaviour import Behaviour, as_numpy, behaviour_of, record, spread_out
 from metarl_jax.report.figures import adaptation_figure, learning_figure
-from metarl_jax.report.panels import ROLE_COLOURS, behaviour_figure, separate_laps
-from metarl_jax.report.style import DPI, save_figure, spread
+from metarl_jax.report.panels import behaviour_figure
+from metarl_jax.report.planes import separate_laps
+from metarl_jax.report.style import DPI, ROLE_COLOURS, save_figure, spread
 from metarl_jax.tasks.distribution import References
 from metarl_jax.tasks.scene import Rectangle, Scene
 from metarl_jax.training.metrics_row import MetricsRow
 from metarl_jax.trees import take
 from metarl_jax.types import ConfigurationError
-from support.invented_runs import REFERENCES, evaluation, rows
+from support.invented_runs import EPISODES, REFERENCES, evaluation, family, field, recording, rows
 from support.probes import counter, scripted_policy, tiny_bandit
 
 NAN = float("nan")
@@ -68,11 +72,53 @@ def test_learning_figure_draws_the_rows(tmp_path):
     assert_drawn(gradient_norm, steps, i % 3)
     assert levels(total) == {9.0, 6.0, 10.5}
     assert levels(episodes) == {2.0, 3.5}
-    assert {"4.20", "Bayes-optimal: 9.00", "no memory: 6.00"} <= set(texts(total))
-    assert {"episode 1: 0.400", "episode 3: 2.40"} <= set(texts(episodes))
+    assert {"meta-test tasks: 4.20", "Bayes-optimal: 9.00"} <= set(texts(total))
+    assert {"episode 1: 0.400", "episode 3: 2.40", "Bayes-optimal: 3.50"} <= set(texts(episodes))
     assert "a run" in texts(figure)
     save_figure(figure, tmp_path / "learning.png")
     assert_png(tmp_path / "learning.png", 9.0, 6.0)
+
+
+def test_learning_curves_stand_in_their_intervals():
+    """In rows that tell one; a row of an older file has none, and is drawn all the same."""
+    tested = {"meta_test_episode_returns": (1.0, 2.0)}
+    widths = {"meta_test_episode_returns_ci95": (0.5, 0.25), "meta_test_total_return_ci95": 1.5}
+    told = [
+        MetricsRow(update=1, env_steps=10, **tested, **widths),
+        MetricsRow(update=2, env_steps=20, **tested),
+    ]
+    total, episodes, *_ = learning_figure(told, title="a run").axes
+
+    def reach(band):
+        heights = band.get_paths()[0].vertices
+        return [np.ptp(heights[heights[:, 0] == at, 1]) for at in (10, 20)]
+
+    assert [reach(band) for band in total.collections] == [[3.0, 0.0]]
+    assert sorted(reach(band) for band in episodes.collections) == [[0.5, 0.0], [1.0, 0.0]]
+    before, *_ = learning_figure(told[1:], title="a run").axes
+    assert len(before.collections) == 0 and len(drawn(before)) == 2
+
+
+@pytest.mark.parametrize("high", [0.13, 0.3, 0.9, 5.0, 70.0, 1e9])
+def test_ticks_of_a_logarithmic_axis_are_few_and_at_least_three(high):
+    """No smaller ticks between them, whose labels would overlap."""
+    some = [MetricsRow(update=i, env_steps=i, value_error=v) for i, v in enumerate((0.1, high))]
+    axes = learning_figure(some, title="a run").axes[-2]
+    low, high = axes.get_ylim()
+    shown = [tick for tick in axes.get_yticks() if low <= tick <= high]
+    assert 3 <= len(shown) <= 8
+    assert list(axes.yaxis.get_minorticklocs()) == []
+    axes.figure.draw_without_rendering()
+    boxes = [label.get_window_extent() for label in axes.get_yticklabels()]
+    assert all(a.y1 <= b.y0 for a, b in itertools.pairwise(boxes))
+
+
+@pytest.mark.parametrize("values", [(1.0, 1.0), (0.30, 0.31), (-5.0, 1e6)])
+def test_diagnostics_have_at_least_three_ticks(values):
+    some = [MetricsRow(update=i, env_steps=9 * i, entropy=v) for i, v in enumerate(values)]
+    axes = learning_figure(some, title="a run").axes[-3]
+    (low, high), ticks = axes.get_ylim(), axes.get_yticks()
+    assert sum(low <= tick <= high for tick in ticks) >= 3
 
 
 def test_rows_of_another_shape_are_not_drawn():
@@ -90,11 +136,11 @@ def test_learning_figure_of_what_little_there_is(tmp_path):
     """One row, no evaluation, a row without the metric, a single episode, nothing."""
     for some in (rows(1), [*rows(1), MetricsRow(update=2, env_steps=2000)], []):
         figure = learning_figure(some, title="a run")
-        assert [len(line) for line in drawn(figure.axes[2])] == [min(len(some), 1)]
+        assert [len(line) for line in drawn(figure.axes[-3])] == [min(len(some), 1)]
     save_figure(figure, tmp_path / "learning.png")
     assert_png(tmp_path / "learning.png", 9.0, 6.0)
-    _, episodes, *_ = learning_figure(rows(40, 1), title="a run").axes
-    assert texts(episodes) == ["episode 1: 0.400"]
+    total, *diagnostics = learning_figure(rows(40, 1), title="a run").axes
+    assert texts(total) == ["meta-test tasks: 0.400"] and len(diagnostics) == 3
 
 
 def test_adaptation_figure_of_few_episodes_has_bars(tmp_path):
@@ -152,14 +198,18 @@ def test_adaptation_figure_of_one_task_has_no_interval(tmp_path):
     assert_png(tmp_path / "adaptation.png", 7.2, 4.4)
 
 
-def plane_scene(path):
+def plane_scene(path, **more):
     shapes = (Rectangle(0, 0, 3, 3, "floor"), Rectangle(2, 2, 1, 1, "goal"))
-    return Scene(bounds=(0, 0, 3, 3), shapes=shapes, path=np.asarray(path, np.float64))
+    return Scene(bounds=(0, 0, 3, 3), shapes=shapes, path=np.asarray(path, np.float64), **more)
+
+
+def hex_of(patch):
+    return to_hex(patch.get_facecolor()).upper()
 
 
 def test_behaviour_figure_of_a_plane(tmp_path):
     paths = [[[0.5, 0.5], [1.5, 0.5]], [[0.5, 0.5], [0.5, 1.5], [0.5, 2.5]]]
-    task = tuple(plane_scene(path) for path in paths)
+    task = tuple(plane_scene(path, task="goal at the upper right") for path in paths)
     behaviour = Behaviour("probe", (task, task), np.array([[0.0, 1.0], [2.0, 3.0]]))
     figure = behaviour_figure(behaviour, title="what it does")
     assert len(figure.axes) == 4
@@ -168,12 +218,48 @@ def test_behaviour_figure_of_a_plane(tmp_path):
         path = np.array(paths[panel % 2])
         np.testing.assert_allclose(segments, np.stack([path[:-1], path[1:]], axis=1))
         assert axes.get_xlabel() == f"return {panel:.2f}"
-        colours = [patch.get_facecolor() for patch in axes.patches]
-        assert len(colours) == 2
-        assert colours[1][:3] == tuple(
-            int(ROLE_COLOURS["goal"][i : i + 2], 16) / 255 for i in (1, 3, 5)
-        )
+        assert [hex_of(x) for x in axes.patches] == [ROLE_COLOURS[x] for x in ("seen", "goal")]
+        assert axes.get_ylabel() == ("" if panel % 2 else "goal at the upper\nright")
     assert [axes.get_title() for axes in figure.axes] == ["episode 1", "episode 2", "", ""]
+    save_figure(figure, tmp_path / "behaviour.png")
+    assert_png(tmp_path / "behaviour.png", *figure.get_size_inches())
+
+
+def test_floor_is_seen_from_the_episode_on_that_enters_it():
+    cells = tuple(Rectangle(x, 0, 1, 1, "floor") for x in range(3))
+    paths = ([[0.5, 0.5], [1.5, 0.5]], [[0.5, 0.5], [0.5, 0.5]], [[0.5, 0.5], [2.5, 0.5]])
+    task = tuple(Scene(bounds=(0, 0, 3, 1), shapes=cells, path=np.array(path)) for path in paths)
+    figure = behaviour_figure(Behaviour("probe", (task,), np.zeros((1, 3))), title="seen")
+    names = {colour: name for name, colour in ROLE_COLOURS.items()}
+    seen = [[names[hex_of(patch)] for patch in axes.patches] for axes in figure.axes]
+    assert seen == [["seen", "seen", "floor"], ["seen", "seen", "floor"], ["seen"] * 3]
+
+
+def test_a_continuous_plane_shows_its_shapes_its_scale_and_what_was_seen(tmp_path):
+    tasks, of = family(field), recording(4)
+    behaviour = behaviour_of(tasks, of, [2])
+    figure = behaviour_figure(behaviour, title="a field")
+    first, *_, last = figure.axes
+    (circle,) = [patch for patch in first.patches if isinstance(patch, Circle)]
+    assert circle.center == (2.5, 2.5) and circle.radius == 0.35
+    assert hex_of(circle) == ROLE_COLOURS["goal"]
+    (arrow,) = [patch for patch in first.patches if isinstance(patch, FancyArrowPatch)]
+    assert arrow._posA_posB == [(0.3, 2.6), (1.1, 2.6)]
+    assert "1 m" in texts(first)
+    assert_drawn(first, [1.85, 2.85], [0.18, 0.18])
+    assert "field 2" in first.get_ylabel()
+    for axes, number in ((first, 1), (last, EPISODES)):
+        discs = axes.collections[0]
+        assert set(discs._widths * 2) == {0.9}  # matplotlib keeps half of them
+        places = np.asarray(discs.get_offsets())
+        walked = [scene.path for scene in behaviour.scenes[0][:number]]
+        for path in walked:  # each place of it and the middle of each of its ways was seen
+            for place in (*path, *((path[1:] + path[:-1]) / 2)):
+                assert np.linalg.norm(places - place, axis=1).min() < 0.12
+        ways = np.concatenate(walked)
+        assert np.abs(places[:, None] - ways).max(axis=-1).min(axis=1).max() <= 0.5
+    legend = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert legend == ["seen so far", "goal", "force", "first position", "last position"]
     save_figure(figure, tmp_path / "behaviour.png")
     assert_png(tmp_path / "behaviour.png", *figure.get_size_inches())
 
@@ -190,7 +276,11 @@ def test_behaviour_figure_of_many_planes_shows_the_first_and_the_last():
 
 def test_behaviour_figure_of_time_series(tmp_path):
     """Episodes of 3 and 2 steps: the second begins at step 4."""
-    first = Scene(series={"speed": np.array([1.0, 2, 3]), "target": np.full(3, 2.0)}, unit="m/s")
+    first = Scene(
+        series={"speed": np.array([1.0, 2, 3]), "target": np.full(3, 2.0)},
+        unit="m/s",
+        task="run at 2 m/s",
+    )
     second = Scene(series={"speed": np.array([4.0, 5]), "target": np.full(2, 2.0)}, unit="m/s")
     behaviour = Behaviour("probe", ((first, second),) * 3, np.array([[-6.0, -1.5]] * 3))
     figure = behaviour_figure(behaviour, title="what it does")
@@ -201,6 +291,9 @@ def test_behaviour_figure_of_time_series(tmp_path):
         boundaries = [line for line in axes.get_lines() if list(line.get_xdata()) == [3.5, 3.5]]
         assert len(boundaries) == 1
         assert texts(axes) == ["episode 1: return -6.00", "episode 2: return -1.50"]
+        assert axes.get_title(loc="left") == "run at 2 m/s"
+    five = Behaviour("probe", ((first,) * 5,), np.arange(5.0)[None])
+    assert texts(behaviour_figure(five, title="five").axes[0])[1] == "2: 1.00"
     assert not figure.axes[3].get_visible()  # three tasks in a grid of four
     assert figure.axes[0].get_ylabel() == "speed, m/s"
     save_figure(figure, tmp_path / "behaviour.png")

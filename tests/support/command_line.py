@@ -69,8 +69,9 @@ def metarl_here(
             code = exit_.code
     said = []
     for stream in (stdout, stderr):
-        stream.seek(0)
-        said.append(stream.read())
+        stream.flush()
+        # As bytes: what may stand in for a character is a matter of writing.
+        said.append(stream.detach().getvalue().decode("utf-8", "surrogateescape"))
     return subprocess.CompletedProcess(arguments, code, *said)
 
 

@@ -300,6 +300,19 @@ def _empty_functions(node: ast.AST, in_protocol: bool) -> Iterator[str]:
         yield from _empty_functions(child, in_protocol)
 
 
+def encoded(module: Module) -> Iterator[str]:
+    """Text files are UTF-8, whatever the locale of the process."""
+    for node in ast.walk(module.tree):
+        if not isinstance(node, ast.Call) or _dotted(node.func) in ("os.open", "Image.open"):
+            continue
+        name = getattr(node.func, "attr", getattr(node.func, "id", ""))
+        given = [a.value for a in node.args if isinstance(a, ast.Constant)]
+        binary = any(re.fullmatch("[rwxa+]*b[rwxa+]*", str(value)) for value in given)
+        named = "encoding" in {keyword.arg for keyword in node.keywords}
+        if name in ("open", "read_text", "write_text") and not binary and not named:
+            yield f"line {node.lineno}: {name} without an encoding"
+
+
 def _is_abstract(node: ast.FunctionDef) -> bool:
     return any(ast.unparse(decorator) == "abstractmethod" for decorator in node.decorator_list)
 
@@ -335,4 +348,5 @@ RULES: tuple[Callable[[Module], Iterator[str]], ...] = (
     small_functions,
     flat_functions,
     finished,
+    encoded,
 )

@@ -12,7 +12,7 @@ from metarl_jax.experiment.settings import Budget, Settings
 from metarl_jax.memory.settings import GRU
 from metarl_jax.report.behaviour import Recording
 from metarl_jax.tasks.distribution import References
-from metarl_jax.tasks.scene import Choice, Limbs, Rectangle, Scene
+from metarl_jax.tasks.scene import Arrow, Choice, Circle, Limbs, Rectangle, ScaleBar, Scene
 from metarl_jax.training.metrics_row import MetricsRow
 from support.probes import counter
 
@@ -40,6 +40,7 @@ def rows(num=40, num_episodes=3, every=4):
             return_first_episode=0.05 * i,
             return_last_episode=0.1 * i,
             meta_test_episode_returns=tested,
+            meta_test_total_return_ci95=0.5 if tested else None,
         )
         found.append(row)
     return found
@@ -112,6 +113,18 @@ def plane(task, states):
     )
 
 
+def field(task, states):
+    """A plane without cells: a round goal, a wind, and a scale; the agent sees 0.45 around it."""
+    return Scene(
+        bounds=(0, 0, 3, 3),
+        shapes=(Circle(2.5, 2.5, 0.35, "goal"), Arrow(0.3, 2.6, 0.8, 0.0, "force")),
+        scale_bar=ScaleBar(1.0, "1 m"),
+        sight=0.45,
+        path=states + 0.5,
+        task=f"field {task}",
+    )
+
+
 def body(task, states):
     """Two rods that run 1 m a step, in place of a walk; the target runs ahead."""
     number = len(states)
@@ -163,7 +176,13 @@ def write_run(folder):
     """What `write_report` reads of a run's folder."""
     settings = Settings(memory=GRU(hidden_size=8), budget=Budget(num_tasks=16))
     config = RunConfig("/files.py:probe", {"num_arms": 3, "step_cost": 0.5}, settings)
-    run = {"devices": ["cpu"], "versions": {"jax": "1.2.3"}}
+    run = {
+        "devices": ["cpu"],
+        "versions": {"jax": "1.2.3", "flax": "4.5.6"},
+        "python": "3.99",
+        "commit": "0123abc",
+        "arguments": ["train", "probe", "--out", "my runs"],
+    }
     (folder / "config.json").write_text(config_text(config))
     (folder / "run.json").write_text(json.dumps(run))
     lines = [json.dumps(row.to_json()) for row in rows()]

@@ -4,12 +4,14 @@ Screenshots are left in $METARL_SCREENSHOTS, or in pytest's folder for this modu
 """
 
 import io
+import itertools
 import re
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from metarl_jax.evaluation.ablated import Ablated
 from metarl_jax.evaluation.record import ReferenceTotals
 from metarl_jax.report import style
 from metarl_jax.report.html import GROUNDS
@@ -27,6 +29,7 @@ from support.invented_runs import (
     empty,
     evaluation,
     family,
+    field,
     plane,
     recording,
     series,
@@ -34,7 +37,7 @@ from support.invented_runs import (
 )
 
 SCENES = {"plane": plane, "body": body, "choices": choices}
-PLAIN_SCENES = {"series": series, "empty": empty, "bare": bare}
+PLAIN_SCENES = {"series": series, "empty": empty, "bare": bare, "field": field}
 FRAMES = {"plane": EPISODES * (STEPS + 1), "body": EPISODES * (STEPS + 1), "choices": 13}
 DESK, PHONE = {"width": 1280, "height": 900}, {"width": 375, "height": 720}
 
@@ -51,8 +54,10 @@ def reports(tmp_path_factory):
     found = {}
     widths = [0.1, 0.2, 0.3]
     ablations = {
-        "fresh memory every episode": evaluation("adaptive", [1.9, 1.8, 1.8], widths),
-        "rewards withheld": evaluation("adaptive", [1.9, 2.2, 2.4], widths),
+        "fresh memory every episode": Ablated(
+            evaluation("adaptive", [1.9, 1.8, 1.8], widths), -3.0, 0.1
+        ),
+        "rewards withheld": Ablated(evaluation("adaptive", [1.9, 2.2, 2.4], widths), -2.0, 0.2),
     }
     known = ReferenceTotals(random=-1.5, optimal=9.0)
     record = evaluation(
@@ -223,6 +228,56 @@ def test_the_plane_shows_what_was_seen_and_what_was_run_into(opened):
                 assert rgb(style.VERMILION) in colours(drawn, x, y), (x, y)
                 marks += 1
     assert len(visited) > 3 and marks > 0
+
+
+def test_a_continuous_plane_shows_what_was_seen(opened):
+    """Within 0.45 of the way, a goal of radius 0.35 as soon as it is, and an arrow."""
+    page, of, median = opened("field"), recording(), 4
+    unseen, seen, goal = (rgb(GROUNDS[name][0]) for name in ("unseen", "seen", "goal"))
+    drawn = picture(page)
+    assert seen in colours(drawn, 0.5, 0.85) and unseen in colours(drawn, 0.5, 1.05)
+    assert rgb(style.VERMILION) in colours(drawn, 0.6, 2.6)  # the arrow
+    assert unseen in colours(drawn, 2.5, 2.5)  # the goal, not found yet
+    page.locator("#position").press("End")
+    drawn = picture(page)
+    ways = np.concatenate([of.before[:, median], of.after[-1:, median]]) + 0.5
+    assert (goal in colours(drawn, 2.5, 2.5)) == bool(np.any(np.all(ways == 2.5, axis=1)))
+    for x, y in {tuple(place) for place in ways.tolist()} - {(2.5, 2.5)}:
+        assert seen in colours(drawn, x - 0.3, y + 0.2), (x, y)
+
+
+def test_ticks_do_not_overlap_and_diagnostics_have_three(opened):
+    for viewport in (DESK, PHONE):
+        page = opened("plane", viewport)
+        for plot in page.locator("[data-chart]").all():
+            # Ticks of y end left of the chart; those of x stand in one row.
+            boxes = [text.bounding_box() for text in plot.locator("text[text-anchor=end]").all()]
+            ticks = sorted(box["y"] for box in boxes[:-1])  # the last names the other axis
+            assert len(ticks) >= 3 and np.diff(ticks).min() >= 12
+            row = [text.bounding_box() for text in plot.locator("text[text-anchor=middle]").all()]
+            for before, after in itertools.pairwise(row):
+                assert before["x"] + before["width"] <= after["x"]
+
+
+def test_settings_unfold_and_a_wide_table_shows_that_it_scrolls(opened):
+    page = opened("plane", PHONE)
+    assert not page.get_by_text("memory.hidden_size").is_visible()
+    page.get_by_text("All settings").click()
+    assert page.get_by_text("memory.hidden_size").is_visible()
+    assert page.evaluate("document.scrollingElement.scrollWidth") == PHONE["width"]
+    table = page.locator("#numbers .scrolls").first
+    reach = table.evaluate("(table) => [table.scrollWidth, table.clientWidth]")
+    assert reach[0] > reach[1]
+
+    def edge():
+        """How much darker the right edge is than the card."""
+        shot = Image.open(io.BytesIO(table.screenshot())).convert("L")
+        middle = np.asarray(shot)[12:-12]
+        return int(middle[:, len(middle[0]) // 2].max()) - int(np.median(middle[:, -4]))
+
+    assert edge() > 20
+    table.evaluate("(table) => { table.scrollLeft = table.scrollWidth; }")
+    assert edge() < 5
 
 
 def test_choices_are_counted(opened):

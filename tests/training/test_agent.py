@@ -15,31 +15,46 @@ import pytest
 
 from metarl_envs.adapters.gymnasium_env import GymnasiumVectorEnv
 from metarl_envs.goal_grid import goal_grid
-from metarl_jax import Agent, ConfigurationError, save
+from metarl_jax import Agent, ConfigurationError, evaluate, save
 from metarl_jax.checkpoint.checkpoint import CheckpointError
-from metarl_jax.experiment.build import build_setup
-from metarl_jax.experiment.policy_file import describe_policy
+from metarl_jax.experiment.build import Setup, build_setup
+from metarl_jax.experiment.policy_file import PolicyRecord, write_policy_record
 from metarl_jax.experiment.run_config import load_config
+from metarl_jax.tasks.interface import interface_of, write_interface
 from metarl_jax.trees import take
-from support.command_line import ENVIRONMENT, SMALL, metarl_here
+from support.command_line import ENVIRONMENT, SMALL
 from support.numpy_goal_grid import NumpyGoalGrid
 from support.run_folders import preset_run
 
 PAGE = pathlib.Path(__file__).parents[2] / "docs" / "acting.md"
 BLOCKS = re.findall(r"```python\n(.*?)```", PAGE.read_text(), flags=re.DOTALL)
 ENVS = 2_000
-BRIEF = ["--total-steps", "400000", "--num-evaluations", "2", "--evaluation-tasks", "64"]
-BRIEF += ["--memory.hidden-size", "32", "--learning-rate", "1e-2"]
+BRIEF = ["--total-steps", "400000", "--memory.hidden-size", "32", "--learning-rate", "1e-2"]
 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory) -> pathlib.Path:
     """A folder in which runs/goal_grid_3 is a run that has learned something."""
     place = tmp_path_factory.mktemp("place")
-    options = [*BRIEF, "--final-evaluation-tasks", "4000", "--out", "runs/goal_grid_3"]
-    result = metarl_here("train", "goal_grid_3", *options, cwd=place)
-    assert result.returncode == 0, result.stderr
+    setup = begin_run(place / "runs" / "goal_grid_3", *BRIEF)
+    update = lambda state: jax.lax.fori_loop(
+        0, setup.plan.num_updates, lambda _, s: setup.algorithm.update(s)[0], state
+    )
+    state = jax.jit(update)(setup.algorithm.init(setup.key, setup.plan.num_updates))
+    save(place / "runs" / "goal_grid_3" / "checkpoints", setup.plan.num_updates, state, {})
+    params, key = state.learner.params, jax.random.key(7)
+    evaluation = evaluate(setup.tasks, setup.policy, params, key, 2 * ENVS)
+    np.save(place / "returns.npy", evaluation.episode_returns)
     return place
+
+
+def begin_run(folder: pathlib.Path, *options: str) -> Setup:
+    """Makes a run's folder as `metarl train` does."""
+    preset_run(folder, "goal_grid_3", options)
+    setup = build_setup(goal_grid(), load_config(folder).settings, 1)
+    write_interface(folder, interface_of(goal_grid()))
+    write_policy_record(folder, PolicyRecord.of(setup.policy, setup.algorithm, setup.key))
+    return setup
 
 
 @pytest.fixture(scope="module")
@@ -47,9 +62,14 @@ def run(place) -> pathlib.Path:
     return place / "runs" / "goal_grid_3"
 
 
-def assert_as_evaluated(returns: np.ndarray, run: pathlib.Path) -> None:
+@pytest.fixture(scope="module")
+def evaluated(place) -> np.ndarray:
+    """[N, E] returns, as the evaluator says."""
+    return np.load(place / "returns.npy")
+
+
+def assert_as_evaluated(returns: np.ndarray, evaluated: np.ndarray) -> None:
     """[N, E] returns have the means of the evaluation, within four standard errors."""
-    evaluated = np.load(run / "evaluation.npz")["episode_returns"]
     error = lambda x: x.std(axis=0) / len(x) ** 0.5
     within = 4 * np.hypot(error(returns), error(evaluated))
     assert within.max() < 0.5
@@ -57,7 +77,7 @@ def assert_as_evaluated(returns: np.ndarray, run: pathlib.Path) -> None:
     assert evaluated[:, -1].mean() > evaluated[:, 0].mean() + 0.5, "nothing was learned"
 
 
-def test_in_its_own_family_it_earns_what_the_evaluator_says(run) -> None:
+def test_in_its_own_family_it_earns_what_the_evaluator_says(run, evaluated) -> None:
     agent, envs = Agent.load(run), GymnasiumVectorEnv(goal_grid(), ENVS)
     agent.reset(batch=ENVS, autoreset=envs.metadata["autoreset_mode"])
     actions, rewards = agent.act(envs.reset(seed=0)[0]), []
@@ -65,10 +85,10 @@ def test_in_its_own_family_it_earns_what_the_evaluator_says(run) -> None:
         observations, reward, *ends, infos = envs.step(actions)
         actions = agent.act(observations, reward, *ends, infos.get("final_obs"))
         rewards.append(reward)
-    assert_as_evaluated(np.sum(np.reshape(rewards, (4, 6, ENVS)), axis=1).T, run)
+    assert_as_evaluated(np.sum(np.reshape(rewards, (4, 6, ENVS)), axis=1).T, evaluated)
 
 
-def test_in_a_copy_of_its_environment_by_hand_too(run) -> None:
+def test_in_a_copy_of_its_environment_by_hand_too(run, evaluated) -> None:
     agent, env = Agent.load(run), NumpyGoalGrid(ENVS, seed=1)
     agent.reset(batch=ENVS, seed=1)
     actions, returns = agent.act(env.reset()), np.zeros((ENVS, 4))
@@ -79,31 +99,31 @@ def test_in_a_copy_of_its_environment_by_hand_too(run) -> None:
             first = env.reset() if ended.any() else final
             actions = agent.act(first, reward, terminated, ended, final)
             returns[:, episode] += reward
-    assert_as_evaluated(returns, run)
+    assert_as_evaluated(returns, evaluated)
 
 
-def test_the_page_acts_in_eight_lines(place, run) -> None:
+def test_the_page_acts_in_eight_lines(place, evaluated) -> None:
     lines = [line for line in BLOCKS[0].splitlines() if line]
     assert len(lines) <= 8
     with contextlib.chdir(place):
         names: dict = {}
         exec(BLOCKS[0] + BLOCKS[1], names)
     assert names["action"] is None
-    evaluated = json.loads((run / "evaluation.json").read_text())["total_return_mean"]
-    assert abs(names["total"].mean() - evaluated) < 5 * names["total"].std() / 10
+    expected = evaluated.sum(axis=1).mean()
+    assert abs(names["total"].mean() - expected) < 5 * names["total"].std() / 10
 
 
 def test_acting_is_quick(run) -> None:
-    """0.12 ms for a GRU of 128 on two free cores; the bound is for busy ones."""
+    """In processor time, and as tests compile: `make bench` says what it takes."""
     agent, observation = Agent.load(run), np.zeros(9, np.float32)
     agent.act(observation)
     seconds = []
     for _ in range(20):
-        begin = time.perf_counter()
+        begin = time.process_time()
         for _ in range(50):
             agent.act(observation, 0.0, False, False)
-        seconds.append((time.perf_counter() - begin) / 50)
-    assert min(seconds) < 2e-3
+        seconds.append((time.process_time() - begin) / 50)
+    assert min(seconds) < 1e-3
 
 
 # The program of another process, in which everything but jax, and what it imports, is missing.
@@ -148,13 +168,11 @@ def two_episodes(batch: int | None) -> list[list]:
     return list(zip(seen.tolist(), rewards, [no] * 12, ends, final.tolist(), strict=True))
 
 
-@pytest.mark.parametrize("batch", [None, 3])
-def test_the_exported_file_runs_with_jax_alone(batch, run, tmp_path) -> None:
+def test_the_exported_file_runs_with_jax_alone(run, tmp_path) -> None:
     agent = Agent.load(run, greedy=True)
-    agent.export(tmp_path / "agent.zip", batch=batch)
-    steps = two_episodes(batch)
+    agent.export(tmp_path / "agent.zip")
+    steps = two_episodes(None)
     actions = json.loads(program(ALONE.format(block=BLOCKS[2]), tmp_path, json.dumps(steps)))
-    agent.reset(batch)
     expected = [agent.act(steps[0][0])] + [agent.act(*step) for step in steps[1:]]
     np.testing.assert_array_equal(actions, expected)
     assert len(set(map(str, actions))) > 1
@@ -163,18 +181,20 @@ def test_the_exported_file_runs_with_jax_alone(batch, run, tmp_path) -> None:
 def test_the_exported_file_samples_as_the_agent_does(run, tmp_path) -> None:
     agent = Agent.load(run)
     for name in ("one.zip", "two.zip"):
-        agent.export(tmp_path / name, batch=400)
+        agent.export(tmp_path / name, batch=100)
     assert (tmp_path / "one.zip").read_bytes() == (tmp_path / "two.zip").read_bytes()
     names: dict = {}
     with contextlib.chdir(tmp_path):
         (tmp_path / "one.zip").rename("agent.zip")
         exec(BLOCKS[2], names)
-    step = [np.array(x) for x in two_episodes(400)[0]]
-    step = [x.astype(np.float32) if x.dtype == float else x for x in step]
-    _, actions = names["act"](names["reset"](np.uint32(5)), *step)
-    agent.reset(400, seed=5)
-    np.testing.assert_array_equal(actions, agent.act(step[0]))
-    assert len(np.unique(actions)) > 2
+    state = names["reset"](np.uint32(5))
+    agent.reset(100, seed=5)
+    for number, step in enumerate(two_episodes(100)):
+        told = [np.array(x) for x in step]
+        told = [x.astype(np.float32) if x.dtype == float else x for x in told]
+        state, actions = names["act"](state, *told)
+        np.testing.assert_array_equal(actions, agent.act(*(step if number else step[:1])))
+        assert len(np.unique(actions)) > 1
 
 
 def test_loading_needs_the_folder_alone(run, tmp_path) -> None:
@@ -195,10 +215,8 @@ def begun(tmp_path):
     """Makes a run's folder with the train states of two updates, untrained."""
 
     def make(*options: str) -> tuple[pathlib.Path, object]:
-        folder, tasks = tmp_path / "run", goal_grid()
-        preset_run(folder, "goal_grid_3", [*SMALL, *options])
-        setup = build_setup(tasks, load_config(folder).settings, 1)
-        describe_policy(folder, tasks, setup.policy, setup.algorithm, setup.key)
+        folder = tmp_path / "run"
+        setup = begin_run(folder, *SMALL, *options)
         state = setup.algorithm.init(setup.key, setup.plan.num_updates)
         changed = state.replace(learner=jax.tree.map(lambda x: 2 * x, state.learner))
         save(folder / "checkpoints", 1, state, {})

@@ -13,6 +13,7 @@ import pytest
 from flax import struct
 
 from metarl_jax.checkpoint import folder as checkpoint_folder
+from metarl_jax.checkpoint import storage
 from metarl_jax.checkpoint.checkpoint import CheckpointError, SaveError, restore, save
 from metarl_jax.checkpoint.folder import set_aside_newer, steps
 from metarl_jax.trees import digest, leaves_by_path, structure
@@ -219,7 +220,7 @@ def changed(**changes):
         (changed(flag=None), r"\['flag'\] expected no such leaf, got bool\[\]"),
         (
             changed(node=Node(jnp.zeros((2, 3)), jax.random.key(0, impl="rbg"))),
-            r"\['node'\].key expected key<rbg>\[4\], got key<fry>\[2\]",
+            r"=threefry2x32: at \['node'\].key expected key<rbg>\[4\], got key<fry>\[2\]; set",
         ),
     ],
 )
@@ -301,6 +302,32 @@ def test_a_full_disk_is_told_once_and_leaves_the_others_whole(folder, num_bytes,
     assert_same(restore(folder, make_state()).state, make_state(8))
     save(folder, 12, make_state(12), {})
     assert_same(restore(folder, make_state()).state, make_state(12))
+
+
+SPOILT = {
+    "an array that changed on its way": lambda step: flip(biggest(step / "state"), 100_000),
+    "an array that never came": lambda step: biggest(step / "state").unlink(),
+    "a manifest that changed": lambda step: flip(step / "manifest" / "metadata", 200),
+    "nothing at all": shutil.rmtree,
+}
+
+
+@pytest.mark.parametrize("name", SPOILT)
+def test_a_save_that_cannot_be_read_back_is_none(folder, name, monkeypatch):
+    """Whatever the library said of it."""
+    write = storage.write
+
+    def write_and_spoil(folder, step, *given):
+        write(folder, step, *given)
+        SPOILT[name](folder / str(step))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(storage, "write", write_and_spoil)
+        with pytest.raises(SaveError, match="checkpoint 12 .* cannot be read back: "):
+            save(folder, 12, make_state(12), {}, keep=1)
+    assert sorted(p.name for p in folder.iterdir()) == ["4", "8"]
+    save(folder, 12, make_state(12), {})
+    assert restore(folder, make_state()).step == 12
 
 
 def test_a_digest_tells_states_apart():

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from metarl_jax.evaluation.evaluation import Evaluation
+from metarl_jax.evaluation.evaluation import Evaluation, PopulationEvaluation
 from metarl_jax.training.metrics_file import MetricsFile, read_rows
 from metarl_jax.training.metrics_row import MetricsRow
 from metarl_jax.types import ConfigurationError
@@ -48,6 +48,19 @@ def test_a_row_is_flat_in_the_file_and_read_as_it_was_written(tmp_path) -> None:
     }
 
 
+def test_an_evaluation_tells_its_intervals(tmp_path) -> None:
+    """Over tasks that get 1, 2 and 3 in the first episode and always 1 in the second."""
+    returns = np.array([[1.0, 1.0], [2.0, 1.0], [3.0, 1.0]])
+    row = chunk().with_evaluation(Evaluation(returns, ""), 0.5)
+    half = 1.96 / math.sqrt(3)
+    assert row.meta_test_total_return_ci95 == pytest.approx(half)
+    assert row.meta_test_episode_returns_ci95 == pytest.approx((half, 0.0))
+    assert MetricsRow.from_json(row.to_json()) == row
+    several = PopulationEvaluation((Evaluation(returns, ""), Evaluation(returns, "")))
+    of_several = chunk().with_evaluation(several, 0.5)
+    assert of_several.meta_test_total_return_ci95 is None
+
+
 def test_what_json_lacks_is_null_and_read_as_nan() -> None:
     row = chunk(entropy=float("nan"), my_loss=float("inf"), return_members=[1.0, float("nan")])
     told = row.to_json()
@@ -68,12 +81,6 @@ def test_a_metric_of_ones_own_may_be_called_as_those_of_agents_are() -> None:
     row = chunk(active_members=3.0)
     assert row.metrics == {"active_members": 3.0} and row.members == {}
     assert MetricsRow.from_json(row.to_json()) == row
-
-
-def test_every_number_has_a_name_for_other_loggers() -> None:
-    scalars = dict(MetricsRow.from_json(FLAT).scalars())
-    assert scalars["return_members/2"] == 4.0 and scalars["return"] == 3.0
-    assert scalars["my_loss"] == 0.25 and scalars["update"] == 2
 
 
 BAD = {

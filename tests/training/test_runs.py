@@ -1,6 +1,9 @@
 """A run's folder: what it says of a run is what was asked for."""
 
 import dataclasses
+import json
+import shutil
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +19,7 @@ from metarl_jax.experiment.run_config import RunConfig, load_config
 from metarl_jax.experiment.settings import Budget, Settings
 from metarl_jax.tasks.distribution import TaskDistribution
 from metarl_jax.training.plan import ExitCode
+from metarl_jax.training.provenance import describe_commit
 from metarl_jax.types import ConfigurationError, UnwritableError
 from support.command_line import assert_refused, metarl_here
 
@@ -49,6 +53,27 @@ def test_a_run_is_known_again_whatever_its_family_takes(tmp_path: Path) -> None:
     ):
         with pytest.raises(ConfigurationError, match="with other settings"):
             holds_run(tmp_path / "run", other)
+
+
+def test_a_run_tells_the_commit_that_it_was_made_from(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    create_run(tmp_path / "outside", config(), [])
+    assert "commit" not in json.loads((tmp_path / "outside" / "run.json").read_text())
+    if shutil.which("git") is None:
+        pytest.skip("git is not installed")
+    who = ["-c", "user.name=a", "-c", "user.email=a@b.c"]
+    (tmp_path / "code.py").write_text("1")
+    for command in (["init", "-q"], ["add", "code.py"], [*who, "commit", "-qm", "one"]):
+        subprocess.run(["git", *command], check=True)
+    told = subprocess.run(["git", "rev-parse", "HEAD"], check=True, capture_output=True, text=True)
+    assert describe_commit() == {"commit": told.stdout.strip()}  # a new file is no change
+    (tmp_path / "code.py").write_text("2")
+    create_run(tmp_path / "inside", config(), [])
+    found = json.loads((tmp_path / "inside" / "run.json").read_text())["commit"]
+    assert found == told.stdout.strip() + " with changes"
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert describe_commit() == {}
 
 
 def test_a_family_is_given_what_it_was_given_at_first(tmp_path: Path, monkeypatch) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import shutil
 import signal
 from typing import Any
 
@@ -20,7 +21,7 @@ from metarl_jax.experiment.settings import Budget, Settings
 from metarl_jax.experiment.sweep import agents_of
 from metarl_jax.learning.settings import A2C
 from metarl_jax.parallel.sharding import DataParallel
-from metarl_jax.report.population import adaptation_figure, learning_figure, sweep_figure
+from metarl_jax.report.population import figures
 from metarl_jax.tasks.distribution import References
 from metarl_jax.training import chunks
 from metarl_jax.training.metrics_file import read_rows
@@ -69,6 +70,11 @@ def test_a_sweep_over_what_cannot_be_swept_is_refused(sweep: Any, words: str) ->
     with pytest.raises(ConfigurationError, match=words) as refusal:
         agents_of(Settings(), sweep)
     assert_well_put(str(refusal.value))
+
+
+def test_a_near_setting_is_suggested() -> None:
+    with pytest.raises(ConfigurationError, match="got learning_rat; did you mean learning_rate"):
+        agents_of(Settings(), {"learning_rat": (0.1, 0.2)})
 
 
 def test_the_last_seed_must_be_one() -> None:
@@ -175,6 +181,9 @@ def test_a_point_of_four_agents_has_an_interquartile_mean() -> None:
     assert three.total_return_iqm is three.total_return_iqm_interval95 is None
 
 
+NAMES = ("learning", "adaptation", "sweep")
+
+
 def test_pictures_say_what_they_show() -> None:
     points = [point({"learning_rate": 1e-3}, [0, 1], 1.0), point({"learning_rate": 1e-1}, [2], 9.0)]
     nan = float("nan")
@@ -182,29 +191,27 @@ def test_pictures_say_what_they_show() -> None:
         MetricsRow(update=i, env_steps=10 * i, meta_test_total_return_members=(i, i + 1.0, nan))
         for i in (1, 2)
     ]
-    learning = learning_figure(
-        [MetricsRow(update=1, env_steps=1), *rows],
-        points,
-        title="t",
-        references=References(optimal_total=12.5),
-    ).axes[0]
+    rows.insert(0, MetricsRow(update=1, env_steps=1))
+    known = References(optimal_total=12.5, optimal_episodes=(1.0, 8.0), memoryless_total=3.0)
+    drawn = figures(rows, points, title="t", references=known)
+    learning, adapted, swept = (drawn[f"{name}.png"].axes[0] for name in NAMES)
     texts = [text.get_text() for text in learning.texts]
     assert {"learning rate 0.001: 2.50", "Bayes-optimal: 12.50"} <= {*texts}
-    mean = max(learning.lines, key=lambda line: line.get_linewidth())
-    np.testing.assert_allclose(mean.get_xydata(), [[10, 1.5], [20, 2.5]])
-    swept = sweep_figure(points, title="t", references=References(memoryless_total=3.0)).axes[0]
-    assert [text.get_text() for text in swept.texts] == ["no memory: 3.00"]
+    thickest = max(line.get_linewidth() for line in learning.lines)
+    means = [line.get_xydata() for line in learning.lines if line.get_linewidth() == thickest]
+    np.testing.assert_allclose(means[-1], [[10, 1.5], [20, 2.5]])
+    levels = ["no memory: 3.00", "Bayes-optimal: 12.50"]
+    assert [text.get_text() for text in swept.texts] == levels
     assert swept.get_xscale() == "log"
     assert swept.get_xlabel() == "learning rate"
-    known = References(optimal_total=9.0, optimal_episodes=(1.0, 8.0))
-    adapted = adaptation_figure(points, title="t", references=known).axes[0]
-    np.testing.assert_allclose(adapted.lines[0].get_xydata(), [[1, 1.0], [2, 8.0]])
-    assert [text.get_text() for text in adapted.texts][1:] == [
+    optimum = [line for line in adapted.lines if line.get_linestyle() == "--"]
+    np.testing.assert_allclose(optimum[-1].get_xydata(), [[1, 1.0], [2, 8.0]])
+    assert [text.get_text() for text in adapted.texts][2:] == [
         "Bayes-optimal: 8.00",
         "learning rate 0.1: 9.00",
     ]
     grid = [point({"a": x, "b": y}, [0], x + y) for x in (0.0, 1.0) for y in (0.0, 1.0)]
-    ticks = sweep_figure(grid, title="t").axes[0].get_xticklabels()
+    ticks = figures(rows, grid, title="t")["sweep.png"].axes[0].get_xticklabels()
     assert [tick.get_text() for tick in ticks][1] == "a 0\nb 1"
 
 
@@ -212,9 +219,16 @@ def test_an_agent_that_diverged_is_told(capsys: pytest.CaptureFixture[str]) -> N
     points = [point({}, [0, 1], 1.0)]
     subject = evaluation("adaptive", [1.0], [0.1])
     print_population(PopulationRecord.of(subject, points))
-    assert "diverged" not in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "diverged" not in said and "highest" not in said
     print_population(PopulationRecord.of(subject, points, [1]))
     assert "diverged: agents 1 (counted from 0)" in capsys.readouterr().out
+
+
+def test_the_best_point_of_a_sweep_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    points = [point({"learning_rate": rate}, [i], -rate) for i, rate in enumerate((0.1, 0.01))]
+    print_population(PopulationRecord.of(evaluation("adaptive", [1.0], [0.1]), points))
+    assert capsys.readouterr().out.splitlines()[-1] == "highest return: learning rate 0.01"
 
 
 # A whole one.
@@ -275,6 +289,18 @@ def test_a_sweep_that_was_stopped_goes_on(sweep: pathlib.Path, tmp_path: pathlib
     assert json.loads((run / "evaluation.json").read_text())["diverged_agents"] == []
     ours, whole = (json.loads((x / "evaluation.json").read_text()) for x in (run, sweep))
     assert ours == whole
+
+
+def test_a_report_of_a_sweep_is_drawn(sweep: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    run = shutil.copytree(sweep, tmp_path / "run")
+    before = (run / "evaluation.json").read_bytes()
+    for name in ("report.html", "evaluation.json"):
+        (run / name).unlink()
+    result = metarl_here("report", run, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert "evaluating 4 agents on 8 tasks" in result.stdout
+    assert "learning rate" in (run / "report.html").read_text(encoding="utf-8")
+    assert (run / "evaluation.json").read_bytes() == before
 
 
 def test_a_sweep_can_be_evaluated_again(sweep: pathlib.Path, tmp_path: pathlib.Path) -> None:

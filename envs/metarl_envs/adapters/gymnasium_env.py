@@ -24,7 +24,7 @@ from metarl_jax.checks import require_positive
 from metarl_jax.tasks.distribution import BoxSpace, TaskDistribution, is_discrete
 from metarl_jax.tasks.meta_episode import MetaEpisode, MetaState
 from metarl_jax.trees import select
-from metarl_jax.types import ConfigurationError, Key
+from metarl_jax.types import Array, ConfigurationError, Key
 
 NEW_TASK = "new_task"
 ENDLESS = 2**30
@@ -62,7 +62,7 @@ class GymnasiumEnv(gymnasium.Env[np.ndarray, Any]):
     ) -> tuple[np.ndarray, dict[str, Any]]:
         """Begins an episode; see the class for which task it is in."""
         super().reset(seed=seed)
-        if self._state is None or seed is not None or _asks_for_task(options) or self._is_over():
+        if _asks_for_task(seed, options) or self._state is None or self._is_over():
             state = self._begin(_draw_key(self.np_random))
         else:
             state = self._next_episode(self._state)
@@ -121,7 +121,7 @@ class GymnasiumVectorEnv(VectorEnv[np.ndarray, Any, np.ndarray]):
         self._begin = jax.jit(lambda key: jax.vmap(steps.begin)(jax.random.split(key, num_envs)))
         self._step = jax.jit(jax.vmap(steps.meta_episode.step))
         self._next_episode = jax.jit(jax.vmap(steps.meta_episode.next_episode))
-        self._select = jax.jit(select)
+        self._exchange = jax.jit(_exchange)
         self._state: MetaState | None = None
 
     def reset(
@@ -136,7 +136,7 @@ class GymnasiumVectorEnv(VectorEnv[np.ndarray, Any, np.ndarray]):
                 "expected one seed for all environments, got a list; give the first of them."
             )
         super().reset(seed=seed)
-        if self._state is None or seed is not None or _asks_for_task(options):
+        if _asks_for_task(seed, options) or self._state is None:
             state = self._begin(_draw_key(self.np_random))
         else:
             state = self._next_episode(self._state)
@@ -165,7 +165,7 @@ class GymnasiumVectorEnv(VectorEnv[np.ndarray, Any, np.ndarray]):
         if self._episodes_per_task is None or not ended.any():
             return state
         over = ended & (np.asarray(state.episode) >= self._episodes_per_task)
-        return self._select(over, self._begin(_draw_key(self.np_random)), state)
+        return self._exchange(over, self._begin(_draw_key(self.np_random)), state)
 
 
 class _Steps:
@@ -179,6 +179,13 @@ class _Steps:
         """The first episode in a task drawn from p(M)."""
         task_key, episode_key = jax.random.split(key)
         return self.meta_episode.reset(episode_key, self.tasks.sample(task_key))
+
+
+def _exchange(over: Array, new: MetaState, old: MetaState) -> MetaState:
+    """[B] the new states where `over` is true; keys by their data, which reads none of them."""
+    by_data = [state.replace(key=jax.random.key_data(state.key)) for state in (new, old)]
+    chosen = select(over, *by_data)
+    return chosen.replace(key=jax.random.wrap_key_data(chosen.key))
 
 
 def spaces_of(tasks: TaskDistribution) -> tuple[spaces.Space[Any], spaces.Space[Any]]:
@@ -203,14 +210,14 @@ def _space(family: str, space: Any) -> spaces.Space[Any]:
     return spaces.Box(low, high, shape, np.float32)
 
 
-def _asks_for_task(options: Mapping[str, Any] | None) -> bool:
+def _asks_for_task(seed: int | None, options: Mapping[str, Any] | None) -> bool:
     options = options or {}
     if unknown := options.keys() - {NEW_TASK}:
         raise ConfigurationError(
             f"expected the option {NEW_TASK!r} or none, got {', '.join(map(repr, unknown))}; write "
             f"reset(options={{{NEW_TASK!r}: True}})."
         )
-    return bool(options.get(NEW_TASK))
+    return seed is not None or bool(options.get(NEW_TASK))
 
 
 def _checked(episodes_per_task: int | None) -> int | None:

@@ -88,7 +88,7 @@ def _epsilon_greedy(key: Key, means: Array, deviations: Array, time: Array) -> A
 
 
 def _thompson(key: Key, means: Array, deviations: Array, time: Array) -> Array:
-    return best_of(means + deviations * jax.random.normal(key, means.shape))
+    return best_of(means + deviations * jax.random.normal(key, means.shape, jnp.float32))
 
 
 def _bayes_ucb(key: Key, means: Array, deviations: Array, time: Array) -> Array:

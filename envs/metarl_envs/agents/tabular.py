@@ -171,8 +171,10 @@ def most_favourable(transitions: Array, apart: Array, value: Array) -> Array:
 def _sample(key: Key, belief: TabularBelief) -> tuple[Array, Array]:
     """Transitions [S, A, S] and rewards [S, A]."""
     transition_key, reward_key = jax.random.split(key)
-    noise = jax.random.normal(reward_key, belief.reward.shape) / jnp.sqrt(1 + belief.visits)
-    weights = jax.random.gamma(transition_key, 1 + belief.followed)
+    noise = jax.random.normal(reward_key, belief.reward.shape, jnp.float32) / jnp.sqrt(
+        1 + belief.visits
+    )
+    weights = jax.random.gamma(transition_key, 1 + belief.followed, dtype=jnp.float32)
     return weights / jnp.sum(weights, axis=-1, keepdims=True), belief.mean_rewards + noise
 
 

@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import jax
 import tyro
@@ -12,8 +12,9 @@ from rich.table import Table
 
 from metarl_experiments.commands.evaluate import restore_run
 from metarl_experiments.commands.options import parse_train_options
+from metarl_experiments.commands.parsing import parse
 from metarl_experiments.runs import load_tasks
-from metarl_jax.checks import require_positive, require_seed
+from metarl_jax.checks import require_positive, require_seed, suggestion
 from metarl_jax.evaluation.evaluate import make_evaluator
 from metarl_jax.evaluation.evaluation import Evaluation
 from metarl_jax.evaluation.protocol import META_TEST_SEED
@@ -23,7 +24,8 @@ from metarl_jax.experiment.registry import load_experiment
 from metarl_jax.experiment.run_config import RunConfig, load_config
 from metarl_jax.files import json_text
 from metarl_jax.policy.policy import Policy
-from metarl_jax.report.population import NamedCurve, curves_figure
+from metarl_jax.report.figures import chart_figure
+from metarl_jax.report.population import adaptation_chart
 from metarl_jax.report.style import save_figure
 from metarl_jax.tasks.distribution import References, TaskDistribution
 from metarl_jax.types import ConfigurationError
@@ -44,7 +46,7 @@ class CompareOptions:
         json: prints the result as JSON.
     """
 
-    names: tyro.conf.Positional[tuple[str, ...]]
+    names: Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="RUN|AGENT")]
     preset: str | None = None
     tasks: int | None = None
     out: Path | None = None
@@ -123,7 +125,7 @@ class Comparison:
 
 def compare_command(arguments: Sequence[str]) -> int:
     """Evaluates every contender, prints a table, and writes what is asked for."""
-    options = tyro.cli(CompareOptions, prog="metarl compare", args=list(arguments))
+    options = parse(CompareOptions, "metarl compare", arguments)
     if options.out is not None and options.out.exists():
         raise ConfigurationError(
             f"expected a new folder for the comparison, got {options.out}, which is there and is "
@@ -203,7 +205,7 @@ def _contender(name: str, tasks: TaskDistribution, config: RunConfig | None) -> 
         offered = ", ".join(agents) or "none"
         raise ConfigurationError(
             f"expected a run's folder or an agent that {tasks.name} offers ({offered}), got "
-            f"{name!r}."
+            f"{name!r}; {suggestion(name, agents, 'check the name.')}"
         )
     policy = agents[name]()
     return Contender(name, policy, policy.init(jax.random.key(0)))
@@ -306,19 +308,15 @@ def _write(folder: Path, record: Comparison, tasks: TaskDistribution) -> None:
     Raises:
         ConfigurationError: the folder cannot be made.
     """
-    curves = [
-        NamedCurve(f"{line.name}: ", line.episode_return_mean, line.episode_return_ci95)
-        for line in record.contenders
-    ]
-    figure = curves_figure(
-        curves,
+    curves = {x.name: (x.episode_return_mean, x.episode_return_ci95) for x in record.contenders}
+    figure = chart_figure(
+        adaptation_chart(curves, tasks.references()),
         title=f"{record.experiment}: adaptation",
-        subtitle="return per meta-test episode",
-        references=tasks.references(),
+        subtitle="return per meta-test episode, with 95% intervals",
     )
     try:
         folder.mkdir(parents=True)
-        (folder / "compare.json").write_text(json_text(record.to_json()))
+        (folder / "compare.json").write_text(json_text(record.to_json()), encoding="utf-8")
         save_figure(figure, folder / "compare.png")
     except OSError as error:
         raise ConfigurationError(

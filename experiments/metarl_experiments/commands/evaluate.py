@@ -1,5 +1,6 @@
 """`metarl evaluate RUN`: a run's checkpoint on meta-test tasks, from its folder alone."""
 
+import dataclasses
 import sys
 from collections.abc import Sequence
 from functools import partial
@@ -7,16 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import tyro
 
 from metarl_experiments.commands.evaluation_record import (
     EvaluateOptions,
     evaluator_of,
     subject_of,
 )
+from metarl_experiments.commands.parsing import parse
 from metarl_experiments.commands.pictures import draw_run
 from metarl_experiments.runs import load_tasks
 from metarl_jax.checkpoint.checkpoint import restore
+from metarl_jax.evaluation.ablations import Ablation
 from metarl_jax.evaluation.evaluate import references_of
 from metarl_jax.evaluation.measures import measure
 from metarl_jax.evaluation.population_record import PopulationRecord
@@ -28,12 +30,13 @@ from metarl_jax.experiment.run_config import RunConfig, load_config
 from metarl_jax.files import json_text
 from metarl_jax.learning.train_state import TrainState, initial_shapes
 from metarl_jax.parallel.processes import is_first, on_all_processes
+from metarl_jax.report.verdict import verdict
 from metarl_jax.tasks.distribution import TaskDistribution
 
 
 def evaluate_command(arguments: Sequence[str]) -> int:
     """Evaluates, prints, and writes evaluation*.json, evaluation*.npz and the pictures."""
-    options = tyro.cli(EvaluateOptions, prog="metarl evaluate", args=list(arguments))
+    options = parse(EvaluateOptions, "metarl evaluate", arguments)
     config = load_config(options.run)
     _, tasks = load_tasks(config)
     setup, state = restore_run(options.run, config, tasks, options.step)
@@ -71,7 +74,11 @@ def restore_run(
 
 
 def evaluate_and_draw(
-    options: EvaluateOptions, config: RunConfig, setup: Setup, state: TrainState
+    options: EvaluateOptions,
+    config: RunConfig,
+    setup: Setup,
+    state: TrainState,
+    ablations: Sequence[Ablation] = (),
 ) -> list[Path]:
     """Evaluates a run or a population, prints the result and draws it.
 
@@ -82,11 +89,13 @@ def evaluate_and_draw(
         config: the run's.
         setup: the run's.
         state: the train state of the checkpoint.
+        ablations: of one agent, evaluated too, for its report.
 
     Returns:
         The pictures' paths.
     """
     plain = options.label == "evaluation"
+    _say(options, _announcement(options, config, setup))
     record: EvaluationRecord | PopulationRecord
     if setup.is_population:
         from metarl_experiments.commands import populations
@@ -96,6 +105,9 @@ def evaluate_and_draw(
         draw = partial(populations.draw_population, options.run, config, setup, whole)
     else:
         alone = evaluate_run(options, config, setup, state)
+        for ablation in ablations:
+            ablated = dataclasses.replace(options, ablate=ablation)
+            evaluate_run(ablated, config, setup, state)
         record, in_words = alone, partial(print_evaluation, alone)
         draw = partial(draw_run, options.run, config, setup, state.learner.params)
 
@@ -106,9 +118,24 @@ def evaluate_and_draw(
             print(json_text(record.to_json()), end="")
         else:
             in_words()
-        return draw() if plain else []
+        if not plain:
+            return []
+        _say(options, "drawing the report ...")
+        return draw()
 
     return on_all_processes(tell)
+
+
+def _say(options: EvaluateOptions, text: str) -> None:
+    """Prints before a silent stretch, unless a program reads what is printed."""
+    if is_first() and not options.json:
+        print(text, flush=True)
+
+
+def _announcement(options: EvaluateOptions, config: RunConfig, setup: Setup) -> str:
+    tasks = options.tasks or config.settings.evaluation.final_evaluation_tasks
+    agents = f"{len(setup.agents)} agents " if setup.is_population else ""
+    return f"evaluating {agents}on {tasks:,} tasks ..."
 
 
 def evaluate_run(
@@ -145,27 +172,37 @@ def _measures(setup: Setup, params: Any) -> dict[str, float | tuple[float, ...]]
 
 
 def print_evaluation(record: EvaluationRecord) -> None:
-    """The result in words."""
-    means, widths = record.episode_return_mean, record.episode_return_ci95
-    shown = range(len(means)) if len(means) <= 12 else (0, 1, len(means) - 2, len(means) - 1)
+    """The result in words; of a plain evaluation the verdict too."""
     print(f"{record.num_tasks:,} meta-test tasks, 95% intervals:")
-    for i in shown:
+    means, widths = record.episode_return_mean, record.episode_return_ci95
+    for i in _shown_episodes(len(means)):
         print(f"  episode {i + 1:<4} {means[i]:10.4f} ± {widths[i]:.4f}")
-    for name, value in (record.measures or {}).items():
-        values = value if isinstance(value, tuple) else (value,)
-        print(f"  {name.replace('_', ' ')}: {', '.join(f'{v:.3f}' for v in values)}")
-    gain, width = record.adaptation_gain, record.adaptation_gain_ci95
-    print(f"  gain         {gain:10.4f} ± {width:.4f}, last episode less the first")
+    print(f"  total        {record.total_return_mean:10.4f} ± {record.total_return_ci95:.4f}")
     low, high = record.total_return_p20_interval95
     fifth = f"{record.total_return_p20:10.4f}, {low:.4f} to {high:.4f}"
     print(f"  worst fifth  {fifth}, 20th percentile of the total")
-    print(f"  total        {record.total_return_mean:10.4f} ± {record.total_return_ci95:.4f}")
-    if record.regret is not None:
-        best = record.total_return_mean + record.regret
-        optimal = record.references.optimal
-        told = optimal is None or abs(best - optimal) > 1e-6
-        words = "who is told the task" if told else "the Bayes-optimal policy"
-        print(f"  regret       {record.regret:10.4f}, to the {best:.4f} of {words}")
+    _print_scores(record)
+    for name, value in (record.measures or {}).items():
+        values = value if isinstance(value, tuple) else (value,)
+        print(f"  {name.replace('_', ' ')}: {', '.join(f'{v:.3f}' for v in values)}")
+    if record.ablation is None:
+        print(verdict(record))
+
+
+def _shown_episodes(num_episodes: int) -> Sequence[int]:
+    """Indices of the episodes that have a line: all of a few, else the first two and the last."""
+    return range(num_episodes) if num_episodes <= 4 else (0, 1, num_episodes - 1)
+
+
+def _print_scores(record: EvaluationRecord) -> None:
+    if record.regret is None:
+        return
+    best = record.total_return_mean + record.regret
+    optimal = record.references.optimal
+    told = optimal is None or abs(best - optimal) > 1e-6
+    line = f"  regret       {record.regret:10.4f}, {'oracle return' if told else 'Bayes optimum'} "
+    line += f"{best:.4f}"
     if record.normalized_score is not None:
-        score = f"{record.normalized_score:10.4f} ± {record.normalized_score_ci95:.4f}"
-        print(f"  score        {score}, 0 at random and 1 there")
+        score = f"{record.normalized_score:.4f} ± {record.normalized_score_ci95:.4f}"
+        line += f"; score {score}, 0 at random and 1 there"
+    print(line)

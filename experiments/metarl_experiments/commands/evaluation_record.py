@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
+from typing import Annotated
 
 import jax
 import tyro
@@ -37,7 +38,7 @@ class EvaluateOptions:
         json: prints the result as JSON, as evaluation*.json holds it.
     """
 
-    run: tyro.conf.Positional[Path]
+    run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
     tasks: int | None = None
     episodes: int | None = None
     greedy: bool = False

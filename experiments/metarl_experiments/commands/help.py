@@ -38,7 +38,11 @@ class Row(NamedTuple):
 
 
 def print_help(
-    prog: str, description: str, choices: Sequence[Row], groups: Sequence[Group]
+    prog: str,
+    description: str,
+    choices: Sequence[Row],
+    groups: Sequence[Group],
+    operands: str = "[options]",
 ) -> None:
     """Prints every option.
 
@@ -47,15 +51,17 @@ def print_help(
         description: one sentence.
         choices: the options that decide which others there are, shown with the first group.
         groups: the others, the common ones first.
+        operands: what is typed after the command.
     """
-    console = Console(highlight=False, width=WIDTH)
-    console.print(f"usage: {prog} [options]\n{description}", markup=False)
-    _print_rows(console, groups[0].title, [*_rows(groups[0]), *choices])
+    print(f"usage: {prog} {operands}\n{description}")
+    print_rows(groups[0].title, [*_rows(groups[0]), *choices])
     for group in groups[1:]:
-        _print_rows(console, group.title, list(_rows(group)))
+        print_rows(group.title, list(_rows(group)))
 
 
-def _print_rows(console: Console, title: str, rows: Sequence[Row]) -> None:
+def print_rows(title: str, rows: Sequence[Row]) -> None:
+    """Prints a heading and a line for each row."""
+    console = Console(highlight=False, width=WIDTH)
     table = Table.grid(padding=(0, 1))
     table.add_column(width=FLAG_WIDTH, overflow="fold")
     table.add_column()
@@ -68,16 +74,20 @@ def _print_rows(console: Console, title: str, rows: Sequence[Row]) -> None:
 
 def _rows(group: Group) -> Iterator[Row]:
     kind = type(group.default)
-    types = get_type_hints(kind)
-    docstring = docstring_parser.parse((kind.__doc__ or "").replace("Attributes:", "Args:"))
-    texts = {p.arg_name: " ".join((p.description or "").split()) for p in docstring.params}
+    types, texts = get_type_hints(kind), field_texts(kind)
     for field in dataclasses.fields(kind):
         prefix = f"{group.name}." if group.prefixed else ""
         value = getattr(group.default, field.name)
         switch = "[no-]" if types[field.name] is bool else ""
         flag = f"--{prefix}{switch}{field.name}".replace("_", "-")
         takes = f" {_takes(types[field.name])}".rstrip()
-        yield Row(flag + takes, texts.get(field.name, ""), _told(value))
+        yield Row(flag + takes, texts.get(field.name, ""), told(value))
+
+
+def field_texts(kind: type) -> dict[str, str]:
+    """What a dataclass's docstring says of each field."""
+    docstring = docstring_parser.parse((kind.__doc__ or "").replace("Attributes:", "Args:"))
+    return {p.arg_name: " ".join((p.description or "").split()) for p in docstring.params}
 
 
 def _takes(kind: Any) -> str:
@@ -92,9 +102,10 @@ def _takes(kind: Any) -> str:
     return _TAKES[kind] if kind in _TAKES else str(kind.__name__).upper()
 
 
-def _told(value: Any) -> str:
+def told(value: Any) -> str:
+    """A default as it would be typed."""
     if isinstance(value, tuple):
-        return " ".join(map(_told, value))
+        return " ".join(map(told, value))
     if value is None or value == "":
         return ""
     return f"{value:g}" if isinstance(value, float) else str(value)

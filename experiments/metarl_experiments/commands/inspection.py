@@ -1,45 +1,31 @@
-"""`metarl list`, `metarl check` and `metarl doctor`."""
+"""`metarl check` and `metarl doctor`."""
 
 import dataclasses
 import inspect
 import sys
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import tyro
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
+from metarl_experiments.commands.parsing import parse
 from metarl_experiments.process.runtime import cache_folder
-from metarl_experiments.runs import describe_machine, make_tasks
+from metarl_experiments.runs import make_tasks
 from metarl_jax.experiment.code import load_object
 from metarl_jax.experiment.kinds import STEPS
-from metarl_jax.experiment.registry import experiment_names, load_experiment
+from metarl_jax.experiment.registry import contents_of, experiment_names, load_experiment
+from metarl_jax.files import reason
 from metarl_jax.memory import LawReport, Memory, check_memory
 from metarl_jax.policy import Policy, check_policy
 from metarl_jax.tasks.conformance import check_task_distribution
 from metarl_jax.tasks.distribution import specification
+from metarl_jax.training.provenance import describe_machine, versions
 from metarl_jax.types import ConfigurationError
 
 CHECKED_STEPS = 16
 """Steps of the longest meta-episode that a memory is checked for, where it asks for them."""
-
-
-def list_command(arguments: Sequence[str]) -> int:
-    """Prints every installed preset."""
-    tyro.cli(_NoOptions, prog="metarl list", args=list(arguments))
-    table = Table("preset", "learned by", "what it is", box=None)
-    for name in experiment_names():
-        try:
-            experiment = load_experiment(name)
-        except ConfigurationError as error:  # one that is gone hides none of the others
-            table.add_row(name, "-", f"[red]{escape(str(error))}[/red]")
-        else:
-            table.add_row(name, experiment.settings.algorithm.name, experiment.summary)
-    Console().print(table)
-    return 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,15 +33,18 @@ class CheckOptions:
     """Check that a task family, a memory or a policy keeps the laws the framework relies on.
 
     Attributes:
-        name: a preset, or FILE.py:NAME for a family, a memory or a policy of your own.
+        name: a preset, or FILE.py:NAME for a family, a memory or a policy of your own; FILE.py
+            alone lists what the file holds.
     """
 
-    name: tyro.conf.Positional[str]
+    name: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="NAME")]
 
 
 def check_command(arguments: Sequence[str]) -> int:
-    """Says what was checked, or what a family's tasks look like, once the laws are found kept."""
-    options = tyro.cli(CheckOptions, prog="metarl check", args=list(arguments))
+    """Says what was checked, once the laws are found kept; or lists a file."""
+    options = parse(CheckOptions, "metarl check", arguments)
+    if options.name.endswith(".py"):
+        return _list_file(options.name)
     if ":" in options.name and (report := check_named(load_object(options.name))):
         print(report)
         return 0
@@ -105,17 +94,39 @@ def check_named(found: Any) -> LawReport | None:
     return check_memory(found) if isinstance(found, Memory) else None
 
 
+def _list_file(place: str) -> int:
+    held = contents_of(place)
+    if not held:
+        raise ConfigurationError(
+            f"expected an experiment or a task family in {place}, got none; a task family is a "
+            "function that says what it returns: `def NAME(...) -> TaskDistribution:`."
+        )
+    for kind, names in held.items():
+        width = max(map(len, names))
+        print(f"{kind} in {place}:")
+        for name, summary in names.items():
+            print(f"  {name:{width}}  {summary}".rstrip())
+    print(f"\n`metarl check {place}:NAME` checks one.")
+    return 0
+
+
+@dataclasses.dataclass(frozen=True)
+class DoctorOptions:
+    """Check that everything a run needs is in place: versions, devices, presets and physics."""
+
+
 def doctor_command(arguments: Sequence[str]) -> int:
     """Checks that everything a run needs is in place; returns 1 where something is not."""
-    tyro.cli(_NoOptions, prog="metarl doctor", args=list(arguments))
+    parse(DoctorOptions, "metarl doctor", arguments)
     console = Console(highlight=False)
-    machine = describe_machine()
-    for name, version in machine.pop("versions").items():
+    for name, version in versions().items():  # first: without a device, nothing else can be told
         console.print(f"  {name:18} {version}")
+    machine = describe_machine()
+    del machine["versions"]
     for name, value in machine.items():
         console.print(f"  {name:18} {value}")
     console.print(f"  {'executable':18} {sys.executable}")
-    console.print(f"  {'compilation cache':18} {cache_folder()}")
+    console.print(f"  {'compilation cache':18} {cache_folder() or 'none'}")
     checks = {
         "jax computes": _compute,
         "presets are installed": _presets,
@@ -125,17 +136,12 @@ def doctor_command(arguments: Sequence[str]) -> int:
     return 1 if failures else 0
 
 
-@dataclasses.dataclass(frozen=True)
-class _NoOptions:
-    """This command takes no options."""
-
-
 def _passes(console: Console, name: str, check: Callable[[], str]) -> bool:
     begin = time.perf_counter()
     try:
         detail = check()
     except Exception as error:  # a doctor reports whatever is wrong
-        console.print(f"  [red]FAILED[/red] {name}: {type(error).__name__}: {error}")
+        console.print(f"  [red]FAILED[/red] {name}: {type(error).__name__}: {reason(error)}")
         return False
     console.print(f"  [green]ok[/green]     {name}: {detail} ({time.perf_counter() - begin:.1f} s)")
     return True

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from metarl_experiments.commands.help import Group, Row, print_help
+from metarl_experiments.commands.parsing import parse
 from metarl_experiments.process.distributed import DistributedOptions
 from metarl_experiments.process.early_flags import EarlyFlags, read_early_flags
 from metarl_jax.checks import require_positive
@@ -32,12 +33,14 @@ class OutputOptions:
     Attributes:
         out: Folder of the run, which must not hold one yet; runs/NAME-DATE-TIME by default.
         or_resume: Go on with this very run where the folder holds it already.
+        init_from: Begin with the weights of this run's last checkpoint.
         tensorboard: Also log to TensorBoard, in the run's folder.
         wandb: Also log to Weights & Biases, under this project name.
     """
 
     out: Path | None = None
     or_resume: bool = False
+    init_from: Path | None = None
     tensorboard: bool = False
     wandb: str | None = None
 
@@ -122,11 +125,6 @@ def parse_sweep_options(experiment: Experiment, arguments: Sequence[str]) -> Tra
 
 Field = tuple[str, Any, Any]
 OVER: Field = ("over", tyro.conf.UseAppendAction[tuple[str, ...]], dataclasses.field(default=()))
-OVER_ROW = Row(
-    "--over SETTING=VALUE,VALUE,...",
-    "Train an agent with each value; given twice, with every combination.",
-    "",
-)
 OWN: Field = (
     "hyperparameter",
     tyro.conf.UseAppendAction[tuple[str, ...]],
@@ -146,15 +144,16 @@ def _parse(
     settings = _choose(experiment, early)
     groups = _groups_of(experiment, settings)
     if {"-h", "--help"} & set(arguments):
-        rows = [OVER_ROW for _ in more]
+        rows = [_over_row(settings) for _ in more]
         rows += [*(_choice_row(branch, settings) for branch in CHOICES), OWN_ROW]
-        print_help(prog, description, rows, groups)
+        operands = "--over SETTING=VALUE,VALUE [options]" if more else "[options]"
+        print_help(prog, description, rows, groups, operands)
         sys.exit(0)
     _require_options_of(settings, arguments)
     choices = [_choice(branch, settings, getattr(early, branch)) for branch in CHOICES]
     fields = [*more, OWN, *choices, *map(_field, groups)]
     flags = dataclasses.make_dataclass("Flags", fields, frozen=True, kw_only=True)
-    parsed: Any = tyro.cli(flags, prog=prog, args=list(arguments), add_help=False)
+    parsed: Any = parse(flags, prog, arguments, add_help=False)
     branches: dict[str, Any] = {
         f.name: getattr(parsed, f.name, None) for f in dataclasses.fields(Settings)
     }
@@ -287,6 +286,12 @@ def _numbers_of(text: str) -> tuple[str, tuple[float, ...]]:
             "learning_rate=1e-4,1e-3."
         )
     return name, values
+
+
+def _over_row(settings: Settings) -> Row:
+    names = ", ".join(settings.schedules())
+    text = "Train an agent with each value; given twice, with every combination. SETTING is one of "
+    return Row("--over SETTING=VALUE,VALUE,...", f"{text}{names}.", "")
 
 
 def read_sweep(over: Sequence[str] | None) -> Sweep:

@@ -18,7 +18,7 @@ from metarl_jax.experiment.build import Setup
 from metarl_jax.experiment.run_config import RunConfig
 from metarl_jax.experiment.sweep import sweep_points
 from metarl_jax.learning.train_state import TrainState
-from metarl_jax.report.population import adaptation_figure, learning_figure, sweep_figure
+from metarl_jax.report.population import figures, name_of
 from metarl_jax.report.run_report import write_points_report
 from metarl_jax.report.style import save_figure
 from metarl_jax.training.metrics_file import read_rows
@@ -91,6 +91,9 @@ def print_population(record: PopulationRecord) -> None:
         + (", means over agents with 95% intervals:" if several else ":")
     )
     Console(highlight=False).print(table)
+    if len(points) > 1:
+        best = max(points, key=lambda point: point.total_return_mean)
+        print(f"highest return: {name_of(best)}")
     if record.diverged_agents:
         print(
             f"diverged: agents {', '.join(map(str, record.diverged_agents))} (counted from 0): "
@@ -123,14 +126,8 @@ def draw_population(
     """
     title = f"{config.title}, {config.settings.policy.name} policy"
     rows, points = read_rows(folder / "metrics.jsonl"), record.points
-    named = {"title": title, "references": setup.tasks.references()}
-    figures = {
-        "learning.png": learning_figure(rows, points, **named),
-        "adaptation.png": adaptation_figure(points, **named),
-    }
-    if config.sweep:
-        figures["sweep.png"] = sweep_figure(points, **named)
-    for name, figure in figures.items():
+    references = setup.tasks.references()
+    drawn = figures(rows, points, title=title, references=references, swept=bool(config.sweep))
+    for name, figure in drawn.items():
         save_figure(figure, folder / name)
-    report = write_points_report(folder, record, named["references"])
-    return [*(folder / name for name in figures), report]
+    return [*(folder / name for name in drawn), write_points_report(folder, record, references)]

@@ -18,8 +18,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import tyro
-
+from metarl_experiments.commands.help import Group, print_help
+from metarl_experiments.commands.parsing import parse
 from metarl_experiments.process.early_flags import read_early_flags
 from metarl_experiments.process.runtime import COMMAND, SUPERVISOR
 from metarl_jax.checkpoint.folder import steps
@@ -30,6 +30,16 @@ from metarl_jax.types import ConfigurationError
 
 ENDED = (ExitCode.FINISHED, ExitCode.BAD_INPUT, ExitCode.DIVERGED, ExitCode.INTERRUPTED)
 """Exit codes that the same command would only give again, or that a person asked for."""
+HELP = {"-h", "--help"}
+DESCRIPTION = """
+Starts the command after the -- and starts it again where it crashes or is preempted, from its last
+checkpoint, until it ends. The exit code is that of the last start.
+
+  metarl supervise --patience 5 -- metarl train cheetah_vel --out runs/mine
+
+Its own options come before the --; all that follows is the command. --out RUN is needed: a run that
+is started again is found by its folder.
+"""
 LONGEST_PAUSE = 60.0
 POLL_SECONDS = 0.05
 
@@ -39,9 +49,9 @@ class SuperviseOptions:
     """Start a run again where it crashes or is preempted, until it ends.
 
     Attributes:
-        patience: starts in a row that leave no new checkpoint, after which it is given up.
-        pause: seconds before the first new start; twice as many before each that follows one
-            without a new checkpoint, 60 at most.
+        patience: Give up after so many starts in a row that leave no new checkpoint.
+        pause: Seconds before the first new start; they double after each start without a new
+            checkpoint, up to 60.
     """
 
     patience: int = 3
@@ -55,7 +65,10 @@ class SuperviseOptions:
 def supervise_command(arguments: Sequence[str]) -> int:
     """Runs the command after `--` until it has ended; returns its last exit code."""
     own, command = _split(arguments)
-    options = tyro.cli(SuperviseOptions, prog="metarl supervise", args=own)
+    if HELP & set(own):
+        _print_help()
+        return ExitCode.FINISHED
+    options = parse(SuperviseOptions, "metarl supervise", own)
     folder = _run_folder(command)
     fruitless = 0
     with _forwarded() as forwarding:
@@ -75,6 +88,12 @@ def supervise_command(arguments: Sequence[str]) -> int:
             _say(f"{_ending(code)}; it goes on in {pause:g} s.")
             if asked := forwarding.asked_within(pause):
                 return _stopped_by(asked)
+
+
+def _print_help() -> None:
+    operands = "[options] -- metarl train NAME --out RUN ..."
+    group = Group("options", "supervise", SuperviseOptions(), prefixed=False)
+    print_help("metarl supervise", DESCRIPTION, (), [group], operands)
 
 
 class _Forwarding:
@@ -134,7 +153,7 @@ def _split(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
     listed = list(arguments)
     at = listed.index("--") if "--" in listed else len(listed)
     own, command = listed[:at], listed[at + 1 :]
-    if {"-h", "--help"} & set(own):
+    if HELP & set(own):
         return own, command
     if [Path(word).name for word in command[:1]] != ["metarl"] or command[1:2] not in (
         ["train"],

@@ -1,5 +1,6 @@
 """`metarl train`: from a preset's name to a run's folder."""
 
+import contextlib
 import dataclasses
 import sys
 from collections.abc import Callable, Sequence
@@ -10,8 +11,8 @@ from typing import Any
 
 import jax
 import numpy as np
-import tyro
 
+from metarl_experiments.commands.ablations import ablations_after_training
 from metarl_experiments.commands.evaluate import evaluate_and_draw
 from metarl_experiments.commands.evaluation_record import EvaluateOptions
 from metarl_experiments.commands.first_row import FirstRow
@@ -22,6 +23,10 @@ from metarl_experiments.commands.options import (
     parse_sweep_options,
     parse_train_options,
 )
+from metarl_experiments.commands.parsing import parse
+from metarl_experiments.commands.starting_settings import load_with_settings
+from metarl_experiments.commands.sweep_help import print_sweep_help
+from metarl_experiments.commands.warm_start import warm_start
 from metarl_experiments.process.early_flags import read_early_flags
 from metarl_experiments.runs import (
     create_run,
@@ -29,14 +34,14 @@ from metarl_experiments.runs import (
     holds_run,
     load_tasks,
     make_tasks,
+    removed_if_empty,
     require_shared,
 )
-from metarl_jax.evaluation.evaluation import PopulationEvaluation
+from metarl_jax.evaluation.evaluation import Evaluation, PopulationEvaluation
 from metarl_jax.evaluation.protocol import make_validation
 from metarl_jax.experiment.build import Setup, build_setup, longest_meta_episode, shorter_context
 from metarl_jax.experiment.experiment import Experiment
-from metarl_jax.experiment.policy_file import describe_policy
-from metarl_jax.experiment.registry import load_experiment
+from metarl_jax.experiment.policy_file import PolicyRecord, write_policy_record
 from metarl_jax.experiment.run_config import (
     RunConfig,
     load_config,
@@ -45,15 +50,19 @@ from metarl_jax.experiment.run_config import (
     write_config,
 )
 from metarl_jax.experiment.sweep import agents_of
+from metarl_jax.files import reason
 from metarl_jax.learning.train_state import TrainState
 from metarl_jax.parallel.host import process_seconds
 from metarl_jax.parallel.processes import broadcast_from_first, is_first, on_all_processes
 from metarl_jax.parallel.sharding import local_replica
 from metarl_jax.parallel.signals import Stopped, stops_raise
 from metarl_jax.policy.conformance import check_unroll
+from metarl_jax.policy.policy import PolicyParams
 from metarl_jax.report.console import Console
 from metarl_jax.tasks.conformance import check_task_distribution
-from metarl_jax.training.plan import Evaluate, ExitCode
+from metarl_jax.tasks.interface import interface_of, write_interface
+from metarl_jax.training.plan import Evaluate, ExitCode, TrainingPlan
+from metarl_jax.training.tags import schedule_values
 from metarl_jax.training.train import run_training
 from metarl_jax.trees import take
 from metarl_jax.types import ConfigurationError
@@ -63,14 +72,6 @@ usage: metarl train NAME [options]
        metarl train --resume RUN [--total-steps N]
 
 `metarl list` shows the presets, `metarl train NAME --help` the options of one."""
-
-SWEEP_USAGE = """\
-usage: metarl sweep NAME --over SETTING=VALUE,VALUE,... [--over ...] [options]
-
-Trains an agent for each value (each combination, where --over is given twice) of a numeric setting
-in one program. A value holds from the first update to the last, in place of a schedule. `metarl
-train NAME --help` shows the options. A sweep that was stopped goes on with `metarl train --resume
-RUN`."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -103,7 +104,7 @@ def train_command(arguments: Sequence[str]) -> int:
             "is resumed with its own settings."
         )
     if resumes:
-        return _resume(tyro.cli(ResumeOptions, prog="metarl train", args=list(arguments)))
+        return _resume(parse(ResumeOptions, "metarl train", arguments))
     if arguments and arguments[0] in ("-h", "--help"):
         print(USAGE)
         return 0
@@ -112,7 +113,7 @@ def train_command(arguments: Sequence[str]) -> int:
             "expected `metarl train NAME [options]`, the name before the options, got no name; "
             "`metarl list` shows the presets."
         )
-    experiment = load_experiment(arguments[0])
+    experiment = load_with_settings(arguments[0])
     options = parse_train_options(experiment, arguments[1:])
     return _begin(experiment, options, ["train", *arguments])
 
@@ -120,14 +121,14 @@ def train_command(arguments: Sequence[str]) -> int:
 def sweep_command(arguments: Sequence[str]) -> int:
     """`train_command` over hyper-parameters: one agent for each combination and each seed."""
     if arguments and arguments[0] in ("-h", "--help"):
-        print(SWEEP_USAGE)
+        print_sweep_help()
         return 0
     if not arguments or arguments[0].startswith("-"):
         raise ConfigurationError(
             "expected `metarl sweep NAME --over SETTING=VALUE,VALUE [options]`, the name before "
             "the options, got no name; `metarl list` shows the presets."
         )
-    experiment = load_experiment(arguments[0])
+    experiment = load_with_settings(arguments[0])
     options = parse_sweep_options(experiment, arguments[1:])
     if len(agents_of(options.settings, options.sweep)) == 1:
         raise ConfigurationError(
@@ -148,20 +149,25 @@ def _begin(experiment: Experiment, options: TrainOptions, command_line: Sequence
     place, _, attribute = name.rpartition(":")
     if place.endswith(".py"):  # so that the run can be evaluated from any folder
         name = f"{Path(place).absolute()}:{attribute}"
-    config = RunConfig(name, family, options.settings, options.sweep)
+    source = options.output.init_from
+    init_from = "" if source is None else str(source.absolute())
+    config = RunConfig(name, family, options.settings, options.sweep, init_from)
+    policy = PolicyRecord.of(setup.policy, setup.algorithm, setup.key)
+    prepare = warm_start(config, setup)
     folder = Path(broadcast_from_first(lambda: str(options.output.out or default_folder(name))))
     resume = options.output.or_resume and bool(
         broadcast_from_first(lambda: holds_run(folder, config))
     )
     require_code_elsewhere(name, folder)
     # Loggers first: a missing extra leaves no run behind.
-    loggers = on_all_processes(
-        lambda: _loggers(folder, config, options.output) if is_first() else []
-    )
+    with removed_if_empty(folder) if options.output.out is None else contextlib.nullcontext():
+        loggers = on_all_processes(
+            lambda: _loggers(folder, config, options.output, setup.plan) if is_first() else []
+        )
     if not resume:
         on_all_processes(lambda: create_run(folder, config, command_line) if is_first() else None)
     on_all_processes(lambda: require_shared(folder))
-    return _run(_Prepared(folder, config, setup, loggers, imported), resume=resume)
+    return _run(_Prepared(folder, config, setup, loggers, imported, prepare, policy), resume=resume)
 
 
 def _resume(options: ResumeOptions) -> int:
@@ -175,9 +181,11 @@ def _resume(options: ResumeOptions) -> int:
         config = dataclasses.replace(config, settings=settings)
     setup = build_setup(tasks, config.settings, options.devices, config.sweep)
     loggers = on_all_processes(
-        lambda: _loggers(options.resume, config, options) if is_first() else []
+        lambda: _loggers(options.resume, config, options, setup.plan) if is_first() else []
     )
-    prepared = _Prepared(options.resume, config, setup, loggers, imported)
+    policy = PolicyRecord.of(setup.policy, setup.algorithm, setup.key)
+    prepare = lambda state: warm_start(config, setup)(state)  # where it was stopped at once
+    prepared = _Prepared(options.resume, config, setup, loggers, imported, prepare, policy)
     return _run(prepared, resume=True, on_start=partial(write_config, options.resume, longer))
 
 
@@ -211,17 +219,19 @@ class _Prepared:
     setup: Setup
     loggers: list[Any]
     imported: float  # seconds of the process until all was imported
+    prepare: Callable[[TrainState], TrainState]  # what the first state becomes
+    policy: PolicyRecord
+
+    def describe(self) -> None:
+        """Writes what an agent is loaded from, beside the checkpoints."""
+        if is_first():
+            write_interface(self.folder, interface_of(self.setup.tasks))
+            write_policy_record(self.folder, self.policy)
 
 
 def _run(run: _Prepared, *, resume: bool, on_start: Callable[[], object] = lambda: None) -> int:
     folder, config, setup = run.folder, run.config, run.setup
-    on_all_processes(
-        lambda: (
-            describe_policy(folder, setup.tasks, setup.policy, setup.algorithm, setup.key)
-            if is_first()
-            else None
-        )
-    )
+    on_all_processes(run.describe)
     console, plan = Console(silent=not is_first()), setup.plan
     steps = setup.algorithm.steps_per_update
     loggers = [FirstRow(folder, run.imported, plan, steps, console.note), *run.loggers]
@@ -231,13 +241,14 @@ def _run(run: _Prepared, *, resume: bool, on_start: Callable[[], object] = lambd
     try:
         outcome = run_training(
             setup.algorithm,
-            _validation(setup, config.settings.evaluation.evaluation_tasks),
+            _validation(setup, config.settings.evaluation.evaluation_tasks, console),
             plan,
             folder=folder,
             key=setup.key,
             reporter=console,
             loggers=loggers,
             resume_from="latest" if resume else None,
+            prepare=run.prepare,
             on_start=on_start,
         )
         console.finish(outcome.message)
@@ -257,26 +268,32 @@ def _conclude(folder: Path, config: RunConfig, setup: Setup, state: TrainState) 
     """Evaluates and draws a run that has been trained."""
     try:
         with stops_raise():
-            for picture in evaluate_and_draw(
-                EvaluateOptions(run=folder), config, setup, local_replica(state)
-            ):
-                print(f"  {picture}")
+            options, replica = EvaluateOptions(run=folder), local_replica(state)
+            ablations = ablations_after_training(folder, config, setup)
+            pictures = evaluate_and_draw(options, config, setup, replica, ablations)
+            for report in pictures[-1:]:  # where there are some: the page that holds the others
+                print(f"report: {report}")
     except Stopped as stopped:
         print(f"stopped by {stopped} before all of the evaluation was done.")
         return ExitCode.INTERRUPTED if stopped.signal == SIGINT else ExitCode.TERMINATED
     except OSError as error:
-        print(f"metarl: trained and saved, but: {error}", file=sys.stderr)
+        print(f"metarl: trained and saved, but: {reason(error)}", file=sys.stderr)
         return ExitCode.NOT_SAVED
     return ExitCode.FINISHED
 
 
-def _validation(setup: Setup, num_tasks: int) -> Evaluate:
+def _validation(setup: Setup, num_tasks: int, console: Console) -> Evaluate:
     """The evaluation that is shown during training, of every agent where there are several."""
-    evaluate = make_validation(setup.tasks, setup.policy, num_tasks, setup.num_devices)
-    if not setup.is_population:
-        return evaluate
+    validate = make_validation(setup.tasks, setup.policy, num_tasks, setup.num_devices)
     agents = range(len(setup.agents))
-    return lambda params: PopulationEvaluation(tuple(evaluate(take(params, i)) for i in agents))
+
+    def evaluate(params: PolicyParams) -> Evaluation | PopulationEvaluation:
+        console.evaluating(num_tasks)
+        if not setup.is_population:
+            return validate(params)
+        return PopulationEvaluation(tuple(validate(take(params, i)) for i in agents))
+
+    return evaluate
 
 
 def _header(config: RunConfig, setup: Setup) -> dict[str, str]:
@@ -297,9 +314,8 @@ def _header(config: RunConfig, setup: Setup) -> dict[str, str]:
         "policy": f"{settings.policy.name}{memory}, {weights:,} parameters",
         **({"context": looks_back} if looks_back else {}),
         "algorithm": settings.algorithm.name,
-        "an update": f"{settings.budget.num_tasks} tasks × {episodes} steps "
-        f"= {setup.algorithm.steps_per_update:,} steps",
-        "updates": f"{setup.plan.num_updates:,}",
+        "training": f"{setup.plan.num_updates:,} updates of {settings.budget.num_tasks} tasks × "
+        f"{episodes} = {setup.algorithm.steps_per_update:,} steps",
         **_processes(),
         "device": f"{setup.num_devices} × {device.device_kind} ({device.platform}), "
         f"{settings.policy.precision}",
@@ -321,12 +337,16 @@ def _agents(config: RunConfig, setup: Setup) -> str:
     return f"{len(setup.agents)} in one program: {' × '.join([*swept, *filter(None, [seeds])])}"
 
 
-def _loggers(folder: Path, config: RunConfig, options: OutputOptions | ResumeOptions) -> list[Any]:
+def _loggers(
+    folder: Path, config: RunConfig, options: OutputOptions | ResumeOptions, plan: TrainingPlan
+) -> list[Any]:
+    shared = {n: x for n, x in config.settings.schedules().items() if n not in config.sweep}
+    hyperparameters = schedule_values(shared, plan.num_updates)
     loggers: list[Any] = []
     if options.tensorboard:
         from metarl_jax.training.loggers import TensorBoardLogger
 
-        loggers.append(TensorBoardLogger(folder))
+        loggers.append(TensorBoardLogger(folder, hyperparameters))
     if options.wandb is not None:
         from metarl_jax.training.loggers import WandbLogger
 
@@ -336,6 +356,7 @@ def _loggers(folder: Path, config: RunConfig, options: OutputOptions | ResumeOpt
                 project=options.wandb,
                 name=folder.name,
                 config=settings_to_json(config.settings) | {"experiment": config.experiment},
+                hyperparameters=hyperparameters,
             )
         )
     return loggers

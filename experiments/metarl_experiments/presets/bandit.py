@@ -6,13 +6,25 @@ from typing import Any
 from metarl_jax.experiment.experiment import Experiment, FamilyAt
 from metarl_jax.experiment.settings import Settings
 
+_MINUTES = {
+    (10, 5): 0.65,
+    (10, 10): 0.25,
+    (10, 50): 0.78,
+    (100, 5): 5.5,
+    (100, 10): 5.6,
+    (100, 50): 6.9,
+}
+
 
 def _preset(
     pulls: int, arms: int, variants: Mapping[str, Mapping[str, Any]] = {}, **settings: Any
 ) -> Experiment:
     return Experiment(
         name=f"bandit_{pulls}_{arms}",
+        kind="bandits",
         summary=f"{arms} Bernoulli arms, {pulls} pulls",
+        meta_episode=(pulls, 1),
+        minutes=_MINUTES.get((pulls, arms)),
         family=FamilyAt("metarl_envs.bandit:bandit"),
         arguments={"num_pulls": pulls, "num_arms": arms},
         settings=Settings().change(settings),

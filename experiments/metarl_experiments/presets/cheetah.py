@@ -1,10 +1,7 @@
 """Half-cheetahs (MuJoCo) with a hidden velocity or direction."""
 
+from metarl_jax.experiment.defaults import CONTINUOUS
 from metarl_jax.experiment.experiment import Experiment, FamilyAt
-from metarl_jax.experiment.settings import Budget, EvaluationSettings, Settings
-from metarl_jax.learning.settings import PPO, Adam, Discounting
-from metarl_jax.memory.settings import GRU
-from metarl_jax.policy.settings import Adaptive
 
 # Many steps of Adam from small batches: PPO takes 16 from 64 tasks, A2C one a segment, of 32 tasks.
 _A2C = {
@@ -14,21 +11,14 @@ _A2C = {
     "policy.initial_log_std": -0.5,
 }
 
-_SETTINGS = Settings(
-    policy=Adaptive(head_sizes=(64,), normalize_observations=True),
-    memory=GRU(hidden_size=64),
-    algorithm=PPO(gae_lambda=(0.9,), entropy_coefficient=(0.0,)),
-    optimizer=Adam(learning_rate=(1e-3, 1e-4)),
-    discounting=Discounting(discount=(0.97,)),
-    budget=Budget(num_tasks=64, total_steps=12_000_000),
-    evaluation=EvaluationSettings(
-        num_evaluations=10, evaluation_tasks=64, final_evaluation_tasks=256
-    ),
-)
+_SETTINGS = CONTINUOUS.change({"budget.total_steps": 12_000_000})
 
 cheetah_vel = Experiment(
     name="cheetah_vel",
-    summary="half-cheetah, hidden target velocity 0 to 3 m/s",
+    kind="locomotion",
+    summary="half-cheetah, hidden speed of 0 to 3 m/s",
+    meta_episode=(2, 200),
+    minutes=6.2,
     family=FamilyAt("metarl_envs.cheetah:cheetah_vel"),
     # -48 in episode 2 after 2.6 M steps instead of 5.1 M: twice the updates, and less noise.
     settings=_SETTINGS.change(
@@ -43,7 +33,9 @@ cheetah_vel = Experiment(
 
 cheetah_vel_both_ways = Experiment(
     name="cheetah_vel_both_ways",
-    summary="half-cheetah, hidden target velocity -3 to 3 m/s: forwards and backwards",
+    kind="locomotion",
+    summary="half-cheetah, hidden speed of -3 to 3 m/s",
+    meta_episode=(2, 200),
     family=FamilyAt("metarl_envs.cheetah:cheetah_vel"),
     arguments={"minimum_velocity": -3.0},
     settings=_SETTINGS,
@@ -52,7 +44,9 @@ cheetah_vel_both_ways = Experiment(
 
 cheetah_dir = Experiment(
     name="cheetah_dir",
+    kind="locomotion",
     summary="half-cheetah, hidden direction",
+    meta_episode=(2, 200),
     family=FamilyAt("metarl_envs.cheetah:cheetah_dir"),
     settings=_SETTINGS,
     variants={"a2c": _A2C},

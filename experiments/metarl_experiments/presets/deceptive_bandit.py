@@ -9,7 +9,9 @@ from metarl_jax.learning.settings import A2C, Adam, Discounting
 # 6 M steps, and was still learning.
 bandit_deceptive = Experiment(
     name="bandit_deceptive",
-    summary="10 arms, one known and above the others' average, 100 pulls",
+    kind="bandits",
+    summary="10 arms, one known to be above average",
+    meta_episode=(100, 1),
     family=FamilyAt("metarl_envs.deceptive_bandit:deceptive_bandit"),
     settings=Settings(
         algorithm=A2C(gae_lambda=(0.5, 0.95), entropy_coefficient=(0.2, 0.05, 0.0)),

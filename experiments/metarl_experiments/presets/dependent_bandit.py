@@ -20,7 +20,9 @@ _SETTINGS = Settings(
 def _preset(kind: str, summary: str) -> Experiment:
     return Experiment(
         name=f"bandit_dependent_{kind}",
-        summary=f"2 arms that pay with p and 1 - p, 100 pulls: {summary}",
+        kind="bandits",
+        summary=f"2 arms, p and 1 - p, {summary}",
+        meta_episode=(100, 1),
         family=FamilyAt("metarl_envs.dependent_bandit:dependent_bandit"),
         arguments={"kind": kind},
         settings=_SETTINGS,

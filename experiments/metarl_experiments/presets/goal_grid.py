@@ -10,7 +10,10 @@ _SLOWLY = {"algorithm.entropy_coefficient": (0.08, 0.04, 0.0)}
 
 goal_grid_3 = Experiment(
     name="goal_grid_3",
-    summary="3×3 grid, hidden goal: search once, then walk straight to it",
+    kind="grids and mazes",
+    summary="3×3, hidden goal: search, then go straight",
+    meta_episode=(4, 6),
+    minutes=0.25,
     family=FamilyAt("metarl_envs.goal_grid:goal_grid"),
     arguments={"size": 3, "episode_length": 6, "num_episodes": 4},
     settings=Settings(
@@ -42,7 +45,10 @@ goal_grid_3 = Experiment(
 # another. With a weight of 4 on the value error it hardly learned.
 goal_grid_5 = Experiment(
     name="goal_grid_5",
-    summary="5×5 grid, hidden goal (VariBAD's)",
+    kind="grids and mazes",
+    summary="5×5, hidden goal (VariBAD's)",
+    meta_episode=(4, 15),
+    minutes=1.1,
     family=FamilyAt("metarl_envs.goal_grid:goal_grid"),
     arguments={"size": 5, "episode_length": 15, "num_episodes": 4, "excluded_distance": 1},
     settings=Settings(

@@ -9,7 +9,9 @@ from metarl_jax.memory.settings import GRU
 # for all that, a GRU came to 6.12 of 6.2 in 5 M steps.
 harlow = Experiment(
     name="harlow",
-    summary="Harlow's task: of two new objects one pays, six trials",
+    kind="psychology",
+    summary="Harlow's task: of two new objects one pays",
+    meta_episode=(6, 4),
     family=FamilyAt("metarl_envs.harlow:harlow"),
     settings=Settings(
         memory=GRU(hidden_size=64),

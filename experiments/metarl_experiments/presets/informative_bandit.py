@@ -10,7 +10,9 @@ from metarl_jax.memory.settings import GRU
 # A GRU came to 20.4 of 20.55 in 5 M steps.
 bandit_eleven = Experiment(
     name="bandit_eleven",
-    summary="11 arms, one of which tells which pays most, 5 pulls",
+    kind="bandits",
+    summary="11 arms, one tells which pays most",
+    meta_episode=(5, 1),
     family=FamilyAt("metarl_envs.informative_bandit:informative_bandit"),
     settings=Settings(
         memory=GRU(hidden_size=64),

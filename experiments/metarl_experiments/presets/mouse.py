@@ -15,7 +15,10 @@ _SETTINGS = Settings(
 
 mouse_lecture = Experiment(
     name="mouse_lecture",
-    summary="3×3, two steps an episode: the search must be spread over episodes",
+    kind="grids and mazes",
+    summary="3×3, two-step episodes: spread the search",
+    meta_episode=(6, 2),
+    minutes=0.13,
     family=FamilyAt("metarl_envs.mouse:mouse"),
     arguments={
         "size": 3,
@@ -44,7 +47,10 @@ _LARGE = _SETTINGS.change(
 # With an entropy coefficient from 0.05 the mouse kept to the first way it had found: 81% shortest.
 mouse_cheese = Experiment(
     name="mouse_cheese",
-    summary="7×7, fixed walls, the cheese on any free cell",
+    kind="grids and mazes",
+    summary="7×7, fixed walls, cheese on any free cell",
+    meta_episode=(3, 28),
+    minutes=0.98,
     family=FamilyAt("metarl_envs.mouse:mouse"),
     arguments={"walls": "blocks", "cheese": "anywhere"},
     settings=_LARGE.change(
@@ -67,7 +73,9 @@ _MAZE = _LARGE.change(
 
 mouse_walls = Experiment(
     name="mouse_walls",
-    summary="7×7, a fresh random maze, the cheese at a known place",
+    kind="grids and mazes",
+    summary="7×7, random walls, cheese at a known place",
+    meta_episode=(3, 28),
     family=FamilyAt("metarl_envs.mouse:mouse"),
     arguments={"walls": "random", "cheese": "fixed"},
     settings=_MAZE,
@@ -77,7 +85,10 @@ mouse_walls = Experiment(
 # of episode 1's steps in episode 3 after 60 M steps of training.
 mouse_both = Experiment(
     name="mouse_both",
-    summary="7×7, a fresh random maze, seen from within, and the cheese anywhere",
+    kind="grids and mazes",
+    summary="7×7, random walls in sight, hidden cheese",
+    meta_episode=(3, 28),
+    minutes=9.3,
     family=FamilyAt("metarl_envs.mouse:mouse"),
     arguments={"walls": "random", "cheese": "anywhere", "sees_walls": True},
     settings=_MAZE,

@@ -9,7 +9,9 @@ from metarl_jax.memory.settings import GRU
 # 4 M steps.
 bandit_restless = Experiment(
     name="bandit_restless",
-    summary="2 arms that change places, seldom or often, 100 pulls",
+    kind="bandits",
+    summary="2 arms that change places, seldom or often",
+    meta_episode=(1, 100),
     family=FamilyAt("metarl_envs.restless_bandit:restless_bandit"),
     settings=Settings(
         memory=GRU(hidden_size=64),

@@ -22,10 +22,16 @@ _SETTINGS: dict[str, Any] = {
 }
 
 
+_MINUTES = {10: 10.0}
+
+
 def _preset(episodes: int) -> Experiment:
     return Experiment(
         name=f"tabular_mdp_{episodes}",
-        summary=f"10 states, 5 actions, all unknown, {episodes} episodes of 10 steps",
+        kind="tabular MDPs",
+        summary="10 states, 5 actions, dynamics unknown",
+        meta_episode=(episodes, 10),
+        minutes=_MINUTES.get(episodes),
         family=FamilyAt("metarl_envs.tabular_mdp:tabular_mdp"),
         arguments={"num_episodes": episodes},
         settings=Settings().change(_SETTINGS),

@@ -19,14 +19,18 @@ _VARIANTS = {"ppo": {"optimizer.learning_rate": (1e-3, 1e-4)}}
 
 two_step = Experiment(
     name="two_step",
-    summary="two-step task: what pays changes, 100 trials",
+    kind="psychology",
+    summary="two-step task: what pays changes",
+    meta_episode=(1, 200),
     family=FamilyAt("metarl_envs.two_step:two_step"),
     settings=Settings().change({"budget.total_steps": 10_000_000, **_SETTINGS}),
     variants=_VARIANTS,
 )
 two_step_reversing = Experiment(
     name="two_step_reversing",
-    summary="two-step task: what pays and what leads where change, 100 trials",
+    kind="psychology",
+    summary="two-step task: payoffs and paths change",
+    meta_episode=(1, 200),
     family=FamilyAt("metarl_envs.two_step:two_step"),
     arguments={"reversing_transitions": True},
     settings=Settings().change({"budget.total_steps": 30_000_000, **_SETTINGS}),

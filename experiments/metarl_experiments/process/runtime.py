@@ -31,6 +31,15 @@ def use_huge_pages() -> None:
     os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
 
 
+def draw_into_files() -> None:
+    """Lets matplotlib draw into files, whatever MPLBACKEND says.
+
+    A notebook sets it for the processes that it starts too, and then to a backend that is not
+    installed here, with which matplotlib cannot even be imported.
+    """
+    os.environ["MPLBACKEND"] = "agg"
+
+
 def end_with_supervisor() -> None:
     """Where this process is supervised, it heeds its supervisor, and ends with it.
 
@@ -50,12 +59,21 @@ def end_with_supervisor() -> None:
         os.kill(os.getpid(), signal.SIGTERM)
 
 
-def cache_folder() -> Path:
-    """Where compiled programs are kept between starts."""
+def cache_folder() -> Path | None:
+    """Where compiled programs are kept between starts; None for a user without a home directory."""
     if folder := os.environ.get("JAX_COMPILATION_CACHE_DIR"):
         return Path(folder)
-    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(home) / "metarl_jax" / "compiled"
+    caches = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    return Path(caches) / "metarl_jax" / "compiled" if os.path.isabs(caches) else None
+
+
+def _is_writable(folder: Path) -> bool:
+    """Whether files can be made in a folder, which is made if it is not there."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        return os.access(folder, os.W_OK | os.X_OK)
+    except OSError:
+        return False
 
 
 def configure_jax(num_devices: int | None = None, *, keep_compiled: bool = True) -> None:
@@ -80,10 +98,27 @@ def _keep_compiled_programs() -> None:
     import jax
 
     folder = cache_folder()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError:
-        return  # a cache is a convenience: without a place for it, programs compile each time
+    if folder is None or not _is_writable(folder):
+        # A cache is a convenience: without a place for it, programs compile each time.
+        jax.config.update("jax_enable_compilation_cache", False)
+        return
     jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)
+
+
+def no_device() -> str | None:
+    """For people, why jax has no device here and how to get one; None where it has one."""
+    import jax
+
+    try:
+        jax.devices()
+    except (RuntimeError, AssertionError) as error:
+        asked = os.environ.get("JAX_PLATFORMS", "")
+        reason = f", where jax says: {error}" if str(error) else ""
+        return (
+            f"expected a device that jax can compute on, got none under JAX_PLATFORMS={asked}"
+            f"{reason}; install what it needs (make setup EXTRAS=cuda for an NVIDIA GPU, "
+            "EXTRAS=tpu for a TPU), or unset JAX_PLATFORMS to compute on what there is."
+        )
+    return None

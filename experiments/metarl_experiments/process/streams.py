@@ -1,8 +1,42 @@
 """What a long run says may be lost: a full disk or a closed terminal must not end it."""
 
+import codecs
 import contextlib
+import io
 import sys
 from typing import TextIO
+
+SPELLED_OUT = {
+    "±": "+-",
+    "×": "x",
+    "…": "...",
+    "→": "->",
+    "−": "-",
+    "²": "^2",
+    "µ": "u",
+    "σ": "sigma",
+}
+"""How a stream that has no such characters gets them."""
+
+
+def say_what_can_be_said() -> None:
+    """From here on no character is an error: what a stream's encoding lacks is spelled out.
+
+    A part of a file's name that is no text is written as it stands.
+    """
+    codecs.register_error("spelled-out", _spelled_out)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="spelled-out")
+
+
+def _spelled_out(error: UnicodeError) -> tuple[str | bytes, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    lacking, after = error.object[error.start], error.start + 1
+    if "\udc80" <= lacking <= "\udcff":  # how Python keeps a byte of a file's name
+        return bytes([ord(lacking) - 0xDC00]), after
+    return SPELLED_OUT.get(lacking, "?"), after
 
 
 class BestEffortStream:

@@ -138,7 +138,7 @@ def _row(
 
 def read_rows(path: Path = CLASSICAL) -> list[Row]:
     """What was measured."""
-    with path.open(newline="") as file:
+    with path.open(newline="", encoding="utf-8") as file:
         return [
             Row(
                 line["family"],

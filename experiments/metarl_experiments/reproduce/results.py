@@ -67,7 +67,7 @@ def read_results(path: Path = RESULTS) -> dict[ResultKey, Mapping[str, Any]]:
     """The rows by what tells them apart; empty where there is no file yet."""
     if not path.exists():
         return {}
-    with path.open(newline="") as file:
+    with path.open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     return {ResultKey(*(row[name] for name in ResultKey._fields)): row for row in rows}
 

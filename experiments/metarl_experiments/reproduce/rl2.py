@@ -164,7 +164,7 @@ def best_known(name: str, results: Path = classical.CLASSICAL) -> Best:
 def read_rows(path: Path = RL2) -> list[Row]:
     """What was measured."""
     kinds = Row.__annotations__
-    with path.open(newline="") as file:
+    with path.open(newline="", encoding="utf-8") as file:
         return [
             Row(**{name: kinds[name](x) for name, x in line.items()})
             for line in csv.DictReader(file)
@@ -173,7 +173,7 @@ def read_rows(path: Path = RL2) -> list[Row]:
 
 def read_per_task(path: Path = PER_TASK) -> dict[str, np.ndarray]:
     """Every task's total, [N], by preset and seed, in the order of the meta-test tasks."""
-    with gzip.open(path, "rt", newline="") as file:
+    with gzip.open(path, "rt", newline="", encoding="utf-8") as file:
         names, *lines = csv.reader(file)
     columns = zip(*lines, strict=True)
     return {

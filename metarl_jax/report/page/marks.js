@@ -21,22 +21,31 @@ function evenTicks(low, high, count, whole = false) {
   if (!Number.isFinite(low) || !Number.isFinite(high) || !(count > 0)) return [];
   const rough = (high - low) / Math.min(count, 50) || 1;
   const power = 10 ** Math.floor(Math.log10(rough));
-  const step = [1, 2, 5, 10].map((m) => m * power).find((s) => s >= rough);
-  const width = whole ? Math.max(1, Math.round(step)) : step;
-  const ticks = [];
-  for (let i = Math.ceil(low / width - 1e-9); i * width <= high + 1e-9 * width; i += 1) {
-    ticks.push(Number((i * width).toPrecision(12)));
+  const steps = [0.2, 0.5, 1, 2, 5, 10].map((m) => m * power);
+  let step = steps.findIndex((s) => s >= rough);
+  let ticks = [];
+  for (; ticks.length < Math.min(3, count) && step >= 0; step -= 1) {
+    const width = whole ? Math.max(1, Math.round(steps[step])) : steps[step];
+    ticks = [];
+    for (let i = Math.ceil(low / width - 1e-9); i * width <= high + 1e-9 * width; i += 1) {
+      ticks.push(Number((i * width).toPrecision(12)));
+    }
   }
   return ticks;
 }
 
-// Exponents of round numbers between 10^low and 10^high: 1, 2, 5 of every decade, or 1 of it alone.
+// Exponents of round numbers between 10^low and 10^high: the fewest of a decade that are three.
 function logTicks(low, high) {
-  const ticks = [];
-  for (let decade = Math.floor(low); decade <= high; decade += 1) {
-    for (const m of high - low < 1.6 ? [1, 2, 5] : [1]) ticks.push(decade + Math.log10(m));
+  for (const digits of [[1], [1, 3], [1, 2, 5]]) {
+    const ticks = [];
+    const every = Math.ceil((high - low) / 6);
+    for (let decade = Math.floor(low); decade <= high; decade += every) {
+      for (const digit of digits) ticks.push(decade + Math.log10(digit));
+    }
+    const inside = ticks.filter((tick) => tick >= low && tick <= high);
+    if (inside.length >= 3) return inside;
   }
-  return ticks.filter((tick) => tick >= low && tick <= high);
+  return evenTicks(10 ** low, 10 ** high, 3).map(Math.log10);
 }
 
 // Moves ascending heights as little as needed to stand `gap` apart (least squares).

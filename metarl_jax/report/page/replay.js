@@ -224,12 +224,14 @@ function actionName(stage, action) {
 
 function tellLegend(task) {
   const stage = task.stages[0];
-  const roles = new Set((stage.shapes ?? []).map((shape) => shape[4]));
+  const roles = new Set((stage.shapes ?? []).map(([, role]) => role));
+  const hides = roles.has("floor") || stage.sight;
   const entries = [
-    roles.has("floor") && ["seen", "seen so far"],
-    roles.has("floor") && ["unseen", "not seen yet"],
+    hides && ["seen", "seen so far"],
+    hides && ["unseen", "not seen yet"],
     roles.has("wall") && ["wall", "wall"],
     roles.has("start") && ["start", "start"],
+    roles.has("force") && ["vermilion", "force"],
     roles.has("goal") && ["goal", "goal (dashed until found)"],
     stage.moves && ["vermilion", "ran into"],
   ].filter(Boolean);

@@ -28,14 +28,16 @@ function drawStage(canvas, room, task, moment, colours) {
 
 function drawPlane(canvas, room, task, moment, colours, stage) {
   const [x0, y0, x1, y1] = stage.bounds;
-  const scale = Math.min((room - 2) / (x1 - x0), 460 / (y1 - y0));
+  const scale = Math.min(Math.max(0, room - 2) / (x1 - x0), 460 / (y1 - y0));
   const height = (y1 - y0) * scale;
   const context = clearCanvas(canvas, Math.round((x1 - x0) * scale), Math.round(height));
   const at = ([x, y]) => [(x - x0) * scale, height - (y - y0) * scale];
   const { episode, step } = task.frames[moment.frame];
+  if (stage.sight) drawSight(context, task, stage.sight, episode, step, at, scale, colours);
   for (const shape of stage.shapes ?? []) {
-    drawShape(context, shape, at, scale, colours, isSeen(task, shape, episode, step));
+    drawShape(context, shape, at, scale, colours, isSeen(task, shape, stage.sight, episode, step));
   }
+  if (stage.scale) drawScaleBar(context, stage.scale, scale, (x1 - x0) * scale, height, colours);
   if (!task.episodes[episode].path) return;
   const steps = task.episodes.slice(0, episode + 1).map((e, i) => (i < episode ? e.path.length - 1 : step));
   const drawn = Math.max(0, episode - 5);
@@ -52,33 +54,99 @@ function drawPlane(canvas, room, task, moment, colours, stage) {
   drawAgent(context, place, Math.max(6, Math.min(0.26 * scale, 14)), colours);
 }
 
-function isSeen(task, [x, y, width, height, role], episode, step) {
+// A shape is its kind, its role, its place, and its size.
+function isSeen(task, shape, sight, episode, step) {
+  const [, role, x, y] = shape;
   if (role !== "floor" && role !== "goal") return true;
-  const room = 1e-6 + 0.04 * Math.min(width, height);
-  const inside = ([px, py]) => px >= x - room && px <= x + width + room
-    && py >= y - room && py <= y + height + room;
-  const known = task.episodes.slice(0, episode).some((e) => e.path?.some(inside));
-  return known || Boolean(task.episodes[episode].path?.slice(0, step + 1).some(inside));
+  const near = reach(shape, sight);
+  const known = task.episodes.slice(0, episode).some((e) => e.path?.some((place) => near(place, x, y)));
+  return known || Boolean(task.episodes[episode].path?.slice(0, step + 1).some((place) => near(place, x, y)));
 }
 
-function drawShape(context, [x, y, width, height, role], at, scale, colours, seen) {
-  const [left, top] = at([x, y + height]);
-  const box = [left, top, width * scale, height * scale];
-  if (role === "floor") {
-    context.fillStyle = seen ? colours.seen : colours.unseen;
-    context.fillRect(...box);
-  } else if (role === "goal" && !seen) {
-    context.fillStyle = colours.unseen;
-    context.fillRect(...box);
-    context.strokeStyle = colours.goal;
-    context.lineWidth = 2;
-    context.setLineDash([5, 4]);
-    context.strokeRect(left + 4, top + 4, box[2] - 8, box[3] - 8);
-    context.setLineDash([]);
+// Whether a place of the path is within a shape, or so near that the agent sees it.
+function reach([kind, , , , width, height], sight = 0) {
+  if (kind === "circle") return ([px, py], x, y) => Math.hypot(px - x, py - y) <= width + sight + 1e-6;
+  const room = sight + 1e-6 + 0.04 * Math.min(width, height);
+  return ([px, py], x, y) => px >= x - room && px <= x + width + room && py >= y - room && py <= y + height + room;
+}
+
+function outline(context, [kind, , x, y, width, height], at, scale, inset = 0) {
+  context.beginPath();
+  if (kind === "circle") {
+    context.arc(...at([x, y]), Math.max(1, width * scale - inset), 0, 2 * Math.PI);
   } else {
-    context.fillStyle = { goal: colours.goal, wall: colours.wall, start: colours.start }[role] ?? colours.muted;
-    context.fillRect(...box);
+    const [left, top] = at([x, y + height]);
+    context.rect(left + inset, top + inset, width * scale - 2 * inset, height * scale - 2 * inset);
   }
+}
+
+function drawShape(context, shape, at, scale, colours, seen) {
+  const [kind, role] = shape;
+  if (kind === "arrow") {
+    drawArrow(context, shape, at, colours.vermilion);
+    return;
+  }
+  const hidden = role === "goal" && !seen;
+  const own = { goal: colours.goal, wall: colours.wall, start: colours.start, force: colours.vermilion };
+  const fill = role === "floor" && seen ? colours.seen : own[role] ?? colours.muted;
+  context.fillStyle = hidden || (role === "floor" && !seen) ? colours.unseen : fill;
+  outline(context, shape, at, scale);
+  context.fill();
+  if (!hidden) return;
+  context.strokeStyle = colours.goal;
+  context.lineWidth = 2;
+  context.setLineDash([5, 4]);
+  outline(context, shape, at, scale, kind === "circle" ? 1 : 4);
+  context.stroke();
+  context.setLineDash([]);
+}
+
+function drawArrow(context, [, , x, y, dx, dy], at, colour) {
+  const [[fromX, fromY], [toX, toY]] = [at([x, y]), at([x + dx, y + dy])];
+  const angle = Math.atan2(toY - fromY, toX - fromX);
+  context.strokeStyle = colour;
+  context.fillStyle = colour;
+  context.lineWidth = 2.5;
+  context.beginPath();
+  context.moveTo(fromX, fromY);
+  context.lineTo(toX - 6 * Math.cos(angle), toY - 6 * Math.sin(angle));
+  context.stroke();
+  context.beginPath();
+  context.moveTo(toX, toY);
+  for (const turn of [-0.45, 0.45]) {
+    context.lineTo(toX - 12 * Math.cos(angle + turn), toY - 12 * Math.sin(angle + turn));
+  }
+  context.fill();
+}
+
+// All that lies within sight of the way that the agent has come.
+function drawSight(context, task, sight, episode, step, at, scale, colours) {
+  const { width, height } = context.canvas;
+  context.fillStyle = colours.unseen;
+  context.fillRect(0, 0, width, height);
+  context.strokeStyle = colours.seen;
+  context.lineWidth = 2 * sight * scale;
+  task.episodes.slice(0, episode + 1).forEach(({ path }, i) => {
+    const known = path.slice(0, i < episode ? path.length : step + 1).map(at);
+    context.beginPath();
+    context.moveTo(known[0][0] + 0.01, known[0][1]); // a place alone is a stroke too
+    known.forEach((place) => context.lineTo(...place));
+    context.stroke();
+  });
+}
+
+function drawScaleBar(context, { length, name }, scale, width, height, colours) {
+  const [right, low] = [width - 14, height - 14];
+  context.strokeStyle = colours.ink;
+  context.fillStyle = colours.ink;
+  context.lineWidth = 2;
+  context.beginPath();
+  context.moveTo(right - length * scale, low);
+  context.lineTo(right, low);
+  context.stroke();
+  context.font = `12px ${getComputedStyle(document.body).fontFamily}`;
+  context.textAlign = "right";
+  context.fillText(name, right, low - 6);
 }
 
 function drawWay(context, points, shift, colour, opacity) {
