@@ -1,5 +1,7 @@
 """Whether a memory keeps the laws that the framework relies on."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 
@@ -66,9 +68,8 @@ def _model(
 ) -> SequenceModel:
     name = f"memory {memory.name!r}"
     sizes = transition_size, observation_size, 1
-    shapes = lambda *leading: MemoryInput(
-        *(jax.ShapeDtypeStruct((*leading, size), jnp.float32) for size in sizes)
-    )
+    form: Any = jax.ShapeDtypeStruct
+    shapes = lambda *leading: MemoryInput(*(form((*leading, n), jnp.float32) for n in sizes))
     init_key, carry_key = jax.random.split(jax.random.key(0))
     params = attempt(name, "init", compile_once(memory.init), init_key, noise_like(shapes(), 0))
     return SequenceModel(
