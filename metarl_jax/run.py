@@ -22,6 +22,7 @@ from metarl_jax.experiment.policy_file import PolicyRecord, write_policy_record
 from metarl_jax.experiment.run_config import is_configured
 from metarl_jax.files import json_text, read_object, write_whole
 from metarl_jax.learning.train_state import Algorithm, TrainState, with_params
+from metarl_jax.policy.conformance import check_unroll
 from metarl_jax.policy.policy import Policy, PolicyParams
 from metarl_jax.report.console import Console
 from metarl_jax.report.pictures import draw_pictures
@@ -130,6 +131,7 @@ def train(
             "seeds in one program: metarl train --num-seeds."
         )
     check_task_distribution(tasks)
+    check_unroll(policy, tasks)
     record = PolicyRecord.of(policy, algorithm, key)
     with contextlib.ExitStack() as stack:
         place = _make_folder(folder, stack)

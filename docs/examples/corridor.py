@@ -69,7 +69,7 @@ def min_gru(*, hidden_size: int = 32) -> Memory:
         z, candidate = gate_and_candidate(weights, xs)
         then = lambda first, second: (first[0] * second[0], first[1] * second[0] + second[1])
         kept, added = jax.lax.associative_scan(then, (1 - z, z * candidate))
-        states = kept * carry + added
+        states = kept * carry[None] + added
         return states[-1], states
 
     return Memory(

@@ -1,8 +1,10 @@
 """Memories: sequence models behind one record."""
 
 from metarl_jax.memory.base import Memory, MemoryInput, unroll_by_steps
+from metarl_jax.memory.conformance import check_memory
 from metarl_jax.memory.context_set import context_set, kl_to_prior
 from metarl_jax.memory.gru import gru
+from metarl_jax.memory.laws import LawReport
 from metarl_jax.memory.linear_recurrence import linear_recurrence
 from metarl_jax.memory.lstm import lstm
 from metarl_jax.memory.memoryless import memoryless
@@ -16,10 +18,12 @@ __all__ = [
     "LSTM",
     "SNAIL",
     "ContextSet",
+    "LawReport",
     "LinearRecurrence",
     "Memory",
     "MemoryInput",
     "Transformer",
+    "check_memory",
     "context_set",
     "gru",
     "kl_to_prior",

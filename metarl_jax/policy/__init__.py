@@ -1,5 +1,6 @@
 """Policies: a memory, a head and running statistics behind one record of pure functions."""
 
+from metarl_jax.policy.conformance import check_policy, check_unroll
 from metarl_jax.policy.distributions import ActionDistribution, Categorical, DiagonalGaussian
 from metarl_jax.policy.heads import Heads
 from metarl_jax.policy.normalization import RunningStatistics, normalize
@@ -28,6 +29,8 @@ __all__ = [
     "PolicyParams",
     "RunningStatistics",
     "adaptive_policy",
+    "check_policy",
+    "check_unroll",
     "contextual_policy",
     "memoryless_policy",
     "normalize",

@@ -72,6 +72,7 @@ class Policy(NamedTuple):
         memory: the name of its memory; "" for none.
         architecture: of the layers around its memory; None for a policy of another kind.
         memory_made_by: see `Memory.made_by`.
+        specification: the shapes it acts on; None for a policy that takes several.
     """
 
     name: str
@@ -85,6 +86,7 @@ class Policy(NamedTuple):
     memory: str = ""
     architecture: "Architecture | None" = None
     memory_made_by: tuple[str, dict[str, Any]] | None = None
+    specification: Specification | None = None
 
 
 Precision = Literal["f32", "bf16"]
@@ -208,6 +210,7 @@ def _policy(
         memory="" if name == "memoryless" else memory.name,
         architecture=architecture,
         memory_made_by=memory.made_by,
+        specification=spec,
     )
 
 

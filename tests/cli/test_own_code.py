@@ -21,6 +21,20 @@ OWN = [
 ]
 TINY = [x for x in SMALL if x not in ("--policy.embedding-size",)]
 
+BACKWARDS = """
+import jax
+from corridor import min_gru
+from metarl_jax import Memory
+
+def memory(hidden_size: int = 4) -> Memory:
+    sound = min_gru(hidden_size=hidden_size)
+
+    def unroll(weights, carry, xs):
+        return jax.lax.scan(lambda c, x: sound.step(weights, c, x), carry, xs, reverse=True)
+
+    return sound._replace(unroll=unroll)
+"""
+
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
@@ -87,6 +101,21 @@ def test_fewer_steps_than_before_are_refused(home: pathlib.Path) -> None:
 def test_what_is_off_is_refused_by_name(flags: list[str], told: str, home: pathlib.Path) -> None:
     begin = ["train", "corridor.py:corridor", *SMALL, "--out", "refused"]
     assert_refused(metarl_here(*begin, *flags, cwd=home), told)
+
+
+def test_its_memory_is_checked(home: pathlib.Path) -> None:
+    result = metarl_here("check", "corridor.py:min_gru", cwd=home)
+    assert result.returncode == 0, result.stderr
+    assert "no output depends on a later input" in " ".join(result.stdout.split())
+
+
+def test_a_memory_that_unrolls_backwards_is_refused_before_training(home: pathlib.Path) -> None:
+    (home / "backwards.py").write_text(BACKWARDS)
+    assert_refused(metarl_here("check", "backwards.py:memory", cwd=home), "into the future")
+    begin = ["train", "corridor.py:corridor", *SMALL, "--out", "backwards"]
+    result = metarl_here(*begin, "--memory", "backwards.py:memory", cwd=home)
+    assert_refused(result, "into the future")
+    assert not (home / "backwards").exists()
 
 
 def test_code_in_the_runs_folder_is_not_run(home: pathlib.Path, tmp_path: pathlib.Path) -> None:

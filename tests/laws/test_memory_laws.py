@@ -20,6 +20,7 @@ from metarl_jax.memory import (
     transformer,
     unroll_by_steps,
 )
+from metarl_jax.memory.sequence_model import squares
 from metarl_jax.types import Array, PyTree
 from support.comparisons import assert_same, relative_error
 from support.random_inputs import noise_like, wide
@@ -72,15 +73,6 @@ def parts_read(memory: Memory) -> int:
     if memory is MEMORIES["transformer, told where it is"]:
         return 3
     return 1 if memory.name == "context-set" else 2
-
-
-def squares(tree: PyTree) -> Array:
-    """A scalar that reads every entry, each with a weight of its own."""
-    total = jnp.zeros(())
-    for leaf in jax.tree.leaves(tree):
-        weights = jnp.cos(jnp.arange(leaf.size, dtype=jnp.float32)).reshape(leaf.shape)
-        total += jnp.sum(weights * jnp.square(leaf))
-    return total
 
 
 def test_unroll_equals_steps_in_outputs_carry_and_gradients(memory: Memory) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from metarl_jax.memory import gru, unroll_by_steps
+from metarl_jax.memory.sequence_model import squares
 from metarl_jax.policy.policy import (
     Architecture,
     Policy,
@@ -73,15 +74,6 @@ def case(request: pytest.FixtureRequest) -> Case:
 def exact_products() -> Any:
     with jax.default_matmul_precision("highest"):
         yield
-
-
-def squares(tree: PyTree) -> Array:
-    """A scalar that reads every entry, each with a weight of its own."""
-    total = jnp.zeros(())
-    for leaf in jax.tree.leaves(tree):
-        weights = jnp.cos(jnp.arange(leaf.size, dtype=jnp.float32)).reshape(leaf.shape)
-        total += jnp.sum(weights * jnp.square(leaf))
-    return total
 
 
 def test_unroll_equals_steps_in_outputs_carry_and_gradients(case: Case) -> None:

@@ -1,6 +1,7 @@
 """`metarl check` and `metarl doctor`."""
 
 import dataclasses
+import inspect
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -12,31 +13,41 @@ from rich.console import Console
 from metarl_experiments.commands.parsing import parse
 from metarl_experiments.process.runtime import cache_folder
 from metarl_experiments.runs import make_tasks
+from metarl_jax.experiment.code import load_object
+from metarl_jax.experiment.kinds import STEPS
 from metarl_jax.experiment.registry import contents_of, experiment_names, load_experiment
 from metarl_jax.files import reason
+from metarl_jax.memory import LawReport, Memory, check_memory
+from metarl_jax.policy import Policy, check_policy
 from metarl_jax.tasks.conformance import check_task_distribution
 from metarl_jax.tasks.distribution import specification
 from metarl_jax.training.provenance import describe_machine, versions
 from metarl_jax.types import ConfigurationError
 
+CHECKED_STEPS = 16
+"""Steps of the longest meta-episode that a memory is checked for, where it asks for them."""
+
 
 @dataclasses.dataclass(frozen=True)
 class CheckOptions:
-    """Check that a task family keeps the laws that the framework relies on.
+    """Check that a task family, a memory or a policy keeps the laws the framework relies on.
 
     Attributes:
-        name: a preset, or FILE.py:FUNCTION for a family of your own; FILE.py alone lists what the
-            file holds.
+        name: a preset, or FILE.py:NAME for a family, a memory or a policy of your own; FILE.py
+            alone lists what the file holds.
     """
 
     name: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="NAME")]
 
 
 def check_command(arguments: Sequence[str]) -> int:
-    """Describes a family's tasks once it has been found to keep the laws; or lists a file."""
+    """Says what was checked, once the laws are found kept; or lists a file."""
     options = parse(CheckOptions, "metarl check", arguments)
     if options.name.endswith(".py"):
         return _list_file(options.name)
+    if ":" in options.name and (report := check_named(load_object(options.name))):
+        print(report)
+        return 0
     experiment = load_experiment(options.name)
     tasks = make_tasks(experiment, experiment.arguments)
     check_task_distribution(tasks)
@@ -49,6 +60,38 @@ def check_command(arguments: Sequence[str]) -> int:
         f"{'at most ' * tasks.ends_early}{tasks.episode_length} steps."
     )
     return 0
+
+
+def check_named(found: Any) -> LawReport | None:
+    """Checks a memory or a policy, or what a function makes that says it returns one.
+
+    Args:
+        found: what stands at FILE.py:NAME. The arguments of a function must have defaults, but
+            for `num_steps`, the steps of the longest meta-episode.
+
+    Returns:
+        What was checked; None where it is neither.
+
+    Raises:
+        ConfigurationError: a law is broken, or an argument has no default.
+    """
+    if inspect.isfunction(found):
+        signature = inspect.signature(found)
+        returned = signature.return_annotation
+        name = getattr(returned, "__name__", str(returned)).rpartition(".")[2]
+        if name not in (Memory.__name__, Policy.__name__):
+            return None
+        steps = {STEPS: CHECKED_STEPS} if STEPS in signature.parameters else {}
+        parameters = signature.parameters.values()
+        if bare := [p.name for p in parameters if p.default is p.empty and p.name not in steps]:
+            raise ConfigurationError(
+                f"{found.__name__}: expected a default for every argument but {STEPS}, got "
+                f"{', '.join(bare)} without; write it as `hidden_size: int = 64`."
+            )
+        found = found(**steps)
+    if isinstance(found, Policy):
+        return check_policy(found)
+    return check_memory(found) if isinstance(found, Memory) else None
 
 
 def _list_file(place: str) -> int:

@@ -56,6 +56,7 @@ from metarl_jax.parallel.host import process_seconds
 from metarl_jax.parallel.processes import broadcast_from_first, is_first, on_all_processes
 from metarl_jax.parallel.sharding import local_replica
 from metarl_jax.parallel.signals import Stopped, stops_raise
+from metarl_jax.policy.conformance import check_unroll
 from metarl_jax.policy.policy import PolicyParams
 from metarl_jax.report.console import Console
 from metarl_jax.tasks.conformance import check_task_distribution
@@ -144,6 +145,7 @@ def _begin(experiment: Experiment, options: TrainOptions, command_line: Sequence
     imported = process_seconds()
     check_task_distribution(tasks)  # first: a sampler that changes must be seen to do so
     setup = build_setup(tasks, options.settings, options.machine.devices, options.sweep)
+    check_unroll(setup.policy)
     place, _, attribute = name.rpartition(":")
     if place.endswith(".py"):  # so that the run can be evaluated from any folder
         name = f"{Path(place).absolute()}:{attribute}"
