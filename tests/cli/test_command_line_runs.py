@@ -151,7 +151,9 @@ def test_a_run_goes_on_in_parts_that_fit(
 ) -> None:
     """Where it was begun with none; its configuration stays what it was."""
     prepared: list[Any] = []
-    monkeypatch.setattr(train, "_run", lambda run, resume: prepared.append((run, resume)) or 0)
+    monkeypatch.setattr(
+        train, "run_prepared", lambda run, resume, on_start: prepared.append((run, resume)) or 0
+    )
     assert train.train_command(["--resume", str(run), "--task-chunk", "2"]) == 0
     (begun, resumes), before = prepared[0], load_config(run)
     assert resumes

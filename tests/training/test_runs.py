@@ -11,7 +11,7 @@ import pytest
 
 from metarl_envs.bandit import bandit
 from metarl_experiments import cli, runs
-from metarl_experiments.commands import train
+from metarl_experiments.commands import prepared_run
 from metarl_experiments.commands.evaluation_record import EvaluateOptions, write_evaluation
 from metarl_experiments.runs import create_run, holds_run, load_tasks
 from metarl_jax.experiment.experiment import Experiment
@@ -91,9 +91,9 @@ def test_a_run_that_cannot_write_its_evaluation_may_go_on(error, monkeypatch, ca
     def full(*arguments: object) -> list[str]:
         raise error
 
-    monkeypatch.setattr(train, "evaluate_and_draw", full)
-    monkeypatch.setattr(train, "local_replica", lambda state: state)
-    assert train._conclude(Path("run"), config(), None, None) == ExitCode.NOT_SAVED
+    monkeypatch.setattr(prepared_run, "evaluate_and_draw", full)
+    monkeypatch.setattr(prepared_run, "local_replica", lambda state: state)
+    assert prepared_run._conclude(Path("run"), config(), None, None) == ExitCode.NOT_SAVED
     assert "trained and saved, but: " in capsys.readouterr().err
 
 
@@ -103,10 +103,10 @@ def test_an_evaluation_that_leaks_is_no_want_of_room(monkeypatch) -> None:
     def leaking(*arguments: object) -> list[str]:
         raise ConfigurationError("the evaluation leaks")
 
-    monkeypatch.setattr(train, "evaluate_and_draw", leaking)
-    monkeypatch.setattr(train, "local_replica", lambda state: state)
+    monkeypatch.setattr(prepared_run, "evaluate_and_draw", leaking)
+    monkeypatch.setattr(prepared_run, "local_replica", lambda state: state)
     with pytest.raises(ConfigurationError, match="leaks"):
-        train._conclude(Path("run"), config(), None, None)
+        prepared_run._conclude(Path("run"), config(), None, None)
 
 
 def test_an_evaluation_that_cannot_be_written_says_so(tmp_path: Path) -> None:

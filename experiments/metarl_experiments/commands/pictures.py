@@ -1,6 +1,7 @@
 """The pictures of a run: learning, adaptation, behaviour; and its report."""
 
 import contextlib
+import io
 import math
 import zipfile
 from pathlib import Path
@@ -88,8 +89,7 @@ def _returns(place: Path, record: EvaluationRecord) -> np.ndarray:
         require_own(place)
         # Somebody else's file may unpack to anything: its size is looked at first.
         if archive.getinfo(RETURNS).file_size <= 8 * math.prod(shape) + HEADER_BYTES:
-            with archive.open(RETURNS) as file:
-                found = np.lib.format.read_array(file)  # no pickles
+            found = np.lib.format.read_array(io.BytesIO(archive.read(RETURNS)))  # no pickles
             return found.astype(np.float64).reshape(shape)
     return np.zeros((0, 0))
 
