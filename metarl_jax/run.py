@@ -7,7 +7,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
@@ -24,7 +24,6 @@ from metarl_jax.files import json_text, read_object, write_whole
 from metarl_jax.learning.train_state import Algorithm, TrainState, with_params
 from metarl_jax.policy.conformance import check_unroll
 from metarl_jax.policy.policy import Policy, PolicyParams
-from metarl_jax.report.console import Console
 from metarl_jax.report.pictures import draw_pictures
 from metarl_jax.report.verdict import verdict
 from metarl_jax.tasks.conformance import check_task_distribution
@@ -36,6 +35,9 @@ from metarl_jax.training.plan import Evaluate, ExitCode, Logger, Outcome, Traini
 from metarl_jax.training.provenance import describe_machine
 from metarl_jax.training.train import run_training
 from metarl_jax.types import ConfigurationError, Key
+
+if TYPE_CHECKING:
+    from metarl_jax.report.console import Console
 
 RUN_FILE = "run.json"
 NUM_EVALUATIONS = 20
@@ -122,25 +124,18 @@ def train(
         KeyboardInterrupt: Ctrl-C; the run is saved, and `resume=True` goes on.
         TrainingError: the run diverged, was terminated, or could not be saved.
     """
-    counts = {"total_steps": total_steps, "evaluation_tasks": evaluation_tasks}
-    for name, count in (counts | {"final_evaluation_tasks": final_evaluation_tasks}).items():
-        require_positive(name, count)
-    if key.shape:
-        raise ConfigurationError(
-            f"expected one key, got {key.shape[0]}; train agents one after the other, or several "
-            "seeds in one program: metarl train --num-seeds."
-        )
+    _check_arguments(total_steps, evaluation_tasks, final_evaluation_tasks, key)
     check_task_distribution(tasks)
-    check_unroll(policy, tasks)
-    record = PolicyRecord.of(policy, algorithm, key)
+    check_unroll(policy)
+    from metarl_jax.report.console import Console  # rich is slow to import
+
     with contextlib.ExitStack() as stack:
         place = _make_folder(folder, stack)
         begun = _steps_begun(place, resume)
         plan = _plan(algorithm, total_steps, begun or total_steps, evaluate_every)
+        _describe(place, tasks, PolicyRecord.of(policy, algorithm, key))
         if not begun:
             _write_run_file(place, algorithm, total_steps)
-        write_interface(place, interface_of(tasks))
-        write_policy_record(place, record)
         console = Console(silent=not progress)
         stack.callback(console.close)
         console.start(_header(tasks, policy, algorithm, plan, folder))
@@ -157,20 +152,36 @@ def train(
         )
         console.finish(outcome.message if folder else f"finished {outcome.update} updates.")
         _require_finished(outcome)
-        subject = _subject(tasks, policy, algorithm, outcome.update)
+        params = outcome.state.learner.params
         console.evaluating(final_evaluation_tasks)
-        evaluation, returns = _evaluate(
-            tasks, policy, outcome.state.learner.params, subject, final_evaluation_tasks
-        )
+        subject = _subject(tasks, policy, algorithm, outcome.update)
+        evaluation, returns = _evaluate(tasks, policy, params, subject, final_evaluation_tasks)
         console.finish(verdict(evaluation))
-        rows = read_rows(place / "metrics.jsonl")
+        rows, kept = read_rows(place / "metrics.jsonl"), None
         if folder is not None:
+            kept = place
             write_evaluation(place, "evaluation", evaluation, returns)
-            report = draw_pictures(place, tasks, policy, outcome.state.learner.params)[-1]
-            console.note(f"report: {report}")
-    kept = None if folder is None else place
-    state = outcome.state
-    return TrainResult(state.learner.params, state, evaluation, returns, rows, kept)
+            console.note(f"report: {draw_pictures(place, tasks, policy, params)[-1]}")
+    return TrainResult(params, outcome.state, evaluation, returns, rows, kept)
+
+
+def _check_arguments(
+    total_steps: int, evaluation_tasks: int, final_evaluation_tasks: int, key: Key
+) -> None:
+    require_positive("total_steps", total_steps)
+    require_positive("evaluation_tasks", evaluation_tasks)
+    require_positive("final_evaluation_tasks", final_evaluation_tasks)
+    if key.shape:
+        raise ConfigurationError(
+            f"expected one key, got {key.shape[0]}; train agents one after the other, or several "
+            "seeds in one program: metarl train --num-seeds."
+        )
+
+
+def _describe(folder: Path, tasks: TaskDistribution, record: PolicyRecord) -> None:
+    """Writes what an agent is loaded from, beside the checkpoints."""
+    write_interface(folder, interface_of(tasks))
+    write_policy_record(folder, record)
 
 
 def _make_folder(folder: str | os.PathLike[str] | None, stack: contextlib.ExitStack) -> Path:
@@ -245,7 +256,7 @@ def _header(
     }
 
 
-def _announced(evaluate: Evaluate, num_tasks: int, console: Console) -> Evaluate:
+def _announced(evaluate: Evaluate, num_tasks: int, console: "Console") -> Evaluate:
     def evaluate_aloud(params: PolicyParams) -> Any:
         console.evaluating(num_tasks)
         return evaluate(params)

@@ -149,11 +149,12 @@ def _begin(experiment: Experiment, options: TrainOptions, command_line: Sequence
 
 
 def _resume(options: ResumeOptions) -> int:
-    config = load_config(options.resume)
+    begun = config = load_config(options.resume)
     _, tasks = load_tasks(config)
     imported = process_seconds()
-    longer = config if options.total_steps is None else _longer(config, options.total_steps)
-    config = longer
+    if options.total_steps is not None:
+        config = _longer(config, options.total_steps)
+    write = partial(write_config, options.resume, config) if config is not begun else lambda: None
     if options.task_chunk is not None:  # the same gradient: for a machine with less memory
         settings = config.settings.change({"budget.task_chunk": options.task_chunk})
         config = dataclasses.replace(config, settings=settings)
@@ -164,9 +165,7 @@ def _resume(options: ResumeOptions) -> int:
     policy = PolicyRecord.of(setup.policy, setup.algorithm, setup.key)
     prepare = lambda state: warm_start(config, setup)(state)  # where it was stopped at once
     prepared = PreparedRun(options.resume, config, setup, loggers, imported, prepare, policy)
-    return run_prepared(
-        prepared, resume=True, on_start=partial(write_config, options.resume, longer)
-    )
+    return run_prepared(prepared, resume=True, on_start=write)
 
 
 def _longer(config: RunConfig, total_steps: int) -> RunConfig:
