@@ -5,7 +5,7 @@ import dataclasses
 import os
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,12 +28,12 @@ from metarl_jax.report.pictures import draw_pictures
 from metarl_jax.report.verdict import verdict
 from metarl_jax.tasks.conformance import check_task_distribution
 from metarl_jax.tasks.distribution import TaskDistribution
-from metarl_jax.tasks.interface import interface_of, write_interface
+from metarl_jax.tasks.interface import Interface, interface_of, write_interface
 from metarl_jax.training.metrics_file import read_rows
 from metarl_jax.training.metrics_row import MetricsRow
 from metarl_jax.training.plan import Evaluate, ExitCode, Logger, Outcome, TrainingPlan, plan_for
 from metarl_jax.training.provenance import describe_machine
-from metarl_jax.training.train import run_training
+from metarl_jax.training.train import require_new, run_training
 from metarl_jax.types import ConfigurationError, Key
 
 if TYPE_CHECKING:
@@ -124,21 +124,15 @@ def train(
         KeyboardInterrupt: Ctrl-C; the run is saved, and `resume=True` goes on.
         TrainingError: the run diverged, was terminated, or could not be saved.
     """
-    _check_arguments(total_steps, evaluation_tasks, final_evaluation_tasks, key)
-    check_task_distribution(tasks)
-    check_unroll(policy)
-    from metarl_jax.report.console import Console  # rich is slow to import
-
+    _check_counts(total_steps, evaluation_tasks, final_evaluation_tasks)
+    _check_parts(tasks, policy, key)
+    record, interface = PolicyRecord.of(policy, algorithm, key), interface_of(tasks)
     with contextlib.ExitStack() as stack:
         place = _make_folder(folder, stack)
         begun = _steps_begun(place, resume)
         plan = _plan(algorithm, total_steps, begun or total_steps, evaluate_every)
-        _describe(place, tasks, PolicyRecord.of(policy, algorithm, key))
-        if not begun:
-            _write_run_file(place, algorithm, total_steps)
-        console = Console(silent=not progress)
-        stack.callback(console.close)
-        console.start(_header(tasks, policy, algorithm, plan, folder))
+        header = _header(tasks, policy, algorithm, plan, folder)
+        console = stack.enter_context(_console(header, progress))
         outcome = run_training(
             algorithm,
             _announced(make_validation(tasks, policy, evaluation_tasks), evaluation_tasks, console),
@@ -149,28 +143,40 @@ def train(
             loggers=loggers,
             resume_from="latest" if begun else None,
             prepare=lambda state: with_params(state, init_params) if init_params else state,
+            on_start=lambda: _describe(place, interface, record, algorithm, begun or total_steps),
         )
-        console.finish(outcome.message if folder else f"finished {outcome.update} updates.")
         _require_finished(outcome)
-        params = outcome.state.learner.params
         console.evaluating(final_evaluation_tasks)
-        subject = _subject(tasks, policy, algorithm, outcome.update)
-        evaluation, returns = _evaluate(tasks, policy, params, subject, final_evaluation_tasks)
-        console.finish(verdict(evaluation))
-        rows, kept = read_rows(place / "metrics.jsonl"), None
-        if folder is not None:
-            kept = place
-            write_evaluation(place, "evaluation", evaluation, returns)
-            console.note(f"report: {draw_pictures(place, tasks, policy, params)[-1]}")
-    return TrainResult(params, outcome.state, evaluation, returns, rows, kept)
+        result = _conclude(tasks, policy, algorithm, outcome, final_evaluation_tasks, place)
+        console.finish(verdict(result.evaluation))
+        if folder is None:
+            return dataclasses.replace(result, folder=None)
+        write_evaluation(place, "evaluation", result.evaluation, result.episode_returns)
+        console.note(f"report: {draw_pictures(place, tasks, policy, result.params)[-1]}")
+        return result
 
 
-def _check_arguments(
-    total_steps: int, evaluation_tasks: int, final_evaluation_tasks: int, key: Key
-) -> None:
+@contextlib.contextmanager
+def _console(header: Mapping[str, str], progress: bool) -> Iterator["Console"]:
+    from metarl_jax.report.console import Console  # rich is slow to import
+
+    console = Console(silent=not progress)
+    console.start(header)
+    try:
+        yield console
+    finally:
+        console.close()
+
+
+def _check_counts(total_steps: int, evaluation_tasks: int, final_evaluation_tasks: int) -> None:
     require_positive("total_steps", total_steps)
     require_positive("evaluation_tasks", evaluation_tasks)
     require_positive("final_evaluation_tasks", final_evaluation_tasks)
+
+
+def _check_parts(tasks: TaskDistribution, policy: Policy, key: Key) -> None:
+    check_task_distribution(tasks)
+    check_unroll(policy)
     if key.shape:
         raise ConfigurationError(
             f"expected one key, got {key.shape[0]}; train agents one after the other, or several "
@@ -178,10 +184,21 @@ def _check_arguments(
         )
 
 
-def _describe(folder: Path, tasks: TaskDistribution, record: PolicyRecord) -> None:
-    """Writes what an agent is loaded from, beside the checkpoints."""
-    write_interface(folder, interface_of(tasks))
+def _describe(
+    folder: Path, interface: Interface, record: PolicyRecord, algorithm: Algorithm, steps: int
+) -> None:
+    """Writes what an agent is loaded from, and what the run was begun with."""
+    write_interface(folder, interface)
     write_policy_record(folder, record)
+    if (folder / RUN_FILE).exists():
+        return
+    settings = {
+        "algorithm": algorithm.name,
+        "total_steps": steps,
+        "steps_per_update": algorithm.steps_per_update,
+    }
+    run = describe_machine() | {"executable": sys.executable, "settings": settings}
+    write_whole(folder / RUN_FILE, json_text(run))
 
 
 def _make_folder(folder: str | os.PathLike[str] | None, stack: contextlib.ExitStack) -> Path:
@@ -206,6 +223,8 @@ def _make_folder(folder: str | os.PathLike[str] | None, stack: contextlib.ExitSt
 
 def _steps_begun(folder: Path, resume: bool) -> int | None:
     """The steps that a run in this folder was begun with; None to begin one."""
+    if not resume:
+        require_new(folder)
     if not resume or not (folder / RUN_FILE).exists():
         return None
     settings = read_object(folder / RUN_FILE).get("settings")
@@ -225,16 +244,6 @@ def _plan(
     return plan_for(
         algorithm.steps_per_update, total_steps, max(1, schedule_steps // every), schedule_steps
     )
-
-
-def _write_run_file(folder: Path, algorithm: Algorithm, total_steps: int) -> None:
-    settings = {
-        "algorithm": algorithm.name,
-        "total_steps": total_steps,
-        "steps_per_update": algorithm.steps_per_update,
-    }
-    run = describe_machine() | {"executable": sys.executable, "settings": settings}
-    write_whole(folder / RUN_FILE, json_text(run))
 
 
 def _header(
@@ -271,40 +280,37 @@ def _require_finished(outcome: Outcome) -> None:
         raise TrainingError(outcome)
 
 
-def _subject(
-    tasks: TaskDistribution, policy: Policy, algorithm: Algorithm, update: int
-) -> EvaluationSubject:
-    return EvaluationSubject(
+def _conclude(
+    tasks: TaskDistribution,
+    policy: Policy,
+    algorithm: Algorithm,
+    outcome: Outcome,
+    num_tasks: int,
+    folder: Path,
+) -> TrainResult:
+    """Evaluates on the meta-test tasks that every run of the family is evaluated on."""
+    tasks_key, actors_key = jax.random.split(jax.random.key(META_TEST_SEED))
+    key, state = jax.random.fold_in(actors_key, 0), outcome.state
+    params = state.learner.params
+    evaluation = make_evaluator(tasks, policy, tasks_key, num_tasks)(params, key)
+    found = measure(tasks, policy, params, jax.random.key(MEASURE_SEED), 1)
+    subject = EvaluationSubject(
         task_family=tasks.name,
         experiment=tasks.name,
         policy=policy.name,
         memory=policy.memory,
         algorithm=algorithm.name,
-        update=update,
-        num_tasks=0,  # told by the evaluation, like the next
-        task_set_hash="",
+        update=outcome.update,
+        num_tasks=evaluation.num_tasks,
+        task_set_hash=evaluation.task_set_hash,
         sampled_actions=True,
     )
-
-
-def _evaluate(
-    tasks: TaskDistribution,
-    policy: Policy,
-    params: PolicyParams,
-    subject: EvaluationSubject,
-    num_tasks: int,
-) -> tuple[EvaluationRecord, np.ndarray]:
-    """On the meta-test tasks that every run of the family is evaluated on."""
-    tasks_key, actors_key = jax.random.split(jax.random.key(META_TEST_SEED))
-    key = jax.random.fold_in(actors_key, 0)
-    evaluation = make_evaluator(tasks, policy, tasks_key, num_tasks)(params, key)
-    found = measure(tasks, policy, params, jax.random.key(MEASURE_SEED), 1)
-    met = {"num_tasks": evaluation.num_tasks, "task_set_hash": evaluation.task_set_hash}
     record = EvaluationRecord.of(
         evaluation,
-        dataclasses.replace(subject, **met),
+        subject,
         tasks.references(),
         contextual=policy.contextual,
         measures={n: tuple(x) if isinstance(x, list) else x for n, x in found.items()},
     )
-    return record, evaluation.episode_returns
+    rows = read_rows(folder / "metrics.jsonl")
+    return TrainResult(params, state, record, evaluation.episode_returns, rows, folder)

@@ -154,12 +154,18 @@ def _first(
     folder = run.folder
     on_all_processes(lambda: require_own(folder / "metrics.jsonl", folder / "checkpoints"))
     if resume_from is None:
-        _require_new(folder)
+        require_new(folder)
         return run.first_state(), None
     return _resume(run, None if resume_from == "latest" else resume_from)
 
 
-def _require_new(folder: Path) -> None:
+def require_new(folder: Path) -> None:
+    """Refuses a folder that holds a run.
+
+    Raises:
+        ConfigurationError: it does.
+    """
+
     def look() -> str:
         if (folder / "metrics.jsonl").exists() or steps(folder / "checkpoints"):
             raise ConfigurationError(
