@@ -13,9 +13,14 @@ import jax
 import numpy as np
 
 from metarl_jax.checks import require_positive
-from metarl_jax.evaluation.evaluate import make_evaluator
+from metarl_jax.evaluation.ablated import (
+    ABLATION_LABELS,
+    Ablated,
+    ablations_at_once,
+    find_ablations,
+)
 from metarl_jax.evaluation.measures import measure
-from metarl_jax.evaluation.protocol import MEASURE_SEED, META_TEST_SEED, make_validation
+from metarl_jax.evaluation.protocol import MEASURE_SEED, final_evaluation, make_validation
 from metarl_jax.evaluation.record import EvaluationRecord, EvaluationSubject
 from metarl_jax.evaluation.store import write_evaluation
 from metarl_jax.experiment.policy_file import PolicyRecord, write_policy_record
@@ -128,8 +133,7 @@ def train(
     _check_parts(tasks, policy, key)
     record, interface = PolicyRecord.of(policy, algorithm, key), interface_of(tasks)
     with contextlib.ExitStack() as stack:
-        place = _make_folder(folder, stack)
-        begun = _steps_begun(place, resume)
+        place, begun = _make_folder(folder, resume, stack)
         plan = _plan(algorithm, total_steps, begun or total_steps, evaluate_every)
         header = _header(tasks, policy, algorithm, plan, folder)
         console = stack.enter_context(_console(header, progress))
@@ -152,7 +156,9 @@ def train(
         if folder is None:
             return dataclasses.replace(result, folder=None)
         write_evaluation(place, "evaluation", result.evaluation, result.episode_returns)
-        console.note(f"report: {draw_pictures(place, tasks, policy, result.params)[-1]}")
+        ablations = _ablate(tasks, policy, result, final_evaluation_tasks)
+        report = draw_pictures(place, tasks, policy, result.params, ablations=ablations)[-1]
+        console.note(f"report: {report}")
         return result
 
 
@@ -176,7 +182,7 @@ def _check_counts(total_steps: int, evaluation_tasks: int, final_evaluation_task
 
 def _check_parts(tasks: TaskDistribution, policy: Policy, key: Key) -> None:
     check_task_distribution(tasks)
-    check_unroll(policy)
+    check_unroll(policy, tasks)
     if key.shape:
         raise ConfigurationError(
             f"expected one key, got {key.shape[0]}; train agents one after the other, or several "
@@ -201,10 +207,15 @@ def _describe(
     write_whole(folder / RUN_FILE, json_text(run))
 
 
-def _make_folder(folder: str | os.PathLike[str] | None, stack: contextlib.ExitStack) -> Path:
-    """The run's folder; one that goes with the run where none is asked for."""
+def _make_folder(
+    folder: str | os.PathLike[str] | None, resume: bool, stack: contextlib.ExitStack
+) -> tuple[Path, int | None]:
+    """The run's folder, and the steps that the run in it was begun with; None to begin one.
+
+    Where no folder is asked for, it goes with the run.
+    """
     if folder is None:
-        return Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="metarl-")))
+        return Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="metarl-"))), None
     place = Path(folder)
     try:
         place.mkdir(parents=True, exist_ok=True)
@@ -218,11 +229,10 @@ def _make_folder(folder: str | os.PathLike[str] | None, stack: contextlib.ExitSt
             f"expected a folder for a run from Python, got {place}, which `metarl train` made; go "
             f"on with that one: metarl train --resume {place}"
         )
-    return place
+    return place, _steps_begun(place, resume)
 
 
 def _steps_begun(folder: Path, resume: bool) -> int | None:
-    """The steps that a run in this folder was begun with; None to begin one."""
     if not resume:
         require_new(folder)
     if not resume or not (folder / RUN_FILE).exists():
@@ -289,10 +299,8 @@ def _conclude(
     folder: Path,
 ) -> TrainResult:
     """Evaluates on the meta-test tasks that every run of the family is evaluated on."""
-    tasks_key, actors_key = jax.random.split(jax.random.key(META_TEST_SEED))
-    key, state = jax.random.fold_in(actors_key, 0), outcome.state
-    params = state.learner.params
-    evaluation = make_evaluator(tasks, policy, tasks_key, num_tasks)(params, key)
+    state, params = outcome.state, outcome.state.learner.params
+    evaluation = final_evaluation(tasks, policy, params, num_tasks)
     found = measure(tasks, policy, params, jax.random.key(MEASURE_SEED), 1)
     subject = EvaluationSubject(
         task_family=tasks.name,
@@ -314,3 +322,25 @@ def _conclude(
     )
     rows = read_rows(folder / "metrics.jsonl")
     return TrainResult(params, state, record, evaluation.episode_returns, rows, folder)
+
+
+def _ablate(
+    tasks: TaskDistribution, policy: Policy, result: TrainResult, num_tasks: int
+) -> dict[str, Ablated]:
+    """What the policy earns with one thing at a time taken away, after a short run."""
+    assert result.folder is not None
+    seconds = max((row.seconds or 0.0 for row in result.rows), default=0.0)
+    made = ablations_at_once(
+        tasks, has_memory=bool(policy.memory), num_tasks=num_tasks, seconds=seconds
+    )
+    for ablation in made:
+        evaluation = final_evaluation(tasks, policy, result.params, num_tasks, ablation)
+        record = EvaluationRecord.of(
+            evaluation,
+            dataclasses.replace(result.evaluation, ablation=ablation),
+            tasks.references(),
+            contextual=policy.contextual,
+        )
+        label = f"evaluation_{ABLATION_LABELS[ablation]}"
+        write_evaluation(result.folder, label, record, evaluation.episode_returns)
+    return find_ablations(result.folder, result.evaluation)

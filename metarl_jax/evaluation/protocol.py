@@ -5,7 +5,8 @@ from typing import Any
 
 import jax
 
-from metarl_jax.evaluation.evaluate import make_task_evaluator, meta_test_tasks
+from metarl_jax.evaluation.ablations import Ablation
+from metarl_jax.evaluation.evaluate import make_evaluator, make_task_evaluator, meta_test_tasks
 from metarl_jax.evaluation.evaluation import Evaluation
 from metarl_jax.policy.policy import Policy
 from metarl_jax.tasks.distribution import TaskDistribution
@@ -36,3 +37,27 @@ def make_validation(
     meta_test = meta_test_tasks(tasks, tasks_key, num_tasks)
     evaluator = make_task_evaluator(tasks, policy, num_devices=num_devices)
     return lambda params: evaluator(params, meta_test, actors_key)
+
+
+def final_evaluation(
+    tasks: TaskDistribution,
+    policy: Policy,
+    params: Any,
+    num_tasks: int,
+    ablation: Ablation | None = None,
+) -> Evaluation:
+    """The evaluation at the end of a run, on tasks that training never met.
+
+    Args:
+        tasks: p(M).
+        policy: the policy that was trained.
+        params: the policy's.
+        num_tasks: the least number of tasks.
+        ablation: what is taken from the policy; see `metarl_jax.evaluation.ablations`.
+
+    Raises:
+        ConfigurationError: the mean is higher than what is possible.
+    """
+    tasks_key, actors_key = jax.random.split(jax.random.key(META_TEST_SEED))
+    evaluator = make_evaluator(tasks, policy, tasks_key, num_tasks, ablation=ablation)
+    return evaluator(params, jax.random.fold_in(actors_key, 0))

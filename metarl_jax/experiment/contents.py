@@ -6,6 +6,8 @@ from types import ModuleType
 from typing import Any
 
 from metarl_jax.experiment.experiment import Experiment
+from metarl_jax.memory.base import Memory
+from metarl_jax.policy.policy import Policy
 from metarl_jax.tasks.distribution import TaskDistribution
 
 
@@ -22,6 +24,10 @@ def _is_experiment(found: Any, module: ModuleType) -> bool:
     return isinstance(found, Experiment)
 
 
+def _is_memory(found: Any, module: ModuleType) -> bool:
+    return isinstance(found, Memory) or _returns(Memory)(found, module)
+
+
 def _returns(kind: type) -> Callable[[Any, ModuleType], bool]:
     """Whether something is a function of the module itself that says it returns such an object."""
 
@@ -35,6 +41,8 @@ def _returns(kind: type) -> Callable[[Any, ModuleType], bool]:
 KINDS: Mapping[str, Callable[[Any, ModuleType], bool]] = {
     "experiments": _is_experiment,
     "task families": _returns(TaskDistribution),
+    "memories": _is_memory,
+    "policies": _returns(Policy),
 }
 """The kinds of things that are looked for, and how each is told from everything else."""
 

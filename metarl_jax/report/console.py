@@ -1,5 +1,6 @@
 """What a run prints: a live view on a terminal, plain lines anywhere else."""
 
+import importlib.util
 import time
 from collections.abc import Callable, Mapping
 
@@ -27,14 +28,15 @@ class Console:
 
     Args:
         console: where to write; standard output by default. A live view needs a terminal that can
-            move its cursor and shows Unicode.
+            move its cursor and shows Unicode, or a notebook with ipywidgets.
         silent: nothing is shown; of several processes, one speaks.
     """
 
     def __init__(self, console: RichConsole | None = None, *, silent: bool = False) -> None:
         self._console = console or RichConsole(highlight=False, quiet=silent)
         unicode = self._console.encoding.lower().startswith("utf")
-        self._is_live = self._console.is_terminal and not self._console.is_dumb_terminal and unicode
+        is_terminal = self._console.is_terminal and not self._console.is_dumb_terminal
+        self._is_live = unicode and (is_terminal or _shows_widgets(self._console))
         self._progress = Progress()
         self._live: Live | None = None
         self._last_line = -1.0  # fraction of the run done at the last plain line
@@ -147,6 +149,11 @@ class Console:
         if getattr(self._console.file, "errors", "strict") in ("strict", "surrogateescape"):
             text = text.encode(encoding, "replace").decode(encoding)
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def _shows_widgets(console: RichConsole) -> bool:
+    """Whether this is a notebook that can redraw a cell's output."""
+    return console.is_jupyter and importlib.util.find_spec("ipywidgets") is not None
 
 
 def progress_line(progress: Progress) -> str:

@@ -6,6 +6,7 @@ matplotlib is imported when the first figure is made; pyplot and its global stat
 
 import dataclasses
 import io
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -92,7 +93,7 @@ def new_figure(width: float, height: float) -> "Figure":
     return Figure(figsize=(width, height), dpi=DPI, facecolor="white", layout="constrained")
 
 
-def save_figure(figure: "Figure", path: Path) -> None:
+def save_figure(figure: "Figure", path: str | os.PathLike[str]) -> None:
     """Writes a PNG of 256 colours, a third of the full one's size, and that at once."""
     from PIL import Image  # matplotlib brings it
 
@@ -101,7 +102,7 @@ def save_figure(figure: "Figure", path: Path) -> None:
     Image.open(full).convert("RGB").quantize(256, dither=Image.Dither.NONE).save(
         small, format="PNG", optimize=True
     )
-    write_whole(path, small.getvalue())
+    write_whole(Path(path), small.getvalue())
 
 
 def heading(figure: "Figure", title: str, subtitle: str = "") -> None:

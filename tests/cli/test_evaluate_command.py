@@ -13,12 +13,11 @@ import numpy as np
 import pytest
 
 from metarl_envs.goal_grid import GoalGridTask, goal_grid
-from metarl_experiments.commands import evaluate, train, video
+from metarl_experiments.commands import evaluate, prepared_run, train, video
 from metarl_experiments.commands.ablations import ablations_after_training, ablations_of
 from metarl_experiments.commands.compare import _labels, compare_command
 from metarl_experiments.commands.evaluate import evaluate_command, evaluate_run
 from metarl_experiments.commands.evaluation_record import META_TEST_SEED, EvaluateOptions
-from metarl_experiments.commands.pictures import find_ablations
 from metarl_experiments.commands.report import report_command
 from metarl_experiments.commands.video import video_command
 from metarl_jax import (
@@ -36,6 +35,7 @@ from metarl_jax import (
 )
 from metarl_jax.checkpoint.checkpoint import restore
 from metarl_jax.checkpoint.folder import steps
+from metarl_jax.evaluation.ablated import find_ablations
 from metarl_jax.evaluation.record import read_record
 from metarl_jax.evaluation.scores import with_control_variate
 from metarl_jax.experiment.build import build_setup
@@ -313,7 +313,7 @@ def test_ablations_are_made_by_themselves_after_short_training(run: pathlib.Path
 def test_training_ends_with_the_ablations_that_it_is_told(
     run: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(train, "ablations_after_training", lambda *_: ("rewards",))
+    monkeypatch.setattr(prepared_run, "ablations_after_training", lambda *_: ("rewards",))
     drawn: list[list[str]] = []
     monkeypatch.setattr(
         evaluate,

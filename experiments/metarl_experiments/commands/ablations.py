@@ -2,28 +2,18 @@
 
 import math
 from pathlib import Path
-from typing import get_args
 
+from metarl_jax.evaluation.ablated import ablations_at_once, ablations_for
 from metarl_jax.evaluation.ablations import Ablation
 from metarl_jax.experiment.build import Setup
 from metarl_jax.experiment.run_config import RunConfig
 from metarl_jax.parallel.processes import broadcast_from_first
 from metarl_jax.training.metrics_file import read_rows
 
-SHORT_SECONDS = 300
-"""Training that took less gets its ablations at once; after a longer one they can wait."""
-FEWEST_TASKS = 100
-"""On fewer tasks the interval of a change is too wide to tell what the policy lives on."""
-
 
 def ablations_of(setup: Setup) -> tuple[Ablation, ...]:
-    """All that can be taken from the policy of a run; nothing is taken from several agents.
-
-    With one episode there is none before it, whose memory or history could be taken.
-    """
-    if setup.is_population:
-        return ()
-    return get_args(Ablation) if setup.tasks.num_episodes > 1 else ("rewards",)
+    """All that can be taken from the policy of a run; nothing is taken from several agents."""
+    return () if setup.is_population else ablations_for(setup.tasks)
 
 
 def ablations_after_training(folder: Path, config: RunConfig, setup: Setup) -> tuple[Ablation, ...]:
@@ -37,11 +27,15 @@ def ablations_after_training(folder: Path, config: RunConfig, setup: Setup) -> t
         config: the run's.
         setup: the run's.
     """
-    few = config.settings.evaluation.final_evaluation_tasks < FEWEST_TASKS
-    if few or config.settings.memory is None:
+    if setup.is_population:
         return ()
-    was_short = broadcast_from_first(lambda: str(_seconds(folder) < SHORT_SECONDS)) == str(True)
-    return ablations_of(setup) if was_short else ()
+    seconds = float(broadcast_from_first(lambda: str(_seconds(folder))))
+    return ablations_at_once(
+        setup.tasks,
+        has_memory=config.settings.memory is not None,
+        num_tasks=config.settings.evaluation.final_evaluation_tasks,
+        seconds=seconds,
+    )
 
 
 def _seconds(folder: Path) -> float:

@@ -8,8 +8,8 @@ from typing import Annotated
 import jax
 import tyro
 
-from metarl_experiments.commands.pictures import ABLATION_LABELS
 from metarl_jax.checks import require_positive, require_seed
+from metarl_jax.evaluation.ablated import ABLATION_LABELS
 from metarl_jax.evaluation.ablations import Ablation
 from metarl_jax.evaluation.evaluate import make_evaluator
 from metarl_jax.evaluation.evaluation import Evaluation

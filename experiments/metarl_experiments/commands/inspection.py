@@ -98,8 +98,8 @@ def _list_file(place: str) -> int:
     held = contents_of(place)
     if not held:
         raise ConfigurationError(
-            f"expected an experiment or a task family in {place}, got none; a task family is a "
-            "function that says what it returns: `def NAME(...) -> TaskDistribution:`."
+            f"expected an experiment, a task family, a memory or a policy in {place}, got none; a "
+            "function must say what it returns: `def NAME(...) -> TaskDistribution:`, say."
         )
     for kind, names in held.items():
         width = max(map(len, names))

@@ -121,7 +121,7 @@ def _begin(experiment: Experiment, options: TrainOptions, command_line: Sequence
     imported = process_seconds()
     check_task_distribution(tasks)  # first: a sampler that changes must be seen to do so
     setup = build_setup(tasks, options.settings, options.machine.devices, options.sweep)
-    check_unroll(setup.policy)
+    check_unroll(setup.policy, tasks)
     place, _, attribute = name.rpartition(":")
     if place.endswith(".py"):  # so that the run can be evaluated from any folder
         name = f"{Path(place).absolute()}:{attribute}"

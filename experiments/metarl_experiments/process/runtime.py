@@ -1,5 +1,6 @@
 """What must be set before jax makes its first array; importing this imports no jax."""
 
+import contextlib
 import ctypes
 import os
 import platform
@@ -88,7 +89,9 @@ def configure_jax(num_devices: int | None = None, *, keep_compiled: bool = True)
     from metarl_jax.parallel.host import usable_cores
 
     if HOST_DEVICES_FLAG not in os.environ.get("XLA_FLAGS", ""):
-        jax.config.update("jax_num_cpu_devices", num_devices or usable_cores())
+        # Where jax has run already, as in a notebook, it keeps the devices that it has.
+        with contextlib.suppress(RuntimeError):
+            jax.config.update("jax_num_cpu_devices", num_devices or usable_cores())
     if keep_compiled:
         _keep_compiled_programs()
 
