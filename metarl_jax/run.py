@@ -155,10 +155,7 @@ def train(
         console.finish(verdict(result.evaluation))
         if folder is None:
             return dataclasses.replace(result, folder=None)
-        write_evaluation(place, "evaluation", result.evaluation, result.episode_returns)
-        ablations = _ablate(tasks, policy, result, final_evaluation_tasks)
-        report = draw_pictures(place, tasks, policy, result.params, ablations=ablations)[-1]
-        console.note(f"report: {report}")
+        console.note(f"report: {_publish(tasks, policy, result, final_evaluation_tasks)}")
         return result
 
 
@@ -324,11 +321,19 @@ def _conclude(
     return TrainResult(params, state, record, evaluation.episode_returns, rows, folder)
 
 
+def _publish(tasks: TaskDistribution, policy: Policy, result: TrainResult, num_tasks: int) -> Path:
+    """Writes the evaluation, after a short run its ablations too, and draws; the report's path."""
+    assert result.folder is not None
+    write_evaluation(result.folder, "evaluation", result.evaluation, result.episode_returns)
+    ablations = _ablate(tasks, policy, result, num_tasks, result.folder)
+    pictures = draw_pictures(result.folder, tasks, policy, result.params, ablations=ablations)
+    return pictures[-1]
+
+
 def _ablate(
-    tasks: TaskDistribution, policy: Policy, result: TrainResult, num_tasks: int
+    tasks: TaskDistribution, policy: Policy, result: TrainResult, num_tasks: int, folder: Path
 ) -> dict[str, Ablated]:
     """What the policy earns with one thing at a time taken away, after a short run."""
-    assert result.folder is not None
     seconds = max((row.seconds or 0.0 for row in result.rows), default=0.0)
     made = ablations_at_once(
         tasks, has_memory=bool(policy.memory), num_tasks=num_tasks, seconds=seconds
@@ -342,5 +347,5 @@ def _ablate(
             contextual=policy.contextual,
         )
         label = f"evaluation_{ABLATION_LABELS[ablation]}"
-        write_evaluation(result.folder, label, record, evaluation.episode_returns)
-    return find_ablations(result.folder, result.evaluation)
+        write_evaluation(folder, label, record, evaluation.episode_returns)
+    return find_ablations(folder, result.evaluation)

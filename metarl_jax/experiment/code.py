@@ -2,6 +2,7 @@
 
 import importlib
 import importlib.util
+import inspect
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -41,14 +42,14 @@ def load_module(holder: str) -> ModuleType:
 
 def public_names(module: ModuleType) -> list[str]:
     """The names that a module defines itself, in the order of the file."""
-    own = (
-        name
-        for name, value in vars(module).items()
-        if not name.startswith("_")
-        and not isinstance(value, ModuleType)
-        and getattr(value, "__module__", module.__name__) == module.__name__
-    )
-    return list(own)
+
+    def is_own(value: Any) -> bool:
+        if isinstance(value, ModuleType):
+            return False
+        is_named = isinstance(value, type) or inspect.isfunction(value)
+        return not is_named or value.__module__ == module.__name__
+
+    return [name for name, x in vars(module).items() if not name.startswith("_") and is_own(x)]
 
 
 def _import_module(name: str) -> ModuleType:

@@ -140,7 +140,7 @@ def _memory_kind(name: str, found: Any) -> type:
             raise ConfigurationError(
                 f"{name}: expected a function that returns a Memory, got {type(memory).__name__}."
             )
-        return memory._replace(made_by=(name, arguments))
+        return memory._replace(made_by=(name, tuple(arguments.items())))
 
     return dataclasses.make_dataclass(
         getattr(found, "__name__", "OwnMemory"),

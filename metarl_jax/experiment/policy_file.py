@@ -41,6 +41,8 @@ from metarl_jax.policy.task_critic import with_task_critic
 from metarl_jax.tasks.distribution import Specification
 from metarl_jax.types import ConfigurationError, Key, PyTree
 
+MadeBy = tuple[str, tuple[tuple[str, Any], ...]]
+"""See `Memory.made_by`."""
 NAME = "policy.json"
 FORMAT = 1
 MEND = "resume the run once (`metarl train --resume RUN`), which writes the file again"
@@ -68,7 +70,7 @@ class PolicyRecord:
 
     policy: str
     architecture: Architecture
-    memory: tuple[str, dict[str, Any]] | None
+    memory: MadeBy | None
     agents: int = 1
     task_critic: bool = False
 
@@ -93,7 +95,7 @@ class PolicyRecord:
         return cls(
             policy=policy.name,
             architecture=policy.architecture,
-            memory=policy.memory_made_by,
+            memory=policy.memory_made_by if _is_known(policy.memory_made_by) else None,
             agents=key.shape[0] if key.shape else 1,
             task_critic=TASK_CRITIC in weights,
         )
@@ -204,26 +206,30 @@ def load_params(
     return restore(folder / "checkpoints", shapes, step, within="learner.params")
 
 
-def _to_json(made_by: tuple[str, dict[str, Any]]) -> list[Any]:
+def _is_known(made_by: MadeBy | None) -> bool:
+    """Whether a memory, and every memory it is made of, knows how it was made."""
+    if made_by is None:
+        return False
+    return all(_is_known(x.made_by) for _, x in made_by[1] if isinstance(x, Memory))
+
+
+def _to_json(made_by: MadeBy) -> list[Any]:
     name, arguments = made_by
     nested = {
-        n: _to_json(x.made_by) if isinstance(x, Memory) and x.made_by else x
-        for n, x in arguments.items()
+        n: _to_json(x.made_by) if isinstance(x, Memory) and x.made_by else x for n, x in arguments
     }
     return [name, nested]
 
 
-def _from_json(found: Any) -> tuple[str, dict[str, Any]]:
+def _from_json(found: Any) -> MadeBy:
     name, arguments = found
-    return str(name), dict(arguments)
+    return str(name), tuple(dict(arguments).items())
 
 
-def _remake(made_by: tuple[str, dict[str, Any]], folder: Path) -> Memory:
+def _remake(made_by: MadeBy, folder: Path) -> Memory:
     name, arguments = made_by
     if name not in CONSTRUCTORS:
         require_code_elsewhere(name, folder)
     make = CONSTRUCTORS.get(name) or load_object(name)
-    nested = {
-        n: _remake(_from_json(x), folder) if n == "memory" else x for n, x in arguments.items()
-    }
+    nested = {n: _remake(_from_json(x), folder) if n == "memory" else x for n, x in arguments}
     return make if isinstance(make, Memory) else make(**nested)

@@ -41,21 +41,21 @@ class Budget:
 
     Attributes:
         total_steps: Environment steps to train for, rounded up to whole chunks of updates.
-        schedule_steps: Steps over which the schedules run, then hold; all by default.
         seed: Seed of everything random.
         num_tasks: Tasks in the batch of an update.
         task_chunk: Most tasks that a device takes at a time; the same gradient in less memory.
         meta_episode_steps: Train on meta-episodes of so many steps; evaluation keeps its episodes.
         num_seeds: Agents trained side by side in one program, with seeds seed, seed + 1, ….
+        schedule_steps: Steps over which the schedules run, then hold; all by default.
     """
 
     total_steps: int = bounded(10_000_000, most=10**15)
-    schedule_steps: int | None = bounded(None, most=10**15)
     seed: int = bounded(0, least=0, most=2**32 - 1)
     num_tasks: int = 256
     task_chunk: int | None = None
     meta_episode_steps: int | None = None
     num_seeds: int = 1
+    schedule_steps: int | None = bounded(None, most=10**15)
 
     def __post_init__(self) -> None:
         check_fields(self)

@@ -52,7 +52,7 @@ class Memory(NamedTuple):
     unroll: Callable[[PyTree, Carry, MemoryInput], tuple[Carry, Array]]
     parallel: bool = False
     context_length: int | None = None
-    made_by: tuple[str, dict[str, Any]] | None = None
+    made_by: tuple[str, tuple[tuple[str, Any], ...]] | None = None
 
 
 Arguments = ParamSpec("Arguments")
@@ -64,9 +64,12 @@ def recorded(make: Callable[Arguments, Memory]) -> Callable[Arguments, Memory]:
 
     @functools.wraps(make)
     def recording(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Memory:
+        memory = make(*args, **kwargs)
+        if memory.made_by is not None:  # one layer of a stack is the memory itself
+            return memory
         given = signature.bind(*args, **kwargs)
         given.apply_defaults()
-        return make(*args, **kwargs)._replace(made_by=(make.__name__, dict(given.arguments)))
+        return memory._replace(made_by=(make.__name__, tuple(given.arguments.items())))
 
     return recording
 

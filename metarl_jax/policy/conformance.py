@@ -87,7 +87,7 @@ def _has_known_memory(policy: Policy) -> bool:
     if policy.architecture is None or policy.memory_made_by is None:
         return False
     name, arguments = policy.memory_made_by
-    own = any(isinstance(argument, Memory) for argument in arguments.values())
+    own = any(isinstance(argument, Memory) for _, argument in arguments)
     return name in memories.__all__ and not own
 
 

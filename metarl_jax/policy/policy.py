@@ -85,7 +85,7 @@ class Policy(NamedTuple):
     context_length: int | None = None
     memory: str = ""
     architecture: "Architecture | None" = None
-    memory_made_by: tuple[str, dict[str, Any]] | None = None
+    memory_made_by: tuple[str, tuple[tuple[str, Any], ...]] | None = None
     specification: Specification | None = None
 
 

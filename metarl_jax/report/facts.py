@@ -1,5 +1,6 @@
 """What was trained, how and where, as names and texts of the page."""
 
+import dataclasses
 import json
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
@@ -55,9 +56,10 @@ def _configured(config: RunConfig, evaluation: EvaluationSubject) -> dict[str, s
     seeds = f" to {budget.seed + budget.num_seeds - 1}" if budget.num_seeds > 1 else ""
     units = getattr(settings.memory, "hidden_size", None)
     size = "" if units is None else f" of {units} units"
+    policy = dataclasses.replace(evaluation, memory=settings.memory_name)
     return {
         "task family": f"{evaluation.task_family}: {arguments}".rstrip(": "),
-        "policy": policy_words(evaluation) + size,
+        "policy": policy_words(policy) + size,
         "algorithm": f"{settings.algorithm.name.upper()}, {budget.num_tasks:,} tasks an update",
         "seed": f"{budget.seed}{seeds}",
     }
@@ -65,7 +67,12 @@ def _configured(config: RunConfig, evaluation: EvaluationSubject) -> dict[str, s
 
 def _texts(run: Mapping[str, Any], name: str) -> list[str]:
     found = run.get(name)
-    return list(map(str, found)) if isinstance(found, list) else []
+    return [_printable(str(x)) for x in found] if isinstance(found, list) else []
+
+
+def _printable(text: str) -> str:
+    """The text as UTF-8 can hold it: arguments of another encoding have bytes that are none."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def _versions(run: Mapping[str, Any]) -> dict[str, str]:

@@ -27,7 +27,7 @@ from support.command_line import BROKEN, assert_refused, metarl, metarl_here
         (["train", "zebra"], ["got 'zebra'", "metarl list"]),
         (["train", "no_such_file.py:family"], ["no file 'no_such_file.py'", "FILE.py:NAME"]),
         (["train", str(BROKEN)], ["without a name", f"{BROKEN}:sound", "metarl check"]),
-        (["train", f"{BROKEN}:sond"], ["got none called 'sond'", "did you mean sound?"]),
+        (["train", f"{BROKEN}:sond"], ["a name 'sond'", "did you mean sound?"]),
         (
             ["train", "bandit_10_5", "--num-task", "3"],
             ["options: --num-task,", "Perhaps you meant: --num-tasks INT"],
@@ -152,7 +152,7 @@ def test_bad_arguments_are_refused_before_compilation(
             ["reset_env", "observation", "[1]", "observation_space", "[4]"],
         ),
         ("unsupported_actions", ["actions must be", "Discrete", "Box of rank 1", "got Dict"]),
-        ("no_such_function", ["'no_such_function'", "TaskDistribution"]),
+        ("no_such_function", ["'no_such_function'", "metarl check"]),
         ("sampler_draws_with_numpy", ["sample(key)", "another computation the second time"]),
         (
             "step_counts_in_python",

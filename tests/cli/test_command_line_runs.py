@@ -12,7 +12,7 @@ from unittest import mock
 import numpy as np
 import pytest
 
-from metarl_experiments.commands import train
+from metarl_experiments.commands import prepared_run, train
 from metarl_jax import Agent, ConfigurationError
 from metarl_jax.evaluation.record import read_record
 from metarl_jax.experiment.run_config import load_config
@@ -168,7 +168,7 @@ def test_a_run_of_an_older_version_gets_its_interface_when_it_is_resumed(
     shutil.copytree(run, old)
     (old / "interface.json").unlink()
     stopped = mock.Mock(side_effect=ConfigurationError("expected to go on, got a test"))
-    monkeypatch.setattr(train, "train", stopped)
+    monkeypatch.setattr(prepared_run, "run_training", stopped)
     assert metarl_here("train", "--resume", old, cwd=tmp_path).returncode == 2
     assert stopped.called
     agent = Agent.load(old)

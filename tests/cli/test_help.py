@@ -14,8 +14,8 @@ from metarl_experiments.commands.options import parse_train_options
 from metarl_experiments.commands.parsing import whole_number
 from metarl_experiments.commands.sweep_help import sweepable
 from metarl_jax.checks import NEAR
+from metarl_jax.experiment.kinds import CHOICES, Settings
 from metarl_jax.experiment.registry import load_experiment
-from metarl_jax.experiment.settings import ALGORITHMS, Settings
 from support.command_line import assert_refused, metarl_here
 
 
@@ -110,13 +110,13 @@ def test_sweep_lists_every_setting_that_it_can_be_over(tmp_path: pathlib.Path) -
     result = metarl_here("sweep", "--help", cwd=tmp_path)
     assert result.returncode == 0
     listed = {line.split()[0] for line in result.stdout.splitlines() if line.strip()}
-    for algorithm in ALGORITHMS:
+    for algorithm in CHOICES["algorithm"]:
         assert set(Settings().choose("algorithm", algorithm).schedules()) <= listed
     clipped = next(line for line in result.stdout.splitlines() if "clip_ratio" in line)
     assert "ppo only" in clipped
 
 
-@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pytest.mark.parametrize("algorithm", CHOICES["algorithm"])
 def test_sweep_lists_those_of_a_preset_and_an_algorithm(
     algorithm: str, tmp_path: pathlib.Path
 ) -> None:
@@ -127,7 +127,11 @@ def test_sweep_lists_those_of_a_preset_and_an_algorithm(
 
 
 def test_each_of_them_is_described() -> None:
-    rows = [row for name in ALGORITHMS for row in sweepable(Settings().choose("algorithm", name))]
+    rows = [
+        row
+        for name in CHOICES["algorithm"]
+        for row in sweepable(Settings().choose("algorithm", name))
+    ]
     assert rows
     assert all(row.text and "(schedule)" not in row.text for row in rows)
 

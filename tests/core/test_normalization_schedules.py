@@ -5,7 +5,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from metarl_jax.learning.schedules import at_progress, hyperparameters, interpolate
+from metarl_jax.learning.schedules import (
+    at_progress,
+    hyperparameters,
+    interpolate,
+    over,
+)
 from metarl_jax.policy.normalization import (
     HORIZON,
     RunningStatistics,
@@ -146,9 +151,8 @@ def test_one_knot_is_a_constant() -> None:
 
 
 def test_hyperparameters_at_a_progress_are_float32_scalars() -> None:
-    h = at_progress(
-        hyperparameters(learning_rate=[1e-2, 0.0], entropy_coefficient=0.25), jnp.float32(0.5)
-    )
+    schedules = over(hyperparameters(learning_rate=[1e-2, 0.0], entropy_coefficient=0.25), 3)
+    h = at_progress(schedules, jnp.float32(0.5))
     for leaf in jax.tree.leaves(h):
         assert leaf.shape == () and leaf.dtype == jnp.float32 and not leaf.weak_type
     np.testing.assert_allclose(h["learning_rate"], 5e-3, rtol=1e-6)

@@ -38,6 +38,7 @@ from metarl_jax import (
 from metarl_jax.checkpoint import CheckpointError, restore, save
 from metarl_jax.experiment.build import build_setup
 from metarl_jax.experiment.registry import load_experiment
+from metarl_jax.learning.train_state import initial_shapes
 from metarl_jax.memory import Memory
 from metarl_jax.trees import structure
 from support.probes import counter, revealed_target
@@ -88,7 +89,7 @@ EACH: dict[str, dict[str, Any]] = {
 
 def forms(algorithm: Algorithm) -> dict[str, str]:
     """Those of a train state, which an update must keep; a key's is left out."""
-    state = jax.eval_shape(algorithm.init, jax.eval_shape(lambda: jax.random.key(0)))
+    state = initial_shapes(algorithm, jax.eval_shape(lambda: jax.random.key(0)), 3)
     after, metrics = jax.eval_shape(algorithm.update, state)
     assert structure(after) == structure(state)
     assert {str(metric.dtype) for metric in metrics.values()} == {"float32"}
@@ -151,7 +152,7 @@ def test_an_update_is_finite_and_can_be_evaluated(setting: str) -> None:
         check_task_distribution(tasks)
         policy = adaptive_policy(tasks, gru(4))
         algorithm = a2c(tasks, policy, hyperparameters(), UpdateConfig(num_tasks=2))
-        state, metrics = jax.jit(algorithm.update)(algorithm.init(jax.random.key(0)))
+        state, metrics = jax.jit(algorithm.update)(algorithm.init(jax.random.key(0), 3))
         assert int(state.update) == 1 and int(state.skipped) == 0
         assert all(bool(jnp.isfinite(metric)) for metric in metrics.values())
         returns = evaluate(tasks, policy, state.learner.params, jax.random.key(1), num_tasks=2)

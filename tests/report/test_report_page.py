@@ -248,7 +248,7 @@ def test_every_setting_and_every_version_is_folded_in(tmp_path):
     assert [title for title, _ in folded] == ["All settings", "Versions and machine"]
     settings, machine = (dict(re.findall(r"<dt>(.*?)</dt><dd>(.*?)</dd>", x)) for _, x in folded)
     tree = json.loads((tmp_path / "config.json").read_text())
-    leaves = {f"{branch}.{name}" for branch, x in tree["settings"].items() for name in x}
+    leaves = {f"{branch}.{name}" for branch, x in tree["settings"].items() for name in x or ()}
     assert leaves <= settings.keys() and len(leaves) > 20
     assert settings["memory.hidden_size"] == "8" and settings["budget.num_tasks"] == "16"
     assert settings["family.num_arms"] == "3" and settings["budget.task_chunk"] == "none"

@@ -12,7 +12,7 @@ from metarl_jax.checkpoint.folder import steps
 from metarl_jax.checkpoint.plain_path import plain_path
 from metarl_jax.experiment.registry import load_experiment
 from metarl_jax.training.plan import ExitCode, TrainingPlan
-from metarl_jax.training.train import train
+from metarl_jax.training.train import run_training
 from support import random_walk
 from support.command_line import SMALL, metarl_here, signalled_here
 from support.folder_names import NAMES
@@ -25,7 +25,7 @@ LONG = TrainingPlan(num_updates=4, updates_per_chunk=2, chunks_per_evaluation=1)
 def trained(folder: pathlib.Path, plan: TrainingPlan, resume: bool) -> tuple[ExitCode, list[str]]:
     """The exit code, and what was warned of."""
     recorder = random_walk.Recorder()
-    outcome = train(
+    outcome = run_training(
         random_walk.walk(),
         random_walk.evaluate,
         plan,

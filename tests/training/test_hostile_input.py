@@ -20,8 +20,8 @@ from metarl_jax.training.metrics_file import read_rows
 from support.command_line import SMALL, assert_refused, metarl_here
 
 Attack = Callable[[pathlib.Path], object]
-READ = ("config.json", "run.json", "metrics.jsonl")
-"""What an evaluation reads of a run, besides its checkpoints."""
+READ = ("config.json", "run.json", "metrics.jsonl", "interface.json", "policy.json")
+"""What an evaluation, or an agent, reads of a run besides its checkpoints."""
 EVIL = "import pathlib; pathlib.Path({!r}).touch()\ndef tasks(): ...\n"
 
 

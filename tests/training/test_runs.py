@@ -12,8 +12,8 @@ import pytest
 from metarl_envs.bandit import bandit
 from metarl_experiments import cli, runs
 from metarl_experiments.commands import prepared_run
-from metarl_experiments.commands.evaluation_record import EvaluateOptions, write_evaluation
 from metarl_experiments.runs import create_run, holds_run, load_tasks
+from metarl_jax.evaluation.store import write_evaluation
 from metarl_jax.experiment.experiment import Experiment
 from metarl_jax.experiment.run_config import RunConfig, load_config
 from metarl_jax.experiment.settings import Budget, Settings
@@ -110,9 +110,8 @@ def test_an_evaluation_that_leaks_is_no_want_of_room(monkeypatch) -> None:
 
 
 def test_an_evaluation_that_cannot_be_written_says_so(tmp_path: Path) -> None:
-    options = EvaluateOptions(run=tmp_path / "gone")
     with pytest.raises(UnwritableError, match="can be written"):
-        write_evaluation(options, {}, np.zeros((1, 1)))
+        write_evaluation(tmp_path / "gone", "evaluation", None, np.zeros((1, 1)))
 
 
 def test_and_the_command_line_says_it(tmp_path: Path, monkeypatch) -> None:

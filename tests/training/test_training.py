@@ -53,6 +53,9 @@ def test_rows_are_those_of_a_plain_loop(undisturbed):
         if update % 6 == 0:
             w = float(state.learner.params.weights["w"])
             row |= {"meta_test_episode_returns": [w, 2.0], "meta_test_total_return": w + 2.0}
+            # Of 1 and 3: 1.96 times the standard deviation √2, by √2.
+            row |= {"meta_test_episode_returns_ci95": [0.0, 1.96]}
+            row |= {"meta_test_total_return_ci95": 1.96}
         expected.append(row)
     found = rows_of(folder)
     for mine, theirs in zip(found, expected, strict=True):

@@ -1,7 +1,8 @@
 """`--help` of the commands that have many options: a line an option, in groups."""
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
 
 import docstring_parser
@@ -43,6 +44,7 @@ def print_help(
     choices: Sequence[Row],
     groups: Sequence[Group],
     operands: str = "[options]",
+    last: Mapping[str, Sequence[Row]] = MappingProxyType({}),
 ) -> None:
     """Prints every option.
 
@@ -52,11 +54,14 @@ def print_help(
         choices: the options that decide which others there are, shown with the first group.
         groups: the others, the common ones first.
         operands: what is typed after the command.
+        last: more options by the title of their group.
     """
     print(f"usage: {prog} {operands}\n{description}")
     print_rows(groups[0].title, [*_rows(groups[0]), *choices])
     for group in groups[1:]:
         print_rows(group.title, list(_rows(group)))
+    for title, rows in last.items():
+        print_rows(title, rows)
 
 
 def print_rows(title: str, rows: Sequence[Row]) -> None:

@@ -145,9 +145,10 @@ def _parse(
     groups = _groups_of(experiment, settings)
     if {"-h", "--help"} & set(arguments):
         rows = [_over_row(settings) for _ in more]
-        rows += [*(_choice_row(branch, settings) for branch in CHOICES), OWN_ROW]
+        rows += [_choice_row(b, settings) for b in CHOICES if b != "objective"]
+        own = [_choice_row("objective", settings), OWN_ROW]
         operands = "--over SETTING=VALUE,VALUE [options]" if more else "[options]"
-        print_help(prog, description, rows, groups, operands)
+        print_help(prog, description, rows, groups, operands, {"a loss of your own": own})
         sys.exit(0)
     _require_options_of(settings, arguments)
     choices = [_choice(branch, settings, getattr(early, branch)) for branch in CHOICES]
