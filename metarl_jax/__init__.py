@@ -147,7 +147,7 @@ from metarl_jax.report import (
     write_report,
 )
 from metarl_jax.rollout import Rollout, collect, episode_returns, start, task_keys
-from metarl_jax.run import TrainingError, TrainResult, train
+from metarl_jax.run import train
 from metarl_jax.tasks import (
     BoxSpace,
     Choice,
@@ -172,7 +172,9 @@ from metarl_jax.training import (
     MetricsRow,
     Outcome,
     TensorBoardLogger,
+    TrainingError,
     TrainingPlan,
+    TrainResult,
     WandbLogger,
     read_rows,
     run_training,

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import jax
-import numpy as np
 
 from metarl_jax.checks import require_positive
 from metarl_jax.evaluation.ablated import (
@@ -26,7 +25,7 @@ from metarl_jax.evaluation.store import write_evaluation
 from metarl_jax.experiment.policy_file import PolicyRecord, write_policy_record
 from metarl_jax.experiment.run_config import is_configured
 from metarl_jax.files import json_text, read_object, write_whole
-from metarl_jax.learning.train_state import Algorithm, TrainState, with_params
+from metarl_jax.learning.train_state import Algorithm, with_params
 from metarl_jax.policy.conformance import check_unroll
 from metarl_jax.policy.policy import Policy, PolicyParams
 from metarl_jax.report.pictures import draw_pictures
@@ -35,9 +34,9 @@ from metarl_jax.tasks.conformance import check_task_distribution
 from metarl_jax.tasks.distribution import TaskDistribution
 from metarl_jax.tasks.interface import Interface, interface_of, write_interface
 from metarl_jax.training.metrics_file import read_rows
-from metarl_jax.training.metrics_row import MetricsRow
 from metarl_jax.training.plan import Evaluate, ExitCode, Logger, Outcome, TrainingPlan, plan_for
 from metarl_jax.training.provenance import describe_machine
+from metarl_jax.training.result import TrainingError, TrainResult
 from metarl_jax.training.train import require_new, run_training
 from metarl_jax.types import ConfigurationError, Key
 
@@ -47,39 +46,6 @@ if TYPE_CHECKING:
 RUN_FILE = "run.json"
 NUM_EVALUATIONS = 20
 """Evaluations in a run where `evaluate_every` is not given."""
-
-
-class TrainingError(RuntimeError):
-    """A run ended before its time.
-
-    Attributes:
-        outcome: how it ended, with its last good state.
-    """
-
-    def __init__(self, outcome: Outcome) -> None:
-        super().__init__(outcome.message)
-        self.outcome = outcome
-
-
-@dataclasses.dataclass(frozen=True)
-class TrainResult:
-    """What a run came to.
-
-    Attributes:
-        params: the trained parameters, for `evaluate` and `Agent`.
-        state: the whole train state.
-        evaluation: of the policy on meta-test tasks that training never met.
-        episode_returns: [N, E] float32, the return of each episode in each of these tasks.
-        rows: a row of metrics for every chunk of updates.
-        folder: the run's; None where it was not kept.
-    """
-
-    params: PolicyParams
-    state: TrainState
-    evaluation: EvaluationRecord
-    episode_returns: np.ndarray
-    rows: Sequence[MetricsRow]
-    folder: Path | None
 
 
 def train(
@@ -129,7 +95,8 @@ def train(
         KeyboardInterrupt: Ctrl-C; the run is saved, and `resume=True` goes on.
         TrainingError: the run diverged, was terminated, or could not be saved.
     """
-    _check_counts(total_steps, evaluation_tasks, final_evaluation_tasks)
+    require_positive("total_steps", total_steps)
+    _check_counts(evaluation_tasks, final_evaluation_tasks)
     _check_parts(tasks, policy, key)
     record, interface = PolicyRecord.of(policy, algorithm, key), interface_of(tasks)
     with contextlib.ExitStack() as stack:
@@ -171,8 +138,7 @@ def _console(header: Mapping[str, str], progress: bool) -> Iterator["Console"]:
         console.close()
 
 
-def _check_counts(total_steps: int, evaluation_tasks: int, final_evaluation_tasks: int) -> None:
-    require_positive("total_steps", total_steps)
+def _check_counts(evaluation_tasks: int, final_evaluation_tasks: int) -> None:
     require_positive("evaluation_tasks", evaluation_tasks)
     require_positive("final_evaluation_tasks", final_evaluation_tasks)
 

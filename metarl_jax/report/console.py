@@ -40,7 +40,7 @@ class Console:
         self._progress = Progress()
         self._live: Live | None = None
         self._last_line = -1.0  # fraction of the run done at the last plain line
-        self._told_of_evaluation = False
+        self._told_of_tasks = 0  # of the evaluation that was announced last
 
     def start(self, header: Mapping[str, str]) -> None:
         """Prints what is about to run, a name and a text in each line."""
@@ -70,7 +70,7 @@ class Console:
             self._show(LiveView(self._progress, waiting_for="running …"))
 
     def evaluating(self, num_tasks: int) -> None:
-        """Says that nothing will move while tasks are played; plain lines say it once.
+        """Says that nothing will move while tasks are played; plain lines say it once a number.
 
         Args:
             num_tasks: meta-test tasks.
@@ -78,9 +78,9 @@ class Console:
         text = f"evaluating on {num_tasks:,} tasks"
         if self._is_live:
             self._show(LiveView(self._progress, waiting_for=f"{text} …"))
-        elif not self._told_of_evaluation:
+        elif num_tasks != self._told_of_tasks:
             self._line(f"{text} ...")
-            self._told_of_evaluation = True
+            self._told_of_tasks = num_tasks
 
     def note(self, said: str) -> None:
         """Prints a quiet line, above the live view where there is one."""

@@ -4,6 +4,7 @@ from metarl_jax.training.loggers import TensorBoardLogger, WandbLogger
 from metarl_jax.training.metrics_file import read_rows
 from metarl_jax.training.metrics_row import MetricsRow
 from metarl_jax.training.plan import ExitCode, Outcome, TrainingPlan
+from metarl_jax.training.result import TrainingError, TrainResult
 from metarl_jax.training.tags import schedule_values, tagged
 from metarl_jax.training.train import run_training
 
@@ -12,6 +13,8 @@ __all__ = [
     "MetricsRow",
     "Outcome",
     "TensorBoardLogger",
+    "TrainResult",
+    "TrainingError",
     "TrainingPlan",
     "WandbLogger",
     "read_rows",

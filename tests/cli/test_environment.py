@@ -52,7 +52,7 @@ def test_an_odd_environment_keeps_no_run_from_its_report(tmp_path: Path) -> None
     )
     assert result.returncode == 0, result.stderr
     assert b"Traceback" not in result.stderr
-    assert b"10 x 1 steps" in result.stdout and b" +- " in result.stdout
+    assert b"10 x 1 = " in result.stdout and b" +- " in result.stdout
     assert {"report.html", "evaluation.json"} <= {p.name for p in (tmp_path / "run-ü").iterdir()}
     assert "±" in (tmp_path / "run-ü" / "report.html").read_text(encoding="utf-8")
 

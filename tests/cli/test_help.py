@@ -14,8 +14,9 @@ from metarl_experiments.commands.options import parse_train_options
 from metarl_experiments.commands.parsing import whole_number
 from metarl_experiments.commands.sweep_help import sweepable
 from metarl_jax.checks import NEAR
-from metarl_jax.experiment.kinds import CHOICES, Settings
+from metarl_jax.experiment.kinds import CHOICES
 from metarl_jax.experiment.registry import load_experiment
+from metarl_jax.experiment.settings import Settings
 from support.command_line import assert_refused, metarl_here
 
 

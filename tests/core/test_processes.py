@@ -5,6 +5,7 @@ import signal
 import jax
 import pytest
 
+from metarl_jax.files import reason
 from metarl_jax.parallel import processes
 from metarl_jax.parallel.processes import StopVote, broadcast_from_first, on_all_processes
 from metarl_jax.parallel.signals import StopRequest
@@ -39,7 +40,7 @@ def test_what_one_raises_all_raise(
     monkeypatch.setattr(processes, "_all_texts", lambda text: [*told, text])
     with pytest.raises(elsewhere) as there:
         on_all_processes(lambda: None)
-    assert str(error) in str(there.value)
+    assert reason(error) in str(there.value)
 
 
 def test_what_none_raises_is_returned_and_what_the_first_says_is_for_all(

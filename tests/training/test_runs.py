@@ -93,6 +93,7 @@ def test_a_run_that_cannot_write_its_evaluation_may_go_on(error, monkeypatch, ca
 
     monkeypatch.setattr(prepared_run, "evaluate_and_draw", full)
     monkeypatch.setattr(prepared_run, "local_replica", lambda state: state)
+    monkeypatch.setattr(prepared_run, "ablations_after_training", lambda *_: ())
     assert prepared_run._conclude(Path("run"), config(), None, None) == ExitCode.NOT_SAVED
     assert "trained and saved, but: " in capsys.readouterr().err
 
@@ -105,6 +106,7 @@ def test_an_evaluation_that_leaks_is_no_want_of_room(monkeypatch) -> None:
 
     monkeypatch.setattr(prepared_run, "evaluate_and_draw", leaking)
     monkeypatch.setattr(prepared_run, "local_replica", lambda state: state)
+    monkeypatch.setattr(prepared_run, "ablations_after_training", lambda *_: ())
     with pytest.raises(ConfigurationError, match="leaks"):
         prepared_run._conclude(Path("run"), config(), None, None)
 
