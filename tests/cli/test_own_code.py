@@ -81,6 +81,22 @@ def test_it_resumes_to_the_bit_and_goes_on_for_longer(home: pathlib.Path) -> Non
     assert len(rows_of(home / "longer")) > len(rows_of(home / "run"))
 
 
+def test_a_sweep_is_over_its_own_weight_too(home: pathlib.Path) -> None:
+    """In one program; each agent has its value from the first update to the last."""
+    parts = OWN[: OWN.index("--hyperparameter")]
+    begin = ["sweep", "corridor.py:corridor", *parts, *SMALL]
+    over = ["--over", "prediction_weight=0.1,1"]
+    result = metarl_here(*begin, *over, "--out", "swept", cwd=home)
+    assert result.returncode == 0, result.stderr
+    points = json.loads((home / "swept" / "evaluation.json").read_text())["points"]
+    assert [point["values"] for point in points] == [
+        {"prediction_weight": 0.1},
+        {"prediction_weight": 1.0},
+    ]
+    both = metarl_here(*begin, *over, *OWN[-2:], "--out", "both", cwd=home)
+    assert_refused(both, "prediction_weight", "got both")
+
+
 def test_fewer_steps_than_before_are_refused(home: pathlib.Path) -> None:
     result = metarl_here("train", "--resume", "run", "--total-steps", "96", cwd=home)
     assert_refused(result, "--total-steps", "864")

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from metarl_experiments.commands.options import read_sweep
+from metarl_experiments.commands.numbers import read_sweep
 from metarl_experiments.commands.populations import print_population
 from metarl_jax.evaluation.evaluation import Evaluation, PopulationEvaluation
 from metarl_jax.evaluation.population_record import PointRecord, PopulationRecord

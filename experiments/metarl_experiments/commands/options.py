@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from metarl_experiments.commands.help import Group, Row, print_help
+from metarl_experiments.commands.numbers import numbers_of, own_schedules
 from metarl_experiments.commands.parsing import parse
 from metarl_experiments.process.distributed import DistributedOptions
 from metarl_experiments.process.early_flags import EarlyFlags, read_early_flags
@@ -162,11 +163,13 @@ def _parse(
         f.name: getattr(parsed, f.name, None) for f in dataclasses.fields(Settings)
     }
     branches["objective"] = settings.objective
-    own = dict(map(_numbers_of, parsed.hyperparameter))
-    branches["own_hyperparameters"] = {**settings.own_hyperparameters, **own}
-    chosen, sweep = Settings(**branches), read_sweep(getattr(parsed, "over", None))
-    before, after = settings.schedules(), chosen.schedules()
-    if twice := [name for name in sweep if before.get(name) != after.get(name)]:
+    own, sweep = own_schedules(settings, parsed.hyperparameter, getattr(parsed, "over", None))
+    branches["own_hyperparameters"] = own
+    chosen = Settings(**branches)
+    before = settings.schedules() | {n: own[n] for n in sweep if n in own}
+    after = chosen.schedules()
+    told = {name for name, _ in map(numbers_of, parsed.hyperparameter)}
+    if twice := [n for n in sweep if before.get(n) != after.get(n) or n in told]:
         raise ConfigurationError(
             f"expected either a flag or a sweep of {', '.join(twice)}, got both; leave the flag "
             "out."
@@ -272,55 +275,10 @@ def _choice_row(branch: str, settings: Settings) -> Row:
     return Row(f"--{branch} NAME", f"One of {', '.join(names)}.{also}", own)
 
 
-def _numbers_of(text: str) -> tuple[str, tuple[float, ...]]:
-    """NAME=VALUE,VALUE,… as a name and its numbers.
-
-    Raises:
-        ConfigurationError: it has another form.
-    """
-    name, _, listed = text.partition("=")
-    name = name.strip().removeprefix("--").replace("-", "_")
-    try:
-        values = tuple(float(value) for value in listed.split(","))
-    except ValueError:
-        values = ()
-    if not values or not name.isidentifier():
-        raise ConfigurationError(
-            f"expected NAME=VALUE,VALUE,... with numbers, got {text!r}; for instance "
-            "learning_rate=1e-4,1e-3."
-        )
-    return name, values
-
-
 def _over_row(settings: Settings) -> Row:
     names = ", ".join(settings.schedules())
     text = "Train an agent with each value; given twice, with every combination. SETTING is one of "
     return Row("--over SETTING=VALUE,VALUE,...", f"{text}{names}.", "")
-
-
-def read_sweep(over: Sequence[str] | None) -> Sweep:
-    """What `--over SETTING=VALUE,VALUE` asks for, given once or more; None: not a sweep.
-
-    Raises:
-        ConfigurationError: it has another form, or names a setting or a value twice.
-    """
-    if over is None:
-        return NO_SWEEP
-    sweep: dict[str, tuple[float, ...]] = {}
-    for text in over:
-        name, values = _numbers_of(text)
-        if len(set(values)) < len(values) or name in sweep:
-            raise ConfigurationError(
-                "expected --over SETTING=VALUE,VALUE,... with numbers that differ, and each "
-                f"setting once, got {text!r}; for instance --over learning_rate=1e-4,1e-3."
-            )
-        sweep[name] = values
-    if not sweep:
-        raise ConfigurationError(
-            "expected what the sweep is over, got no --over; for instance "
-            "--over learning_rate=1e-4,1e-3."
-        )
-    return sweep
 
 
 def family_options(family: Callable[..., Any], changes: dict[str, Any] | Any) -> Any:
