@@ -15,8 +15,8 @@ def total_levels(references: References) -> tuple[Level, ...]:
         {
             "Bayes-optimal": references.optimal_total,
             "upper bound": references.return_upper_bound,
-            "task told": references.oracle_total,
-            "no memory": references.memoryless_total,
+            "oracle": references.oracle_total,
+            "best without memory": references.memoryless_total,
         }
     )
 
@@ -35,16 +35,16 @@ def mean_levels(
         # A curve of the optimum's episodes says more than its mean.
         "Bayes-optimal mean": None if references.optimal_episodes else references.optimal_total,
         "upper bound, mean": references.return_upper_bound,
-        "task told": None if "contextual" in drawn else references.oracle_total,
-        "no memory": None if "memoryless" in drawn else references.memoryless_total,
+        "oracle": None if "contextual" in drawn else references.oracle_total,
+        "best without memory": None if "memoryless" in drawn else references.memoryless_total,
         "random actions": references.random_total,
     }
     return _levels({n: t if t is None else t / num_episodes for n, t in totals.items()})
 
 
 LOOKS = {"Bayes-optimal": style.INK, "upper bound": style.INK} | {
-    "task told": style.GREEN,
-    "no memory": style.VERMILION,
+    "oracle": style.GREEN,
+    "best without memory": style.VERMILION,
     "random actions": style.MUTED,
 }
 """Colours of the levels, by how their names begin."""

@@ -117,7 +117,7 @@ def test_curves_are_those_of_the_rows(tmp_path):
     assert adaptation["memoryless"]["ys"] == [2.0] * 3
     assert adaptation["Bayes-optimal"]["ys"] == [2.0, 3.5, 3.5]
     levels = {level["name"]: level["y"] for level in drawn["adaptation"]["levels"]}
-    assert levels == {"task told": 3.5}  # a policy without memory is there: no line says it twice
+    assert levels == {"oracle": 3.5}  # a policy without memory is there: no line says it twice
     tested, trained = drawn["learning"]["lines"]
     assert trained["look"] == "pale" and trained["xs"] == [1000 * i for i in range(1, 41)]
     np.testing.assert_allclose(trained["ys"], 0.2 * np.arange(1, 41), rtol=1e-4)
@@ -126,7 +126,7 @@ def test_curves_are_those_of_the_rows(tmp_path):
     np.testing.assert_allclose(tested["high"], totals + 0.5, rtol=1e-4)
     assert drawn["learning"]["named"] == ["meta-test tasks"]
     totals = {level["name"]: level["y"] for level in drawn["learning"]["levels"]}
-    assert totals == {"Bayes-optimal": 9.0, "no memory": 6.0, "task told": 10.5}
+    assert totals == {"Bayes-optimal": 9.0, "best without memory": 6.0, "oracle": 10.5}
 
 
 def test_a_curve_is_said_in_words():

@@ -312,7 +312,7 @@ def test_a_run_without_a_checkpoint_begins_anew(tmp_path, undisturbed):
     shutil.copy(undisturbed[0] / "metrics.jsonl", folder)
     outcome = run(folder, recorder=recorder, resume_from="latest")
     assert_undisturbed(folder, outcome, undisturbed)
-    assert "begins anew" in recorder.warnings[0]
+    assert "begins again" in recorder.warnings[0]
 
 
 def test_a_run_killed_in_its_first_save_begins_anew(tmp_path, undisturbed):
