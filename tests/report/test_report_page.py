@@ -133,7 +133,7 @@ def test_a_curve_is_said_in_words():
     words = charts.adaptation_chart(RECURRENT, [], REFERENCES).words()
     assert "return of each episode against episode" in words
     assert "adaptive: from 1.90 at 1.00 to 3.40 at 3.00" in words
-    assert "no memory: 2.00." in words
+    assert "best without memory: 2.00." in words
     learning, *_ = charts.learning_charts(rows(), REFERENCES)
     assert "meta-test tasks: from 3.12 at 4 k to 4.20 at 40 k" in learning.words()
 
