@@ -200,7 +200,7 @@ def test_pictures_say_what_they_show() -> None:
     thickest = max(line.get_linewidth() for line in learning.lines)
     means = [line.get_xydata() for line in learning.lines if line.get_linewidth() == thickest]
     np.testing.assert_allclose(means[-1], [[10, 1.5], [20, 2.5]])
-    levels = ["no memory: 3.00", "Bayes-optimal: 12.50"]
+    levels = ["best without memory: 3.00", "Bayes-optimal: 12.50"]
     assert [text.get_text() for text in swept.texts] == levels
     assert swept.get_xscale() == "log"
     assert swept.get_xlabel() == "learning rate"
