@@ -4,6 +4,7 @@ import importlib
 import importlib.util
 import inspect
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -50,6 +51,14 @@ def public_names(module: ModuleType) -> list[str]:
         return not is_named or value.__module__ == module.__name__
 
     return [name for name, x in vars(module).items() if not name.startswith("_") and is_own(x)]
+
+
+def return_type(function: Callable[..., Any]) -> str:
+    """The name of the type that a function says it returns; "" if it says none."""
+    returned = inspect.signature(function).return_annotation
+    if returned is inspect.Signature.empty:
+        return ""
+    return getattr(returned, "__name__", str(returned)).rpartition(".")[2]
 
 
 def _import_module(name: str) -> ModuleType:

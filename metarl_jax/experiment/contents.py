@@ -5,18 +5,11 @@ from collections.abc import Callable, Mapping
 from types import ModuleType
 from typing import Any
 
+from metarl_jax.experiment.code import return_type
 from metarl_jax.experiment.experiment import Experiment
 from metarl_jax.memory.base import Memory
 from metarl_jax.policy.policy import Policy
 from metarl_jax.tasks.distribution import TaskDistribution
-
-
-def return_type(function: Callable[..., Any]) -> str:
-    """The name of the type that a function says it returns; "" if it says none."""
-    returned = inspect.signature(function).return_annotation
-    if returned is inspect.Signature.empty:
-        return ""
-    return getattr(returned, "__name__", str(returned)).rpartition(".")[2]
 
 
 def _is_experiment(found: Any, module: ModuleType) -> bool:

@@ -7,6 +7,7 @@ A kind is a frozen dataclass of what it can be told. One of your own is named as
     min_gru = "mypackage.memories:min_gru"
 """
 
+import contextlib
 import dataclasses
 import functools
 import importlib.metadata
@@ -15,7 +16,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from metarl_jax.experiment.code import load_object
+from metarl_jax.experiment.code import load_object, return_type
 from metarl_jax.learning.settings import A2C, PPO, SGD, Adam, AdamW, Muon, Reinforce, RMSProp
 from metarl_jax.memory.base import Memory
 from metarl_jax.memory.settings import (
@@ -112,13 +113,26 @@ def _own_kind(branch: str, name: str) -> type:
     )
 
 
+def require_memory(name: str, found: Any) -> None:
+    """Refuses what is no memory before it is called: a run's folder may name anything.
+
+    Raises:
+        ConfigurationError: it is neither a `Memory` nor a function that says it returns one.
+    """
+    if isinstance(found, Memory):
+        return
+    with contextlib.suppress(TypeError, ValueError):  # no signature, or nothing to call
+        if return_type(found) == Memory.__name__:
+            return
+    raise ConfigurationError(
+        f"{name}: expected a Memory, or a function that says it returns one, got "
+        f"{getattr(found, '__name__', type(found).__name__)}; write `def NAME(...) -> Memory:`."
+    )
+
+
 def _memory_kind(name: str, found: Any) -> type:
     make: Callable[..., Any] = (lambda: found) if isinstance(found, Memory) else found
-    if not callable(make):
-        raise ConfigurationError(
-            f"{name}: expected a Memory, or a function that returns one, got "
-            f"{type(found).__name__}."
-        )
+    require_memory(name, found)
     parameters = inspect.signature(make).parameters
     fields = [
         (p.name, p.annotation, dataclasses.field(default=p.default))
@@ -140,7 +154,9 @@ def _memory_kind(name: str, found: Any) -> type:
             raise ConfigurationError(
                 f"{name}: expected a function that returns a Memory, got {type(memory).__name__}."
             )
-        return memory._replace(made_by=(name, tuple(arguments.items())))
+        return memory._replace(
+            made_by=(_offered("memory").get(name, name), tuple(arguments.items()))
+        )
 
     return dataclasses.make_dataclass(
         getattr(found, "__name__", "OwnMemory"),

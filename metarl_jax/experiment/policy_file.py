@@ -18,6 +18,7 @@ import jax
 from metarl_jax import memory as memories
 from metarl_jax.checkpoint.checkpoint import Restored, restore
 from metarl_jax.experiment.code import load_object
+from metarl_jax.experiment.kinds import require_memory
 from metarl_jax.experiment.run_config import require_code_elsewhere
 from metarl_jax.files import (
     JsonFields,
@@ -231,5 +232,6 @@ def _remake(made_by: MadeBy, folder: Path) -> Memory:
     if name not in CONSTRUCTORS:
         require_code_elsewhere(name, folder)
     make = CONSTRUCTORS.get(name) or load_object(name)
+    require_memory(name, make)
     nested = {n: _remake(_from_json(x), folder) if n == "memory" else x for n, x in arguments}
     return make if isinstance(make, Memory) else make(**nested)

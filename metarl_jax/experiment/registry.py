@@ -11,8 +11,8 @@ import inspect
 from typing import Any
 
 from metarl_jax.checks import suggestion
-from metarl_jax.experiment.code import load_module, load_object
-from metarl_jax.experiment.contents import contents, return_type
+from metarl_jax.experiment.code import load_module, load_object, return_type
+from metarl_jax.experiment.contents import contents
 from metarl_jax.experiment.experiment import Experiment
 from metarl_jax.tasks.distribution import TaskDistribution
 from metarl_jax.types import ConfigurationError

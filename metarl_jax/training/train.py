@@ -70,7 +70,7 @@ def run_training(
             later rows and checkpoints are dropped and set aside. A run without a checkpoint
             begins again at "latest".
         prepare: what the first train state becomes before training: a warm start, for instance.
-        on_start: called once the run's folder is held and the program is compiled.
+        on_start: called once the run's folder is held and the first state is there.
 
     Returns:
         The outcome.
@@ -84,13 +84,13 @@ def run_training(
         stack.enter_context(held(folder))
         run = _Beginning(algorithm, plan, folder, key, reporter, prepare)
         state, saved = _first(run, resume_from)
+        on_all_processes(lambda: on_start() if is_first() else None)
         update = saved or 0
         if update == plan.num_updates:
             message = f"nothing left to do: all {update} updates are done."
             return Outcome(state, ExitCode.FINISHED, message, update)
         stop_vote = StopVote(stack.enter_context(stop_requests()))
         chunk = _compile(run, state, resumed=resume_from is not None)
-        on_all_processes(lambda: on_start() if is_first() else None)
         rows = read_rows(folder / "metrics.jsonl")
         # Made after the compilation, so that a run that does not compile leaves no run behind.
         metrics = MetricsFile(folder / "metrics.jsonl" if is_first() else None)

@@ -7,13 +7,12 @@ import shutil
 import signal
 import sys
 from typing import Any
-from unittest import mock
 
 import numpy as np
 import pytest
 
-from metarl_experiments.commands import prepared_run, train
-from metarl_jax import Agent, ConfigurationError
+from metarl_experiments.commands import train
+from metarl_jax import Agent
 from metarl_jax.evaluation.record import read_record
 from metarl_jax.experiment.run_config import load_config
 from metarl_jax.report.verdict import verdict
@@ -162,15 +161,13 @@ def test_a_run_goes_on_in_parts_that_fit(
 
 
 def test_a_run_of_an_older_version_gets_its_interface_when_it_is_resumed(
-    run: pathlib.Path, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+    run: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
     old = tmp_path / "old"
     shutil.copytree(run, old)
     (old / "interface.json").unlink()
-    stopped = mock.Mock(side_effect=ConfigurationError("expected to go on, got a test"))
-    monkeypatch.setattr(prepared_run, "run_training", stopped)
-    assert metarl_here("train", "--resume", old, cwd=tmp_path).returncode == 2
-    assert stopped.called
+    result = metarl_here("train", "--resume", old, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
     agent = Agent.load(old)
     assert agent.act(np.zeros(agent.interface.specification.observation_size)) in range(4)
 

@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 
-from metarl_jax import Agent
+from metarl_jax import Agent, ConfigurationError
 from metarl_jax.experiment.run_config import load_config
 from metarl_jax.training.metrics_file import read_rows
 from support.command_line import SMALL, assert_refused, metarl_here
@@ -107,7 +107,7 @@ def test_fewer_steps_than_before_are_refused(home: pathlib.Path) -> None:
     [
         (["--memory", "corridor.py:min_grus"], "did you mean min_gru?"),
         (["--memory", "corridors.py:min_gru"], "check the path"),
-        (["--memory", "corridor.py:objective"], "a type and a default"),
+        (["--memory", "corridor.py:objective"], "-> Memory"),
         (["--optimizer", "corridor.py:Corridor"], "optax"),
         (["--hyperparameter", "prediction_weight"], "NAME=VALUE"),
         (["--hyperparameter", "discount=0.9"], "under other names than ours"),
@@ -165,3 +165,25 @@ def test_weights_of_other_sizes_are_refused_before_a_folder_is_made(home: pathli
     result = metarl_here(*begin, "--init-from", "nowhere", "--out", "larger", cwd=home)
     assert_refused(result, "policy.json", "nowhere")
     assert not (home / "larger").exists()
+
+
+def test_a_run_names_no_function_that_is_no_memory(
+    home: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    """A policy.json of somebody else's may name anything that is installed: it is not called."""
+    run = tmp_path / "theirs"
+    shutil.copytree(home / "run", run)
+    record = json.loads((run / "policy.json").read_text())
+    record["memory"] = ["os:mkdir", {"path": str(tmp_path / "made")}]
+    (run / "policy.json").write_text(json.dumps(record))
+    with pytest.raises(ConfigurationError, match="-> Memory"):
+        Agent.load(run)
+    assert not (tmp_path / "made").exists()
+
+
+def test_code_inside_the_new_folder_is_refused_at_once(home: pathlib.Path) -> None:
+    (home / "inside").mkdir()
+    shutil.copy(EXAMPLE, home / "inside" / "mine.py")
+    begin = ["train", "corridor.py:corridor", *SMALL, "--memory", "inside/mine.py:min_gru"]
+    assert_refused(metarl_here(*begin, "--out", "inside", cwd=home), "no code is taken from a run")
+    assert not (home / "inside" / "config.json").exists()

@@ -24,6 +24,7 @@ from metarl_jax.learning.train_state import Algorithm
 from metarl_jax.memory import gru, unroll_by_steps
 from metarl_jax.training.metrics_row import MetricsRow
 from metarl_jax.types import PyTree
+from support.command_line import SMALL, assert_refused, metarl_here
 from support.comparisons import assert_same
 from support.probes import small_policy, tiny_bandit
 from support.run_folders import rows_of
@@ -132,6 +133,16 @@ def test_a_run_of_the_command_line_is_resumed_there(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{}", encoding="utf-8")
     with pytest.raises(ConfigurationError, match="metarl train --resume"):
         run(tmp_path, resume=True)
+
+
+def test_the_command_line_leaves_a_run_from_python_as_it_is(
+    whole: tuple[Path, TrainResult],
+) -> None:
+    folder, _ = whole
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+    refused = metarl_here("train", "goal_grid_3", *SMALL, "--out", folder, cwd=folder.parent)
+    assert_refused(refused, "which holds one")
+    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
 
 
 def test_a_warm_start_begins_with_the_parameters_given(whole: tuple[Path, TrainResult]) -> None:

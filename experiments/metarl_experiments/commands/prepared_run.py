@@ -19,7 +19,7 @@ from metarl_jax.experiment.policy_file import PolicyRecord, write_policy_record
 from metarl_jax.experiment.run_config import RunConfig, settings_to_json
 from metarl_jax.files import reason
 from metarl_jax.learning.train_state import TrainState
-from metarl_jax.parallel.processes import is_first, on_all_processes
+from metarl_jax.parallel.processes import is_first
 from metarl_jax.parallel.sharding import local_replica
 from metarl_jax.parallel.signals import Stopped, stops_raise
 from metarl_jax.policy.policy import PolicyParams
@@ -45,9 +45,8 @@ class PreparedRun:
 
     def describe(self) -> None:
         """Writes what an agent is loaded from, beside the checkpoints."""
-        if is_first():
-            write_interface(self.folder, interface_of(self.setup.tasks))
-            write_policy_record(self.folder, self.policy)
+        write_interface(self.folder, interface_of(self.setup.tasks))
+        write_policy_record(self.folder, self.policy)
 
 
 def run_prepared(
@@ -58,10 +57,9 @@ def run_prepared(
     Args:
         run: to begin, or to go on with.
         resume: whether its folder holds a checkpoint to go on from.
-        on_start: called once the run's folder is held and the program is compiled.
+        on_start: called once the run's folder is held and the first state is there.
     """
     folder, config, setup = run.folder, run.config, run.setup
-    on_all_processes(run.describe)
     console, plan = Console(silent=not is_first()), setup.plan
     steps = setup.algorithm.steps_per_update
     loggers = [FirstRow(folder, run.imported, plan, steps, console.note), *run.loggers]
@@ -79,7 +77,7 @@ def run_prepared(
             loggers=loggers,
             resume_from="latest" if resume else None,
             prepare=run.prepare,
-            on_start=on_start,
+            on_start=lambda: (run.describe(), on_start()),
         )
         console.finish(outcome.message)
     finally:

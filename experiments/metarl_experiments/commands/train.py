@@ -29,9 +29,11 @@ from metarl_experiments.runs import (
 )
 from metarl_jax.experiment.build import build_setup
 from metarl_jax.experiment.experiment import Experiment
+from metarl_jax.experiment.kinds import GROUPS
 from metarl_jax.experiment.policy_file import PolicyRecord
 from metarl_jax.experiment.run_config import (
     RunConfig,
+    is_configured,
     load_config,
     require_code_elsewhere,
     write_config,
@@ -41,6 +43,7 @@ from metarl_jax.parallel.host import process_seconds
 from metarl_jax.parallel.processes import broadcast_from_first, is_first, on_all_processes
 from metarl_jax.policy.conformance import check_unroll
 from metarl_jax.tasks.conformance import check_task_distribution
+from metarl_jax.training.train import require_new
 from metarl_jax.types import ConfigurationError
 
 USAGE = """\
@@ -135,6 +138,10 @@ def _begin(experiment: Experiment, options: TrainOptions, command_line: Sequence
         broadcast_from_first(lambda: holds_run(folder, config))
     )
     require_code_elsewhere(name, folder)
+    for kind in (getattr(options.settings, branch) for branch in GROUPS):
+        require_code_elsewhere("" if kind is None else kind.name, folder)
+    if not resume and not is_configured(folder):
+        require_new(folder)  # a run from Python
     # Loggers first: a missing extra leaves no run behind.
     with removed_if_empty(folder) if options.output.out is None else contextlib.nullcontext():
         loggers = on_all_processes(
