@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import os
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -140,7 +141,8 @@ def _begin(experiment: Experiment, options: TrainOptions, command_line: Sequence
     require_code_elsewhere(name, folder)
     for kind in (getattr(options.settings, branch) for branch in GROUPS):
         require_code_elsewhere("" if kind is None else kind.name, folder)
-    if not resume and not is_configured(folder):
+    # Not Path.is_dir: a name may be too long.
+    if not resume and os.path.isdir(folder) and not is_configured(folder):
         require_new(folder)  # a run from Python
     # Loggers first: a missing extra leaves no run behind.
     with removed_if_empty(folder) if options.output.out is None else contextlib.nullcontext():
