@@ -18,8 +18,7 @@ from metarl_jax.evaluation.ablated import (
     ablations_at_once,
     find_ablations,
 )
-from metarl_jax.evaluation.measures import measure
-from metarl_jax.evaluation.protocol import MEASURE_SEED, final_evaluation, make_validation
+from metarl_jax.evaluation.protocol import final_evaluation, final_measures, make_validation
 from metarl_jax.evaluation.record import EvaluationRecord, EvaluationSubject
 from metarl_jax.evaluation.store import write_evaluation
 from metarl_jax.experiment.policy_file import PolicyRecord, write_policy_record
@@ -264,7 +263,6 @@ def _conclude(
     """Evaluates on the meta-test tasks that every run of the family is evaluated on."""
     state, params = outcome.state, outcome.state.learner.params
     evaluation = final_evaluation(tasks, policy, params, num_tasks)
-    found = measure(tasks, policy, params, jax.random.key(MEASURE_SEED), 1)
     subject = EvaluationSubject(
         task_family=tasks.name,
         experiment=tasks.name,
@@ -281,7 +279,7 @@ def _conclude(
         subject,
         tasks.references(),
         contextual=policy.contextual,
-        measures={n: tuple(x) if isinstance(x, list) else x for n, x in found.items()},
+        measures=final_measures(tasks, policy, params),
     )
     rows = read_rows(folder / "metrics.jsonl")
     return TrainResult(params, state, record, evaluation.episode_returns, rows, folder)

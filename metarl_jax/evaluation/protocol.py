@@ -8,6 +8,7 @@ import jax
 from metarl_jax.evaluation.ablations import Ablation
 from metarl_jax.evaluation.evaluate import make_evaluator, make_task_evaluator, meta_test_tasks
 from metarl_jax.evaluation.evaluation import Evaluation
+from metarl_jax.evaluation.measures import measure
 from metarl_jax.policy.policy import Policy
 from metarl_jax.tasks.distribution import TaskDistribution
 
@@ -37,6 +38,21 @@ def make_validation(
     meta_test = meta_test_tasks(tasks, tasks_key, num_tasks)
     evaluator = make_task_evaluator(tasks, policy, num_devices=num_devices)
     return lambda params: evaluator(params, meta_test, actors_key)
+
+
+def final_measures(
+    tasks: TaskDistribution, policy: Policy, params: Any, num_devices: int = 1
+) -> dict[str, float | tuple[float, ...]]:
+    """A family's own measures, on tasks that are the same for all runs of the family.
+
+    Args:
+        tasks: p(M), with its `measures`.
+        policy: the policy that was trained.
+        params: the policy's.
+        num_devices: devices that the tasks are split over.
+    """
+    found = measure(tasks, policy, params, jax.random.key(MEASURE_SEED), num_devices)
+    return {name: tuple(x) if isinstance(x, list) else x for name, x in found.items()}
 
 
 def final_evaluation(

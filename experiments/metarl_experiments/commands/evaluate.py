@@ -5,7 +5,6 @@ import sys
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import jax
 
@@ -20,9 +19,8 @@ from metarl_experiments.runs import load_tasks
 from metarl_jax.checkpoint.checkpoint import restore
 from metarl_jax.evaluation.ablations import Ablation
 from metarl_jax.evaluation.evaluate import references_of
-from metarl_jax.evaluation.measures import measure
 from metarl_jax.evaluation.population_record import PopulationRecord
-from metarl_jax.evaluation.protocol import MEASURE_SEED
+from metarl_jax.evaluation.protocol import final_measures
 from metarl_jax.evaluation.record import EvaluationRecord
 from metarl_jax.evaluation.store import write_evaluation
 from metarl_jax.experiment.build import Setup, build_setup, shorter_context
@@ -152,23 +150,18 @@ def evaluate_run(
     Returns:
         The record that LABEL.json holds.
     """
-    params = state.learner.params
+    params, plain = state.learner.params, options.label == "evaluation"
     evaluation = evaluator_of(options, config, setup)(params)
+    take = partial(final_measures, setup.tasks, setup.policy, params, setup.num_devices)
     record = EvaluationRecord.of(
         evaluation,
         subject_of(evaluation, options, config, setup, int(state.update)),
         references_of(setup.tasks, options.episodes, options.split),
         contextual=setup.policy.contextual,
-        measures=_measures(setup, params) if options.label == "evaluation" else None,
+        measures=take() if plain else None,
     )
     write_evaluation(options.run, options.label, record, evaluation.episode_returns)
     return record
-
-
-def _measures(setup: Setup, params: Any) -> dict[str, float | tuple[float, ...]]:
-    key = jax.random.key(MEASURE_SEED)
-    values = measure(setup.tasks, setup.policy, params, key, setup.num_devices)
-    return {n: tuple(v) if isinstance(v, list) else v for n, v in values.items()}
 
 
 def print_evaluation(record: EvaluationRecord) -> None:
