@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from metarl_jax.learning.losses import Loss, Targets
+from metarl_jax.learning.losses import Loss, Targets, require_terms
 from metarl_jax.learning.returns import discounts, generalized_advantages
 from metarl_jax.learning.schedules import Hyperparameters
 from metarl_jax.learning.train_state import AlgorithmSpec, LearnerState, StepSums
@@ -78,9 +78,14 @@ def total_loss(
 
     Returns:
         The loss, [] float32, and the metrics.
+
+    Raises:
+        ConfigurationError: its terms or a metric are not [T, B].
     """
     terms, metrics = loss.apply(loss_params, outputs, rollout, targets)
     valid = rollout.outcome.valid
+    for name, x in {"objective": terms, **metrics}.items():
+        require_terms(f"the loss, in {name},", x, valid.shape)
     sums = {name: jnp.sum(jnp.where(valid, m, 0.0)) for name, m in metrics.items()}
     count = jnp.sum(valid).astype(jnp.float32)
     return jnp.sum(jnp.where(valid, terms, 0.0)) / valid.size, StepSums(sums, count)

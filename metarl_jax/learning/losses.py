@@ -117,15 +117,23 @@ def as_loss(function: LossLike) -> Loss:
     def apply(params: PyTree, *step: Any) -> TermsAndMetrics:
         del params
         terms = function(*step)
-        expected = step[1].value.shape
-        if jnp.shape(terms) != expected:
-            raise ConfigurationError(
-                f"the loss {name} must return a term per step, [T, B] = {list(expected)}, got "
-                f"{list(jnp.shape(terms))}; reduce over later axes alone."
-            )
+        require_terms(f"the loss {name}", terms, step[1].value.shape)
         return terms, {name: terms}
 
     return Loss(apply)
+
+
+def require_terms(what: str, terms: Array, expected: tuple[int, ...]) -> None:
+    """Refuses terms that are not [T, B], which would be spread over time or tasks in silence.
+
+    Raises:
+        ConfigurationError: they have another shape.
+    """
+    if jnp.shape(terms) != expected:
+        raise ConfigurationError(
+            f"{what} must return a term per step, [T, B] = {list(expected)}, got "
+            f"{list(jnp.shape(terms))}; reduce over later axes alone."
+        )
 
 
 def _sum(first: Loss, second: Loss) -> Loss:
@@ -136,6 +144,8 @@ def _sum(first: Loss, second: Loss) -> Loss:
     def apply(params: PyTree, *step: Any) -> TermsAndMetrics:
         first_terms, metrics = first.apply(params[0], *step)
         second_terms, more = second.apply(params[1], *step)
+        for terms in (first_terms, second_terms):  # a sum would spread what is too short
+            require_terms("each loss of a sum", terms, step[1].value.shape)
         if repeated := metrics.keys() & more.keys():
             raise ValueError(
                 f"two terms of a loss log the same metric {sorted(repeated)}; give each function a "

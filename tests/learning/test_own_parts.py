@@ -109,6 +109,21 @@ def test_a_detached_loss_trains_its_own_parameters_alone() -> None:
     assert attached
 
 
+@pytest.mark.parametrize("metric", [False, True])
+def test_a_record_whose_terms_are_no_steps_is_refused(metric: bool) -> None:
+    """A mean over time would be spread over all steps, without a word."""
+
+    def apply(params: PyTree, outputs: PolicyOutput, *rest: Any) -> tuple[Array, dict[str, Array]]:
+        mean = jnp.mean(outputs.value, axis=0)
+        return (outputs.value, {"mean": mean}) if metric else (mean, {})
+
+    with pytest.raises(ConfigurationError, match=r"\[T, B\] = .*reduce over later axes alone"):
+        updates(lambda h: Loss(apply))
+    if not metric:
+        with pytest.raises(ConfigurationError, match="each loss of a sum"):
+            updates(lambda h: a2c_objective(h) + Loss(apply))
+
+
 def test_a_name_that_nobody_gave_is_refused_with_the_mend() -> None:
     objective = reading({"detached": False})
     algorithm = a2c(TASKS, POLICY, hyperparameters(), CONFIG, objective=objective)
