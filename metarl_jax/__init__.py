@@ -149,9 +149,7 @@ from metarl_jax.report import (
 from metarl_jax.rollout import Rollout, collect, episode_returns, start, task_keys
 from metarl_jax.run import train
 from metarl_jax.tasks import (
-    BoxSpace,
     Choice,
-    DiscreteSpace,
     Environment,
     Interface,
     Limbs,
@@ -197,7 +195,6 @@ __all__ = [
     "Agent",
     "Algorithm",
     "Architecture",
-    "BoxSpace",
     "Budget",
     "Categorical",
     "CheckpointError",
@@ -208,7 +205,6 @@ __all__ = [
     "DataParallel",
     "DiagonalGaussian",
     "Discounting",
-    "DiscreteSpace",
     "Environment",
     "Evaluation",
     "EvaluationRecord",

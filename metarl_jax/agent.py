@@ -32,7 +32,8 @@ from metarl_jax.trees import select, take
 from metarl_jax.types import Array, ConfigurationError, PyTree
 
 Action = Any
-"""For one environment an int or [A] float32, for many [B] int64 or [B, A] float32; numpy's."""
+"""An action in the environment's units, as its action space samples it; numpy's. For many
+environments every array has a leading axis [B]."""
 
 
 class Agent:
@@ -153,16 +154,18 @@ class Agent:
         ignores the actions for environments that have just ended.
 
         Args:
-            observation: [O] or [B, O] numbers.
+            observation: [O] or [B, O] numbers, or a dict or tuple, as the environment gives it.
+                An action mask is its part "action_mask".
             reward: [] or [B] numbers, of the last action.
             terminated: [] or [B] bool: the last action ended the MDP.
             truncated: [] or [B] bool: a time limit ended the episode.
-            final_observation: [O] or [B, O] numbers, read where an episode ended. A vector's
+            final_observation: like the observation, read where an episode ended. A vector's
                 `infos.get("final_obs")` has this form.
 
         Returns:
-            An int, or an [A] float32 array within the bounds of the action space; [B] int64 or
-            [B, A] float32 for many environments. None if the only environment must be reset first.
+            An int, an array within the bounds of the action space, or a dict or tuple of these;
+            with a leading axis [B] for many environments. None if the only environment must be
+            reset first.
 
         Raises:
             ConfigurationError: an argument has the wrong shape or is not finite, or part of a
@@ -177,7 +180,7 @@ class Agent:
         if sensed is None:
             return None
         self._state, action = self._step(self.params, self._state, sensed, waits)
-        return self._senses.present(np.asarray(action))
+        return self._senses.present(action)
 
     def export(
         self,
@@ -244,7 +247,7 @@ class Agent:
 
 def _step_all(
     actor: Actor, params: PyTree, state: ActorState, sensed: Sensed, waits: Array | None
-) -> tuple[ActorState, Array]:
+) -> tuple[ActorState, PyTree]:
     """One action in each environment; those that wait for their reset stay as they are."""
     after, action = jax.vmap(actor.act, in_axes=(None, 0, 0))(params, state, sensed)
     if waits is not None:

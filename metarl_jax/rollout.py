@@ -21,7 +21,7 @@ class Rollout(struct.PyTreeNode):
     """What happened, one row a step."""
 
     experience: Experience  # [T, B, ...] what the policy read
-    action: Array  # [T, B] or [T, B, A] as sampled, before any clipping to the action space
+    action: PyTree  # [T, B] or [T, B, A], or a tree of these, as sampled, before any clipping
     log_prob: Array  # [T, B] log-probability of the action when it was taken
     value: Array  # [T, B] the policy's value when it acted
     final_value: Array  # [B] the value after the last step; counts where that did not end it all
@@ -146,7 +146,7 @@ def _scan_in_step(
     return jax.lax.scan(advance, actors, None, num_steps)
 
 
-def _select_action(output: PolicyOutput, actors: Actors, greedy: bool) -> Array:
+def _select_action(output: PolicyOutput, actors: Actors, greedy: bool) -> PyTree:
     if greedy:
         return output.action_distribution.mode()
     keys = jax.vmap(jax.random.fold_in)(actors.keys, actors.states.time)

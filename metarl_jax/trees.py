@@ -100,6 +100,28 @@ def strong(tree: PyTree) -> Any:
     return jax.tree.map(leaf, tree)
 
 
+def plain(tree: PyTree) -> Any:
+    """The tree of dicts and tuples with the same leaves.
+
+    Named tuples, dataclasses and mappings become dicts by the names of their fields, lists become
+    tuples. Parts without a leaf are left out.
+    """
+    inner, _ = jax.tree_util.tree_flatten_with_path(tree, is_leaf=lambda x: x is not tree)
+    if len(inner) == 1 and not inner[0][0]:
+        return tree
+    parts = {_name(path[0]): plain(part) for path, part in inner if jax.tree.leaves(part)}
+    if parts and all(isinstance(name, int) for name in parts):
+        return tuple(parts.values())
+    return {str(name): part for name, part in parts.items()}
+
+
+def _name(key: Any) -> str | int:
+    """The name of one level of a path: a field, a dict's key or a number."""
+    if isinstance(key, jax.tree_util.SequenceKey):
+        return key.idx
+    return getattr(key, "name", None) or str(getattr(key, "key", key))
+
+
 def take(tree: PyTree, index: int | np.ndarray | Array) -> Any:
     """Every leaf at this index, or at these, of its first axis."""
     return jax.tree.map(lambda x: x[index], tree)

@@ -40,24 +40,26 @@ class Transition(struct.PyTreeNode):
     next episode is never put in its place.
     """
 
-    observation: Array  # [..., O] float32
-    action: Array  # [...] int32, or [..., A] float32: the action the environment executed
+    observation: PyTree  # [..., O] float32, or a pytree with these leading axes
+    action: (
+        PyTree  # [...] or [..., K] int32, [..., A] float32 in [-1, 1], or a dict or tuple of these
+    )
     reward: Array  # [...] float32
-    final_observation: Array  # [..., O] float32
+    final_observation: PyTree  # as observation
     terminated: Array  # [...] bool: the MDP ended
     truncated: Array  # [...] bool: the time limit ended it
 
 
 def blank_transition(like: Transition) -> Transition:
-    """The transition before the first: zeros, and for a discrete action -1, no action.
+    """The transition before the first: zeros, and for whole-number actions -1, no action.
 
     Args:
         like: a transition (or its shapes) with the leading axes wanted.
     """
     blank = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), like)
-    if jnp.issubdtype(blank.action.dtype, jnp.integer):
-        blank = blank.replace(action=blank.action - 1)  # its one-hot is all zeros
-    return blank
+    # The one-hot of -1 is all zeros.
+    none = lambda x: x - 1 if jnp.issubdtype(x.dtype, jnp.integer) else x
+    return blank.replace(action=jax.tree.map(none, blank.action))
 
 
 class Experience(struct.PyTreeNode):
@@ -67,7 +69,7 @@ class Experience(struct.PyTreeNode):
     at a meta-episode's first step it is `blank_transition`.
     """
 
-    observation: Array  # [..., O] float32
+    observation: PyTree  # [..., O] float32, or a pytree with these leading axes
     transition: Transition
     episode_start: Array  # [...] bool
     context: Array  # [..., C] float32; C = 0 but for the contextual policy

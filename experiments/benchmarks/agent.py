@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import jax
 import numpy as np
@@ -50,7 +51,8 @@ def _acting(batch: int | None) -> Callable[[], None]:
     policy = adaptive_policy(tasks, gru(HIDDEN_SIZE))
     agent = Agent(policy, policy.init(jax.random.key(0)), interface_of(tasks))
     leading = () if batch is None else (batch,)
-    observation = np.zeros((*leading, agent.interface.specification.observation_size))
+    space: Any = agent.interface.specification.observation
+    observation = np.zeros((*leading, *space.shape))
     agent.reset(batch)
     agent.act(observation)
     no = np.zeros(leading, bool)

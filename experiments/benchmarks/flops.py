@@ -10,7 +10,7 @@ from jax.extend import core
 
 from metarl_jax.parallel.sharding import REPLICATED, SPLIT, DataParallel
 from metarl_jax.policy.policy import Policy, blank_experience
-from metarl_jax.tasks.distribution import TaskDistribution, specification
+from metarl_jax.tasks.distribution import TaskDistribution
 from metarl_jax.tasks.purity import programs_of
 from metarl_jax.types import PyTree
 
@@ -43,7 +43,7 @@ def count_flops(policy: Policy, tasks: TaskDistribution) -> StepFlops:
         policy: any.
         tasks: it acts in, for a meta-episode's length.
     """
-    length, experience = tasks.max_steps, blank_experience(specification(tasks), policy.contextual)
+    length, experience = tasks.max_steps, blank_experience(tasks.specification, policy.contextual)
     params = jax.eval_shape(policy.init, jax.random.key(0))
     carry = jax.eval_shape(policy.initial_carry, jax.random.key(0))
     whole = jax.tree.map(lambda x: jnp.broadcast_to(x, (length, *x.shape)), experience)

@@ -138,11 +138,12 @@ def build_policy(tasks: TaskDistribution | Interface, settings: Settings) -> Pol
             the precision is not this machine's.
     """
     shapes = tasks.specification if isinstance(tasks, Interface) else tasks
+    encoder = settings.encoder.build()
     if isinstance(settings.policy, Memoryless):
-        return settings.policy.build(shapes)
+        return settings.policy.build(shapes, encoder)
     assert settings.memory is not None, "refused by Settings"
     memory = settings.memory.build(longest_meta_episode(tasks, settings))
-    return settings.policy.build(shapes, memory)
+    return settings.policy.build(shapes, memory, encoder)
 
 
 def longest_meta_episode(tasks: TaskDistribution | Interface, settings: Settings) -> int:

@@ -78,15 +78,17 @@ class Experiment:
         algorithm: str | None = None,
         memory: str | None = None,
         policy: str | None = None,
+        encoder: str | None = None,
         optimizer: str | None = None,
         objective: str | None = None,
     ) -> Settings:
-        """The preset's settings with another algorithm, memory, policy, optimizer or objective.
+        """The preset's settings with another algorithm, memory, policy and so on.
 
         Args:
             algorithm: its name; None for the preset's own.
             memory: likewise. What its variant changes overrides what the algorithm's does.
             policy: likewise.
+            encoder: likewise.
             optimizer: likewise.
             objective: likewise.
         """
@@ -96,7 +98,12 @@ class Experiment:
                 settings = settings.choose(branch, name)
                 changes = self.variants.get(name, {})
                 settings = settings.change({p: x for p, x in changes.items() if settings.has(p)})
-        rest = {"policy": policy, "optimizer": optimizer, "objective": objective}
+        rest = {
+            "policy": policy,
+            "encoder": encoder,
+            "optimizer": optimizer,
+            "objective": objective,
+        }
         for branch, name in rest.items():
             settings = settings if name is None else settings.choose(branch, name)
         return settings

@@ -27,7 +27,8 @@ from metarl_jax.memory.settings import (
     LinearRecurrence,
     Transformer,
 )
-from metarl_jax.policy.settings import Adaptive, Contextual, Memoryless
+from metarl_jax.policy.encoder import Encoder
+from metarl_jax.policy.settings import CNN, Adaptive, Contextual, Flat, Grid, Memoryless
 from metarl_jax.types import ConfigurationError
 
 
@@ -37,6 +38,7 @@ def _by_name(*kinds: Any) -> dict[str, type]:
 
 CHOICES: Mapping[str, Mapping[str, type]] = {
     "policy": _by_name(Adaptive, Memoryless, Contextual),
+    "encoder": _by_name(Flat, CNN, Grid),
     "memory": _by_name(GRU, LSTM, LinearRecurrence, ContextSet, SNAIL, Transformer),
     "algorithm": _by_name(A2C, PPO, Reinforce),
     "optimizer": _by_name(Adam, AdamW, Muon, RMSProp, SGD),
@@ -44,6 +46,7 @@ CHOICES: Mapping[str, Mapping[str, type]] = {
 }
 """The branches that are one of several kinds, and our own kinds by name."""
 GROUPS: Mapping[str, str] = {
+    "encoder": "metarl_jax.encoders",
     "memory": "metarl_jax.memories",
     "optimizer": "metarl_jax.optimizers",
     "objective": "metarl_jax.objectives",
@@ -96,6 +99,8 @@ def _own_kind(branch: str, name: str) -> type:
     found = load_object(_offered(branch).get(name, name))
     if branch == "memory":
         return _memory_kind(name, found)
+    if branch == "encoder":
+        return _encoder_kind(name, found)
     if not callable(found) or isinstance(found, type):
         raise ConfigurationError(
             f"{name}: expected a function of the hyper-parameters that returns an "
@@ -119,14 +124,27 @@ def require_memory(name: str, found: Any) -> None:
     Raises:
         ConfigurationError: it is neither a `Memory` nor a function that says it returns one.
     """
-    if isinstance(found, Memory):
-        return
+    if not isinstance(found, Memory):
+        _require_returns(name, found, Memory)
+
+
+def require_encoder(name: str, found: Any) -> None:
+    """Refuses what makes no encoder before it is called: a run's folder may name anything.
+
+    Raises:
+        ConfigurationError: it is no function that says it returns an `Encoder`.
+    """
+    _require_returns(name, found, Encoder)
+
+
+def _require_returns(name: str, found: Any, record: type) -> None:
     with contextlib.suppress(TypeError, ValueError):  # no signature, or nothing to call
-        if return_type(found) == Memory.__name__:
+        if return_type(found) == record.__name__:
             return
     raise ConfigurationError(
-        f"{name}: expected a Memory, or a function that says it returns one, got "
-        f"{getattr(found, '__name__', type(found).__name__)}; write `def NAME(...) -> Memory:`."
+        f"{name}: expected a function that says it returns {_with_article(record.__name__)}, got "
+        f"{getattr(found, '__name__', type(found).__name__)}; write "
+        f"`def NAME(...) -> {record.__name__}:`."
     )
 
 
@@ -134,34 +152,69 @@ def _memory_kind(name: str, found: Any) -> type:
     make: Callable[..., Any] = (lambda: found) if isinstance(found, Memory) else found
     require_memory(name, found)
     parameters = inspect.signature(make).parameters
-    fields = [
-        (p.name, p.annotation, dataclasses.field(default=p.default))
-        for p in parameters.values()
-        if p.name != STEPS
-    ]
-    if bare := [n for n, kind, field in fields if inspect.Parameter.empty in (kind, field.default)]:
-        raise ConfigurationError(
-            f"{name}: every argument of a memory but {STEPS} must have a type and a default, got "
-            f"{', '.join(bare)} without; write it as `hidden_size: int = 64`."
-        )
+    fields = _fields(name, "memory", parameters, STEPS)
 
     def build(self: Any, num_steps: int) -> Memory:
         """The memory, for meta-episodes of at most `num_steps` steps."""
         steps = {STEPS: num_steps} if STEPS in parameters else {}
         arguments = {n: getattr(self, n) for n, _, _ in fields} | steps
-        memory = make(**arguments)
-        if not isinstance(memory, Memory):
-            raise ConfigurationError(
-                f"{name}: expected a function that returns a Memory, got {type(memory).__name__}."
-            )
-        return memory._replace(
-            made_by=(_offered("memory").get(name, name), tuple(arguments.items()))
-        )
+        return _made("memory", name, make(**arguments), Memory, arguments)
 
+    return _kind(name, found, fields, build)
+
+
+def _encoder_kind(name: str, found: Any) -> type:
+    require_encoder(name, found)
+    parameters = inspect.signature(found).parameters
+    fields = _fields(name, "encoder", parameters, next(iter(parameters), ""))
+
+    def build(self: Any) -> Callable[[Any], Encoder]:
+        """What makes the encoder of a space."""
+        arguments = {n: getattr(self, n) for n, _, _ in fields}
+        return lambda space: _made("encoder", name, found(space, **arguments), Encoder, arguments)
+
+    return _kind(name, found, fields, build)
+
+
+_Field = tuple[str, Any, Any]
+
+
+def _fields(
+    name: str, branch: str, parameters: Mapping[str, inspect.Parameter], given: str
+) -> list[_Field]:
+    """The arguments that flags can set, which are all but the one that is given."""
+    fields = [
+        (p.name, p.annotation, dataclasses.field(default=p.default))
+        for p in parameters.values()
+        if p.name != given
+    ]
+    if bare := [n for n, kind, field in fields if inspect.Parameter.empty in (kind, field.default)]:
+        raise ConfigurationError(
+            f"{name}: every argument of {_with_article(branch)} but {given} must have a type and a "
+            f"default, got {', '.join(bare)} without; write it as `hidden_size: int = 64`."
+        )
+    return fields
+
+
+def _made(branch: str, name: str, record: Any, kind: Any, arguments: Mapping[str, Any]) -> Any:
+    """The record, which knows how it was made."""
+    if not isinstance(record, kind):
+        raise ConfigurationError(
+            f"{name}: expected a function that returns {_with_article(kind.__name__)}, got "
+            f"{type(record).__name__}."
+        )
+    return record._replace(made_by=(_offered(branch).get(name, name), tuple(arguments.items())))
+
+
+def _kind(name: str, found: Any, fields: list[_Field], build: Callable[..., Any]) -> type:
     return dataclasses.make_dataclass(
-        getattr(found, "__name__", "OwnMemory"),
+        getattr(found, "__name__", "Own"),
         fields,
-        namespace={"name": name, "build": build, "__doc__": make.__doc__},
+        namespace={"name": name, "build": build, "__doc__": found.__doc__},
         frozen=True,
         kw_only=True,
     )
+
+
+def _with_article(noun: str) -> str:
+    return f"{'an' if noun[0] in 'aeiouAEIOU' else 'a'} {noun}"

@@ -3,6 +3,8 @@
 format         1
 policy         adaptive, contextual or memoryless
 architecture   the arguments of `Architecture`
+encoder        [name, arguments] of the function that made the encoder; as for the memory. A file
+               without one is of the flat encoder
 memory         [name, arguments] of the function that made it: one of `metarl_jax.memory`, or
                FILE.py:NAME or MODULE:NAME; null for a memory that only your own code knows
 agents         agents of the run; of more than one, parameters have a leading axis
@@ -18,7 +20,7 @@ import jax
 from metarl_jax import memory as memories
 from metarl_jax.checkpoint.checkpoint import Restored, restore
 from metarl_jax.experiment.code import load_object
-from metarl_jax.experiment.kinds import require_memory
+from metarl_jax.experiment.kinds import require_encoder, require_memory
 from metarl_jax.experiment.run_config import require_code_elsewhere
 from metarl_jax.files import (
     JsonFields,
@@ -30,6 +32,7 @@ from metarl_jax.files import (
 )
 from metarl_jax.learning.train_state import Algorithm, initial_shapes
 from metarl_jax.memory.base import Memory
+from metarl_jax.policy.encoder import MakeEncoder, cnn, flat, grid
 from metarl_jax.policy.policy import (
     Architecture,
     Policy,
@@ -39,11 +42,12 @@ from metarl_jax.policy.policy import (
 )
 from metarl_jax.policy.task_critic import NAME as TASK_CRITIC
 from metarl_jax.policy.task_critic import with_task_critic
-from metarl_jax.tasks.distribution import Specification
+from metarl_jax.tasks.specification import Specification
 from metarl_jax.types import ConfigurationError, Key, PyTree
 
 MadeBy = tuple[str, tuple[tuple[str, Any], ...]]
 """See `Memory.made_by`."""
+FLAT: MadeBy = ("flat", ())
 NAME = "policy.json"
 FORMAT = 1
 MEND = "resume the run once (`metarl train --resume RUN`), which writes the file again"
@@ -56,6 +60,9 @@ CONSTRUCTORS = {
 }
 
 
+ENCODERS = {"flat": flat, "cnn": cnn, "grid": grid}
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PolicyRecord:
     """How a policy was put together.
@@ -65,6 +72,7 @@ class PolicyRecord:
         architecture: of the layers around the memory.
         memory: the name of the function that made the memory, and its arguments; None where only
             your own code knows.
+        encoder: likewise.
         agents: agents of the run.
         task_critic: whether a privileged critic was trained beside the policy.
     """
@@ -72,6 +80,7 @@ class PolicyRecord:
     policy: str
     architecture: Architecture
     memory: MadeBy | None
+    encoder: MadeBy | None = FLAT
     agents: int = 1
     task_critic: bool = False
 
@@ -97,6 +106,7 @@ class PolicyRecord:
             policy=policy.name,
             architecture=policy.architecture,
             memory=policy.memory_made_by if _is_known(policy.memory_made_by) else None,
+            encoder=policy.encoder_made_by,
             agents=key.shape[0] if key.shape else 1,
             task_critic=TASK_CRITIC in weights,
         )
@@ -114,15 +124,12 @@ class PolicyRecord:
         architecture = self.architecture
         if jax.default_backend() == "cpu":  # trained in bf16 elsewhere, it acts in f32 here
             architecture = dataclasses.replace(architecture, precision="f32")
+        encoder = _remake_encoder(_known("encoder", self.encoder, folder), folder)
         if self.policy == "memoryless":
-            return memoryless_policy(specification, architecture)
-        if self.memory is None:
-            raise ConfigurationError(
-                f"expected in {folder} a memory that can be made again, got one that only the code "
-                "that trained it knows; give the policy: Agent.load(run, policy=policy)."
-            )
+            return memoryless_policy(specification, architecture, encoder)
+        memory = _remake(_known("memory", self.memory, folder), folder)
         make = contextual_policy if self.policy == "contextual" else adaptive_policy
-        return make(specification, _remake(self.memory, folder), architecture)
+        return make(specification, memory, architecture, encoder)
 
     def params_shapes(self, policy: Policy, specification: Specification) -> PyTree:
         """Shapes of the parameters in the run's checkpoints.
@@ -146,7 +153,8 @@ def write_policy_record(folder: Path, record: PolicyRecord) -> None:
         OSError: the folder is full or not writable.
     """
     memory = None if record.memory is None else _to_json(record.memory)
-    raw = dataclasses.asdict(record) | {"memory": memory}
+    encoder = None if record.encoder is None else _to_json(record.encoder)
+    raw = dataclasses.asdict(record) | {"memory": memory, "encoder": encoder}
     write_whole(folder / NAME, json_text({"format": FORMAT} | raw))
 
 
@@ -176,6 +184,7 @@ def load_policy_record(folder: Path) -> PolicyRecord:
             policy=str(raw["policy"]),
             architecture=Architecture(**architecture),
             memory=None if raw["memory"] is None else _from_json(raw["memory"]),
+            encoder=None if raw.get("encoder", 0) is None else _from_json(raw.get("encoder", FLAT)),
             agents=int(raw["agents"]),
             task_critic=bool(raw["task_critic"]),
         )
@@ -235,3 +244,23 @@ def _remake(made_by: MadeBy, folder: Path) -> Memory:
     require_memory(name, make)
     nested = {n: _remake(_from_json(x), folder) if n == "memory" else x for n, x in arguments}
     return make if isinstance(make, Memory) else make(**nested)
+
+
+def _known(part: str, made_by: MadeBy | None, folder: Path) -> MadeBy:
+    if made_by is None:
+        raise ConfigurationError(
+            f"expected in {folder} a record of how the {part} was made, got none: only the code "
+            "that trained it knows; give the policy: Agent.load(run, policy=policy)."
+        )
+    return made_by
+
+
+def _remake_encoder(made_by: MadeBy, folder: Path) -> MakeEncoder:
+    name, arguments = made_by
+    make: Any = ENCODERS.get(name)
+    if make is None:
+        require_code_elsewhere(name, folder)
+        make = load_object(name)
+        require_encoder(name, make)
+    given = {n: tuple(x) if isinstance(x, list) else x for n, x in arguments}
+    return lambda space: make(space, **given)._replace(made_by=made_by)

@@ -138,7 +138,7 @@ def settings_from_json(raw: Any, where: Path) -> Settings:
     Raises:
         ConfigurationError: a name is missing or unknown, or a value is out of its range.
     """
-    given = raw if isinstance(raw, dict) else {}
+    given = ADDED[""] | raw if isinstance(raw, dict) else {}
     require_names(given.keys(), get_type_hints(Settings).keys(), "Settings", where)
     own = {str(name): tuple(knots) for name, knots in dict(given["own_hyperparameters"]).items()}
     branches = {
@@ -163,7 +163,7 @@ def branch_from_json(name: str, value: Any, where: Path) -> Any:
     """
     if value is None:  # the memory of a memoryless policy, or the algorithm's own objective
         return None
-    value, kind = dict(value), get_type_hints(Settings)[name]
+    value, kind = ADDED.get(name, {}) | dict(value), get_type_hints(Settings)[name]
     if name in CHOICES:
         chosen = str(value.pop("name", None))
         require_code_elsewhere(chosen, where.parent)
@@ -171,10 +171,19 @@ def branch_from_json(name: str, value: Any, where: Path) -> Any:
             kind = kind_of(name, chosen)
         except ConfigurationError as error:
             raise ConfigurationError(f"{where}: {error}") from error
-    require_names(value.keys(), {f.name for f in dataclasses.fields(kind)}, kind.__name__, where)
+    fields = {field.name for field in dataclasses.fields(kind)}
+    value = {n: x for n, x in value.items() if n in fields or n not in ADDED.get(name, {})}
+    require_names(value.keys(), fields, kind.__name__, where)
     return kind(**{n: tuple(x) if isinstance(x, list) else x for n, x in value.items()})
 
 
+ADDED: Mapping[str, Mapping[str, Any]] = {
+    "": {"encoder": {"name": "flat"}, "objective": None, "own_hyperparameters": {}},
+    "algorithm": {"critic_sees_task": False},
+    "budget": {"schedule_steps": None},
+    "optimizer": {"name": "adam"},
+}
+"""Settings that were added to format 2, and what the runs before them did."""
 READERS = {1: settings_of_version_1, FORMAT: settings_from_json}
 """How the settings of each format are read."""
 

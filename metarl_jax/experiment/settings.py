@@ -26,7 +26,13 @@ from metarl_jax.learning.settings import (
     OptimizerSettings,
 )
 from metarl_jax.memory.settings import GRU, MemorySettings
-from metarl_jax.policy.settings import Adaptive, Memoryless, PolicySettings
+from metarl_jax.policy.settings import (
+    Adaptive,
+    EncoderSettings,
+    Flat,
+    Memoryless,
+    PolicySettings,
+)
 from metarl_jax.types import ConfigurationError
 
 SCHEDULED = ("optimizer", "discounting", "algorithm")
@@ -86,6 +92,7 @@ class Settings:
 
     Attributes:
         policy: What the policy is told, and the layers around its memory.
+        encoder: What turns observations into vectors.
         memory: The sequence model that reads every transition; None for the memoryless policy.
         algorithm: The algorithm, its structure and the weights of its losses.
         objective: A loss of your own in place of the algorithm's; None for that.
@@ -101,6 +108,7 @@ class Settings:
     """
 
     policy: PolicySettings = Adaptive()
+    encoder: EncoderSettings = Flat()
     memory: MemorySettings | None = GRU()
     algorithm: AlgorithmSettings = A2C()
     objective: Any = None
@@ -187,7 +195,7 @@ class Settings:
         A value that both kinds have and that differs from its default is carried over.
 
         Args:
-            branch: "policy", "memory", "algorithm", "objective" or "optimizer".
+            branch: "policy", "encoder", "memory", "algorithm", "objective" or "optimizer".
             name: of the kind; see `metarl_jax.experiment.kinds`.
 
         Raises:

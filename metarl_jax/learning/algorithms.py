@@ -29,7 +29,7 @@ from metarl_jax.learning.update import make_algorithm
 from metarl_jax.parallel.sharding import check_divides
 from metarl_jax.policy.policy import Policy
 from metarl_jax.policy.task_critic import with_task_critic
-from metarl_jax.tasks.distribution import TaskDistribution, specification
+from metarl_jax.tasks.distribution import TaskDistribution
 from metarl_jax.tasks.meta_episode import MetaEpisode
 from metarl_jax.types import ConfigurationError
 
@@ -185,7 +185,7 @@ def _make_spec(
 ) -> AlgorithmSpec:
     told = policy.contextual or critic_sees_task
     return AlgorithmSpec(
-        policy=with_task_critic(policy, specification(tasks)) if critic_sees_task else policy,
+        policy=with_task_critic(policy, tasks.specification) if critic_sees_task else policy,
         meta_episode=MetaEpisode(tasks, told, config.meta_episode_steps),
         config=config,
         objective=lambda h: as_loss(objective(h)),

@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from metarl_jax.learning.train_state import Algorithm, TrainState
-from metarl_jax.types import Array
+from metarl_jax.policy.normalization import floats_of
+from metarl_jax.types import Array, PyTree
 
 OF_ENVIRONMENT = ("observations", "rewards")
 IN_TASKS = (*OF_ENVIRONMENT, "values", "log-probabilities")
@@ -17,17 +18,19 @@ NAMED = 5
 """Tasks that are named, of those where something is not finite."""
 
 
-def nonfinite_by_task(values: Array, valid: Array) -> Array:
+def nonfinite_by_task(values: PyTree, valid: Array) -> Array:
     """Whether any of a task's numbers is not finite on a valid step.
 
     Args:
-        values: [T, B, ...].
+        values: [T, B, ...], an array or a pytree of arrays.
         valid: [T, B].
 
     Returns:
         [B] bool.
     """
-    finite = jnp.isfinite(values).reshape(*valid.shape, -1).all(axis=-1)
+    finite = jnp.ones(valid.shape, bool)
+    for x in jax.tree.leaves(floats_of(values)):
+        finite &= jnp.isfinite(x).reshape(*valid.shape, -1).all(axis=-1)
     return jnp.any(~finite & valid, axis=0)
 
 

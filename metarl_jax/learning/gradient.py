@@ -11,7 +11,7 @@ from metarl_jax.learning.losses import Loss, Targets, require_terms
 from metarl_jax.learning.returns import discounts, generalized_advantages
 from metarl_jax.learning.schedules import Hyperparameters
 from metarl_jax.learning.train_state import AlgorithmSpec, LearnerState, StepSums
-from metarl_jax.policy.normalization import Moments, merge, moments
+from metarl_jax.policy.normalization import floats_of, merge, merge_all, moments
 from metarl_jax.policy.policy import PolicyOutput
 from metarl_jax.rollout import Rollout
 from metarl_jax.trees import take
@@ -148,7 +148,7 @@ def mean_gradient(
 
 def batch_moments(
     spec: AlgorithmSpec, rollout: Rollout, targets: Targets, advantage: Array
-) -> dict[str, Moments]:
+) -> dict[str, PyTree]:
     """What the running statistics take from a part of a batch.
 
     Args:
@@ -163,12 +163,13 @@ def batch_moments(
         "advantage": advantage,
     }
     if spec.config.normalize_observations:
-        values["observation"] = rollout.experience.observation
-    return {name: moments(x, rollout.outcome.valid) for name, x in values.items()}
+        values["observation"] = floats_of(rollout.experience.observation)
+    measure = lambda x: moments(x, rollout.outcome.valid)
+    return {name: jax.tree.map(measure, value) for name, value in values.items()}
 
 
 def update_statistics(
-    spec: AlgorithmSpec, learner: LearnerState, parts: dict[str, Moments]
+    spec: AlgorithmSpec, learner: LearnerState, parts: dict[str, PyTree]
 ) -> LearnerState:
     """Merges a batch into the running statistics, for the updates to come.
 
@@ -187,7 +188,7 @@ def update_statistics(
     statistics = before.replace(
         # In one order always: another would be another program, and compiled anew.
         **{
-            name: merge(getattr(before, name), x)
+            name: merge_all(getattr(before, name), x)
             for name, x in every.items()
             if name != "advantage"
         }

@@ -36,8 +36,8 @@ class Shapes(NamedTuple):
     """Shapes and dtypes of what a loss can read at one step of one task, without leading axes."""
 
     features: jax.ShapeDtypeStruct  # [M] the memory's output
-    observation: jax.ShapeDtypeStruct  # [O]
-    action: jax.ShapeDtypeStruct  # [] int32, or [A] float32
+    observation: PyTree  # [O], or a dict or tuple
+    action: PyTree  # [] or [K] int32, [A] float32, or a dict or tuple of these
     task: jax.ShapeDtypeStruct  # [C] describe(task)
 
 

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from flax import struct
 
 from metarl_jax.policy.policy import Policy, blank_experience
+from metarl_jax.tasks.actions import executed, to_environment
 from metarl_jax.tasks.interface import Interface
 from metarl_jax.trees import select
 from metarl_jax.types import Array, Experience, Key, PyTree, Transition, blank_transition
@@ -24,19 +25,19 @@ class Sensed(NamedTuple):
     Arrays of numpy or of jax. At a meta-episode's first step only the observation is read.
     """
 
-    observation: Any  # [O] float32 where it is now
+    observation: Any  # [O] float32, or a dict or tuple, where it is now
     reward: Any  # [] float32 of the last action
     terminated: Any  # [] bool: that action ended the MDP
     truncated: Any  # [] bool: or the time limit ended the episode
-    final_observation: Any  # [O] float32 where that action led, before any reset
+    final_observation: Any  # likewise where that action led, before any reset
 
 
 class ActorState(struct.PyTreeNode):
     """An actor in the middle of a meta-episode."""
 
     carry: PyTree  # the memory's
-    observation: Array  # [O] float32 where the last action was taken
-    action: Array  # [] int32, or [A] float32: the last action
+    observation: PyTree  # where the last action was taken
+    action: PyTree  # the last action, in the policy's units
     context: Array  # [C] float32 what it is told of the task; C = 0 but for the contextual policy
     time: Array  # [] int32 actions taken
     key: Key  # constant: action t folds t in
@@ -47,11 +48,11 @@ class Actor(NamedTuple):
 
     Attributes:
         begin: (key, context [C]) -> ActorState at a meta-episode's start.
-        act: (params, ActorState, Sensed) -> (ActorState, action [] int32 or [A] float32).
+        act: (params, ActorState, Sensed) -> (ActorState, action in the environment's units).
     """
 
     begin: Callable[[Key, Array], ActorState]
-    act: Callable[[Any, ActorState, Sensed], tuple[ActorState, Array]]
+    act: Callable[[Any, ActorState, Sensed], tuple[ActorState, PyTree]]
 
 
 def make_actor(policy: Policy, interface: Interface, *, greedy: bool = False) -> Actor:
@@ -88,7 +89,7 @@ def _act(
     params: Any,
     state: ActorState,
     sensed: Sensed,
-) -> tuple[ActorState, Array]:
+) -> tuple[ActorState, PyTree]:
     starts = state.time == 0
     transition = Transition(
         observation=state.observation,
@@ -110,11 +111,12 @@ def _act(
         action = distribution.mode()
     else:
         action = distribution.sample(jax.random.fold_in(state.key, state.time))
-    action = interface.clip(action)
+    space = interface.specification.action
+    action = executed(space, action)
     state = state.replace(
         carry=carry, observation=sensed.observation, action=action, time=state.time + 1
     )
-    return state, action
+    return state, to_environment(space, action)
 
 
 def _blank_transition(policy: Policy, interface: Interface) -> Transition:

@@ -25,7 +25,8 @@ from metarl_jax.memory.sequence_model import (
     numbers,
 )
 from metarl_jax.policy.policy import Policy, PolicyParams, blank_experience
-from metarl_jax.tasks.distribution import Specification, TaskDistribution, specification
+from metarl_jax.tasks.distribution import TaskDistribution
+from metarl_jax.tasks.specification import Specification
 from metarl_jax.types import ConfigurationError, PyTree
 
 NUM_STEPS, NUM_TASKS = 12, 4
@@ -113,7 +114,7 @@ def _shapes(policy: Policy, tasks: Shapes) -> Specification:
             "one."
         )
     if isinstance(tasks, TaskDistribution):
-        return specification(tasks)
+        return tasks.specification
     if found := tasks or policy.specification:
         return found
     raise ConfigurationError(

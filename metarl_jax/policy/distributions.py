@@ -1,40 +1,50 @@
 """Action distributions: pytrees with any leading batch axes."""
 
 import math
-from typing import Protocol
+from collections.abc import Callable
+from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
 from flax import struct
 
-from metarl_jax.types import Array, Key
+from metarl_jax.types import Array, Key, PyTree
 
 LEAST_LOG_STD, LARGEST_LOG_STD = -10.0, 2.0
 """The range of log σ. An entropy bonus alone raises it in every update, for ever: of actions that
 are clipped to the action space more noise changes nothing but the entropy."""
 
 
+FORBIDDEN = -1e9
+"""The logit of an action that is masked: its probability, and so its share of the entropy, is 0."""
+
+
 class ActionDistribution(Protocol):
     """What a policy returns and a loss reads; every method keeps the leading axes [...].
 
-    An action is [...] int32 (`Categorical`) or [..., A] float32 (`DiagonalGaussian`); a log
-    probability or an entropy is [...] float32, in nats.
+    An action is [...] int32 (`Categorical`), [..., K] int32 (`MultiCategorical`), [..., A] float32
+    (`DiagonalGaussian`), or a dict or tuple of these (`Joint`). A log probability or an entropy is
+    [...] float32, in nats.
     """
 
-    def sample(self, key: Key) -> Array:
+    def sample(self, key: Key) -> PyTree:
         """Draws one action for every leading index."""
         ...
 
-    def mode(self) -> Array:
+    def mode(self) -> PyTree:
         """The most probable action."""
         ...
 
-    def log_prob(self, action: Array) -> Array:
+    def log_prob(self, action: PyTree) -> Array:
         """Log π(action), the event axes summed."""
         ...
 
     def entropy(self) -> Array:
         """-Σ π log π, in nats."""
+        ...
+
+    def masked(self, mask: PyTree) -> "ActionDistribution":
+        """The distribution given that the action is allowed; see `split_mask` for the mask."""
         ...
 
 
@@ -57,6 +67,40 @@ class Categorical(struct.PyTreeNode):
     def entropy(self) -> Array:
         log_probs = jax.nn.log_softmax(self.logits)
         return -jnp.sum(jnp.exp(log_probs) * log_probs, axis=-1)
+
+    def masked(self, mask: Array | None) -> "Categorical":
+        return self if mask is None else Categorical(jnp.where(mask, self.logits, FORBIDDEN))
+
+
+class MultiCategorical(struct.PyTreeNode):
+    """K independent categoricals, the k-th over 0 … sizes[k]-1."""
+
+    logits: Array  # [..., Σ sizes] float32
+    sizes: tuple[int, ...] = struct.field(pytree_node=False)
+
+    def sample(self, key: Key) -> Array:
+        keys = jax.random.split(key, len(self.sizes))
+        return self._joined(lambda i, part: part.sample(keys[i]))
+
+    def mode(self) -> Array:
+        return self._joined(lambda i, part: part.mode())
+
+    def log_prob(self, action: Array) -> Array:
+        return jnp.sum(self._joined(lambda i, part: part.log_prob(action[..., i])), axis=-1)
+
+    def entropy(self) -> Array:
+        return jnp.sum(self._joined(lambda i, part: part.entropy()), axis=-1)
+
+    def masked(self, mask: Array | None) -> "MultiCategorical":
+        if mask is None:
+            return self
+        return self.replace(logits=jnp.where(mask, self.logits, FORBIDDEN))
+
+    def _joined(self, function: Callable[[int, Categorical], Array]) -> Array:
+        """[..., K]: of each categorical."""
+        ends = [sum(self.sizes[: k + 1]) for k in range(len(self.sizes) - 1)]
+        parts = jnp.split(self.logits, ends, axis=-1)
+        return jnp.stack([function(i, Categorical(x)) for i, x in enumerate(parts)], axis=-1)
 
 
 class DiagonalGaussian(struct.PyTreeNode):
@@ -82,6 +126,44 @@ class DiagonalGaussian(struct.PyTreeNode):
 
     def entropy(self) -> Array:
         return jnp.sum(self.log_std + 0.5 * math.log(2 * math.pi * math.e), axis=-1)
+
+    def masked(self, mask: None) -> "DiagonalGaussian":
+        del mask
+        return self
+
+
+class Joint(struct.PyTreeNode):
+    """Independent parts, in the dicts and tuples of the action space."""
+
+    parts: PyTree  # of the distributions above
+
+    def sample(self, key: Key) -> PyTree:
+        keys = iter(jax.random.split(key, len(self._leaves())))
+        return self._map(lambda part: part.sample(next(keys)))
+
+    def mode(self) -> PyTree:
+        return self._map(lambda part: part.mode())
+
+    def log_prob(self, action: PyTree) -> Array:
+        log_probs = self._map(lambda part, action: part.log_prob(action), action)
+        return sum(jax.tree.leaves(log_probs), start=jnp.zeros((), jnp.float32))
+
+    def entropy(self) -> Array:
+        entropies = [part.entropy() for part in self._leaves()]
+        return sum(entropies, start=jnp.zeros((), jnp.float32))
+
+    def masked(self, mask: PyTree) -> "Joint":
+        return Joint(self._map(lambda part, mask: part.masked(mask), mask))
+
+    def _leaves(self) -> list[Any]:
+        return jax.tree.leaves(self.parts, is_leaf=_is_part)
+
+    def _map(self, function: Callable[..., Any], *trees: PyTree) -> PyTree:
+        return jax.tree.map(function, self.parts, *trees, is_leaf=_is_part)
+
+
+def _is_part(x: Any) -> bool:
+    return isinstance(x, Categorical | MultiCategorical | DiagonalGaussian)
 
 
 @jax.custom_vjp

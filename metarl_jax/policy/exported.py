@@ -11,7 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from metarl_jax.policy.acting import Actor, ActorState, Sensed
-from metarl_jax.tasks.distribution import Specification
+from metarl_jax.tasks.spaces import dtype_of, map_spaces
+from metarl_jax.tasks.specification import Specification
 from metarl_jax.trees import is_key, without_key
 from metarl_jax.types import Array, PyTree
 
@@ -69,11 +70,12 @@ def export_actor(
     def reset(*arguments: Array) -> tuple[Array, ...]:
         return _flat(begin(actor, batch, *arguments))
 
-    def step(state: tuple[Array, ...], *sensed: Array) -> tuple[tuple[Array, ...], Array]:
+    def step(state: tuple[Array, ...], *sensed: PyTree) -> tuple[tuple[Array, ...], PyTree]:
         after, action = act(constants, _like(template, state), Sensed(*sensed))
         return _flat(after), action
 
-    observation, flag = arrays(np.float32, spec.observation_size), arrays(np.bool_)
+    flag = arrays(np.bool_)
+    observation = map_spaces(lambda leaf: arrays(dtype_of(leaf), *leaf.shape), spec.observation)
     sensed = (observation, arrays(np.float32), flag, flag, observation)
     state = jax.eval_shape(_flat, template)
     return _archive(

@@ -23,9 +23,20 @@ from metarl_jax.policy.distributions import (
     ActionDistribution,
     Categorical,
     DiagonalGaussian,
+    Joint,
+    MultiCategorical,
     bounded_log_std,
 )
-from metarl_jax.tasks.distribution import Specification
+from metarl_jax.tasks.spaces import (
+    Box,
+    Dict,
+    Leaf,
+    MultiDiscrete,
+    Space,
+    Tuple,
+    leaves_of,
+    map_spaces,
+)
 from metarl_jax.types import Array
 
 HeadName = Literal["plain", "hypernetwork"]
@@ -40,7 +51,7 @@ def dense(size: int, scale: float) -> nn.Dense:
 class Heads(nn.Module):
     """Action distribution and value, each through its own tanh layers."""
 
-    specification: Specification
+    action_space: Space
     hidden_sizes: tuple[int, ...]
     initial_log_std: float
     generated: bool  # whether by a hypernetwork
@@ -51,15 +62,25 @@ class Heads(nn.Module):
         x = o if self.generated else jnp.concatenate([m, o], axis=-1)
         value = layer(1, 1.0)(self._hidden(layer, x))[..., 0]
         actor = self._hidden(layer, x)
-        if self.specification.num_actions is not None:
-            return Categorical(layer(self.specification.num_actions, 0.01)(actor)), value
-        size = self.specification.action_size
-        assert size is not None
+        paths = iter([path for path, _ in leaves_of(self.action_space)])
+        parts = map_spaces(
+            lambda space: self._distribution(layer, actor, next(paths), space), self.action_space
+        )
+        return Joint(parts) if isinstance(self.action_space, Dict | Tuple) else parts, value
+
+    def _distribution(
+        self, layer: _Layers, actor: Array, path: str, space: Leaf
+    ) -> ActionDistribution:
+        if isinstance(space, MultiDiscrete):
+            return MultiCategorical(layer(sum(space.n), 0.01)(actor), space.n)
+        if not isinstance(space, Box):
+            return Categorical(layer(space.n, 0.01)(actor))
+        size = math.prod(space.shape)
         mean = layer(size, 0.01)(actor)
         constant = nn.initializers.constant(self.initial_log_std)
-        log_std = bounded_log_std(self.param("log_std", constant, (size,), jnp.float32))
+        log_std = bounded_log_std(self.param(f"log_std{path}", constant, (size,), jnp.float32))
         log_std = log_std.reshape((1,) * (mean.ndim - 1) + (size,))
-        return DiagonalGaussian(mean, jnp.broadcast_to(log_std, mean.shape)), value
+        return DiagonalGaussian(mean, jnp.broadcast_to(log_std, mean.shape))
 
     def _hidden(self, layer: _Layers, x: Array) -> Array:
         for size in self.hidden_sizes:

@@ -1,9 +1,10 @@
 """Running means and variances, kept in the train state."""
 
+import jax
 import jax.numpy as jnp
 from flax import struct
 
-from metarl_jax.types import Array
+from metarl_jax.types import Array, PyTree
 
 HORIZON = 100.0
 """Batches after which old data fades: the statistics follow a policy that changes its data."""
@@ -91,6 +92,22 @@ def merge(statistics: RunningStatistics, parts: Moments) -> RunningStatistics:
         + jnp.square(difference) * share * (1 - share),
         count=past + total,
     )
+
+
+def merge_all(statistics: PyTree, parts: PyTree) -> PyTree:
+    """`merge` for each leaf of an observation that is normalised.
+
+    Args:
+        statistics: a tree of RunningStatistics, with None for other leaves; or one of them.
+        parts: a tree of their [D] moments.
+    """
+    is_leaf = lambda x: isinstance(x, RunningStatistics)
+    return jax.tree.map(merge, statistics, parts, is_leaf=is_leaf)
+
+
+def floats_of(observation: PyTree) -> PyTree:
+    """An observation with None in place of the leaves that are not float32."""
+    return jax.tree.map(lambda x: x if x.dtype == jnp.float32 else None, observation)
 
 
 def normalize(statistics: RunningStatistics, value: Array, limit: float = 10.0) -> Array:

@@ -1,9 +1,11 @@
 """The policy: embeds the experience, remembers it, and acts.
 
-    τ_t = tanh(W_τ [s, a, r, s', terminated, truncated])    the last transition
-    o_t = tanh(W_o [s_t, describe(M)])                      where it is (and, if told, the task)
-    m_t = f_θ(m_{t-1}; τ_t, o_t)                            the memory
+    τ_t = tanh(W_τ [e(s), a, r, e(s'), terminated, truncated])    the last transition
+    o_t = tanh(W_o [e(s_t), describe(M)])                         where it is, and the task if told
+    m_t = f_θ(m_{t-1}; τ_t, o_t)                                  the memory
     π_t, V_t = heads([m_t, o_t])
+
+e encodes observations; by default it flattens them.
 
 The adaptive, the contextual and the memoryless policy are this one machine, with a memory, with a
 memory and the task told, and with neither. The tanh embedding before the memory is not decoration:
@@ -15,22 +17,32 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Literal, NamedTuple, get_args
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from flax import struct
 
 from metarl_jax.checks import require_positive
-from metarl_jax.memory import Memory, MemoryInput, memoryless
+from metarl_jax.memory import Memory, memoryless
 from metarl_jax.memory.remat import remat
 from metarl_jax.policy.distributions import (
     LARGEST_LOG_STD,
     LEAST_LOG_STD,
     ActionDistribution,
 )
-from metarl_jax.policy.heads import HeadName, Heads, dense
-from metarl_jax.policy.normalization import RunningStatistics, identity_statistics, normalize
-from metarl_jax.tasks.distribution import Specification, TaskDistribution, specification
+from metarl_jax.policy.embedding import (
+    Embedding,
+    Statistics,
+    action_vector,
+    initial_statistics,
+    normalize_observation,
+    transition_vector,
+)
+from metarl_jax.policy.encoder import Encoder, MakeEncoder, flat
+from metarl_jax.policy.heads import HeadName, Heads
+from metarl_jax.tasks.actions import mask_of, no_action, split_mask
+from metarl_jax.tasks.distribution import TaskDistribution
+from metarl_jax.tasks.spaces import dtype_of, map_spaces
+from metarl_jax.tasks.specification import Specification
 from metarl_jax.types import Array, ConfigurationError, Experience, Key, PyTree, Transition
 
 
@@ -40,14 +52,6 @@ class PolicyOutput(struct.PyTreeNode):
     action_distribution: ActionDistribution  # [...]
     value: Array  # [...] float32, expected discounted return, in reward units
     features: Array  # [..., M] the memory's output
-
-
-class Statistics(struct.PyTreeNode):
-    """What the policy normalises by; not trained, kept beside the weights."""
-
-    observation: RunningStatistics  # of [O]
-    reward: RunningStatistics  # of []
-    value_target: RunningStatistics  # of []: the value head answers in these units
 
 
 class PolicyParams(struct.PyTreeNode):
@@ -72,7 +76,8 @@ class Policy(NamedTuple):
         memory: the name of its memory; "" for none.
         architecture: of the layers around its memory; None for a policy of another kind.
         memory_made_by: see `Memory.made_by`.
-        specification: the shapes it acts on; None for a policy that takes several.
+        specification: the spaces it acts on; None for a policy that takes several.
+        encoder_made_by: see `Encoder.made_by`.
     """
 
     name: str
@@ -87,8 +92,11 @@ class Policy(NamedTuple):
     architecture: "Architecture | None" = None
     memory_made_by: tuple[str, tuple[tuple[str, Any], ...]] | None = None
     specification: Specification | None = None
+    encoder_made_by: tuple[str, tuple[tuple[str, Any], ...]] | None = None
 
 
+ENCODER = "encoder"
+"""Under which the weights of a policy hold those of an encoder that has some."""
 Precision = Literal["f32", "bf16"]
 _MATMUL_PRECISION = {"f32": "float32", "bf16": "BF16_BF16_F32"}
 
@@ -132,49 +140,13 @@ class Architecture:
             require_positive("embedding_size and each of head_sizes", size, usual="32 to 256")
 
 
-class _Embedding(nn.Module):
-    """Transition and observation, each through one tanh layer."""
-
-    size: int
-    num_actions: int | None
-
-    @nn.compact
-    def __call__(self, experience: Experience, statistics: Statistics) -> MemoryInput:
-        observation = normalize(statistics.observation, experience.observation)
-        observation = jnp.concatenate([observation, experience.context], axis=-1)
-        vector = self._vector(experience.transition, statistics)
-        return MemoryInput(
-            transition=jnp.tanh(dense(self.size, 2**0.5)(vector)),
-            observation=jnp.tanh(dense(self.size, 2**0.5)(observation)),
-            episode_start=experience.episode_start[..., None].astype(jnp.float32),
-        )
-
-    def _vector(self, transition: Transition, statistics: Statistics) -> Array:
-        action = transition.action
-        if self.num_actions is not None:
-            action = jax.nn.one_hot(action, self.num_actions, dtype=jnp.float32)
-        scalars = [
-            normalize(statistics.reward, transition.reward),
-            transition.terminated.astype(jnp.float32),
-            transition.truncated.astype(jnp.float32),
-        ]
-        return jnp.concatenate(
-            [
-                normalize(statistics.observation, transition.observation),
-                action,
-                jnp.stack(scalars, axis=-1),
-                normalize(statistics.observation, transition.final_observation),
-            ],
-            axis=-1,
-        )
-
-
 class _Parts(NamedTuple):
     """What a policy is put together from."""
 
     specification: Specification
     contextual: bool
-    embedding: _Embedding
+    encoder: Encoder
+    embedding: Embedding
     memory: Memory
     heads: Heads
     precision: Precision
@@ -185,6 +157,7 @@ def _policy(
     tasks: TaskDistribution | Specification,
     memory: Memory,
     architecture: Architecture,
+    make_encoder: MakeEncoder,
     *,
     contextual: bool,
 ) -> Policy:
@@ -193,11 +166,12 @@ def _policy(
             "precision bf16 expected an accelerator, got a CPU, which has no product of bfloat16 "
             "numbers: leave precision at f32."
         )
-    spec = tasks if isinstance(tasks, Specification) else specification(tasks)
-    embedding = _Embedding(architecture.embedding_size, spec.num_actions)
+    spec = tasks if isinstance(tasks, Specification) else tasks.specification
+    encoder = make_encoder(spec.observation)
+    embedding = Embedding(architecture.embedding_size)
     sizes, log_std = tuple(architecture.head_sizes), architecture.initial_log_std
-    heads = Heads(spec, sizes, log_std, generated=architecture.head == "hypernetwork")
-    parts = _Parts(spec, contextual, embedding, memory, heads, architecture.precision)
+    heads = Heads(spec.action, sizes, log_std, generated=architecture.head == "hypernetwork")
+    parts = _Parts(spec, contextual, encoder, embedding, memory, heads, architecture.precision)
     return Policy(
         name=name,
         contextual=contextual,
@@ -211,23 +185,25 @@ def _policy(
         architecture=architecture,
         memory_made_by=memory.made_by,
         specification=spec,
+        encoder_made_by=encoder.made_by,
     )
 
 
 def _initial_params(parts: _Parts, key: Key) -> PolicyParams:
     embedding_key, memory_key, heads_key, carry_key = jax.random.split(key, 4)
-    statistics = Statistics(
-        observation=identity_statistics((parts.specification.observation_size,)),
-        reward=identity_statistics(),
-        value_target=identity_statistics(),
-    )
+    statistics = initial_statistics(parts.specification.observation)
     experience = blank_experience(parts.specification, parts.contextual)
-    embedding = parts.embedding.init(embedding_key, experience, statistics)
-    x: Any = parts.embedding.apply(embedding, experience, statistics)
+    encoder = parts.encoder.init(jax.random.fold_in(embedding_key, 1), experience.observation)
+    vectors = _vectors(parts, encoder, experience, statistics)
+    embedding = parts.embedding.init(embedding_key, *vectors, experience)
+    x: Any = parts.embedding.apply(embedding, *vectors, experience)
     memory = parts.memory.init(memory_key, x)
     _, y = parts.memory.step(memory, parts.memory.initial_carry(carry_key), x)
     heads = parts.heads.init(heads_key, y, x.observation)
-    return PolicyParams({"embedding": embedding, "memory": memory, "heads": heads}, statistics)
+    weights = {"embedding": embedding, "memory": memory, "heads": heads}
+    if jax.tree.leaves(encoder):
+        weights[ENCODER] = encoder
+    return PolicyParams(weights, statistics)
 
 
 def _act(
@@ -240,25 +216,45 @@ def _act(
     """One step, or a whole unroll: only `remember` knows of time."""
     statistics = jax.lax.stop_gradient(params.statistics)
     with jax.default_matmul_precision(_MATMUL_PRECISION[parts.precision]):
-        x: Any = parts.embedding.apply(params.weights["embedding"], experience, statistics)
+        vectors = _vectors(parts, params.weights.get(ENCODER, {}), experience, statistics)
+        x: Any = parts.embedding.apply(params.weights["embedding"], *vectors, experience)
         carry, y = remember(params.weights["memory"], carry, x)
         heads_output: Any = parts.heads.apply(params.weights["heads"], y, x.observation)
     distribution, value = heads_output
+    if (mask := mask_of(experience.observation)) is not None:
+        distribution = distribution.masked(split_mask(parts.specification.action, mask))
     target = statistics.value_target
     return carry, PolicyOutput(distribution, value * target.scale + target.mean, y)
 
 
+def _vectors(
+    parts: _Parts, encoder: PyTree, experience: Experience, statistics: Statistics
+) -> tuple[Array, Array]:
+    """The last transition and the current observation, as the embedding reads them."""
+    spec, last = parts.specification, experience.transition
+
+    def encode(observation: PyTree) -> Array:
+        return parts.encoder.encode(
+            encoder, normalize_observation(spec.observation, statistics.observation, observation)
+        )
+
+    transition = transition_vector(
+        last,
+        encode(last.observation),
+        action_vector(spec.action, last.action),
+        encode(last.final_observation),
+        statistics,
+    )
+    return transition, encode(experience.observation)
+
+
 def blank_experience(spec: Specification, contextual: bool) -> Experience:
     """An experience of zeros, for shapes."""
-    observation = jnp.zeros((spec.observation_size,), jnp.float32)
+    observation = map_spaces(lambda leaf: jnp.zeros(leaf.shape, dtype_of(leaf)), spec.observation)
     no, zero = jnp.zeros((), bool), jnp.zeros((), jnp.float32)
-    if spec.num_actions is not None:
-        action = jnp.zeros((), jnp.int32)
-    else:
-        action = jnp.zeros((spec.action_size or 0,), jnp.float32)
     return Experience(
         observation=observation,
-        transition=Transition(observation, action, zero, observation, no, no),
+        transition=Transition(observation, no_action(spec.action), zero, observation, no, no),
         episode_start=no,
         context=jnp.zeros((spec.context_size if contextual else 0,), jnp.float32),
     )
@@ -268,30 +264,47 @@ def adaptive_policy(
     tasks: TaskDistribution | Specification,
     memory: Memory,
     architecture: Architecture = Architecture(),
+    encoder: MakeEncoder = flat,
 ) -> Policy:
     """The policy that finds out what the task is: reads every transition, is told nothing.
 
     Args:
-        tasks: what it shall act in, read for shapes alone; or those shapes.
+        tasks: what it shall act in, read for its spaces alone; or those spaces.
         memory: f_θ.
         architecture: of the layers around the memory.
+        encoder: makes the encoder of a space of observations: `flat`, `partial(cnn, features=64)`.
     """
-    return _policy("adaptive", tasks, memory, architecture, contextual=False)
+    return _policy("adaptive", tasks, memory, architecture, encoder, contextual=False)
 
 
 def contextual_policy(
     tasks: TaskDistribution | Specification,
     memory: Memory,
     architecture: Architecture = Architecture(),
+    encoder: MakeEncoder = flat,
 ) -> Policy:
-    """The adaptive policy, told `tasks.describe(task)`: the upper line. Arguments as there."""
-    return _policy("contextual", tasks, memory, architecture, contextual=True)
+    """The adaptive policy, told `tasks.describe(task)`: the upper bound.
+
+    Args:
+        tasks: what it shall act in, read for its spaces alone; or those spaces.
+        memory: f_θ.
+        architecture: of the layers around the memory.
+        encoder: makes the encoder of a space of observations: `flat`, `partial(cnn, features=64)`.
+    """
+    return _policy("contextual", tasks, memory, architecture, encoder, contextual=True)
 
 
 def memoryless_policy(
-    tasks: TaskDistribution | Specification, architecture: Architecture = Architecture()
+    tasks: TaskDistribution | Specification,
+    architecture: Architecture = Architecture(),
+    encoder: MakeEncoder = flat,
 ) -> Policy:
-    """Sees the current observation alone: the lower line. Arguments as `adaptive_policy`'s.
+    """Sees the current observation alone: the lower bound.
+
+    Args:
+        tasks: what it shall act in, read for its spaces alone; or those spaces.
+        architecture: of its layers.
+        encoder: makes the encoder of a space of observations: `flat`, `partial(cnn, features=64)`.
 
     Raises:
         ConfigurationError: the head is a hypernetwork, which has nothing to read.
@@ -301,4 +314,4 @@ def memoryless_policy(
             "a hypernetwork expects the output of a memory, got a policy without one: leave head "
             "at plain."
         )
-    return _policy("memoryless", tasks, memoryless(), architecture, contextual=False)
+    return _policy("memoryless", tasks, memoryless(), architecture, encoder, contextual=False)

@@ -2,11 +2,14 @@
 
 from typing import Any, Literal, get_args
 
+import jax
 import numpy as np
 
 from metarl_jax.policy.acting import Sensed
 from metarl_jax.tasks.interface import Interface
-from metarl_jax.types import ConfigurationError
+from metarl_jax.tasks.spaces import Dict, Discrete, Leaf, Space, Tuple, dtype_of, map_spaces
+from metarl_jax.trees import plain
+from metarl_jax.types import ConfigurationError, PyTree
 
 Autoreset = Literal["Disabled", "SameStep", "NextStep"]
 """How environments begin their next episode; the values of `gymnasium.vector.AutoresetMode`."""
@@ -37,10 +40,10 @@ class Senses:
             )
         self._spec, self._batch, self._mode = interface.specification, batch, mode
         size = batch or 1
-        observation, no = (
-            np.zeros((size, self._spec.observation_size), np.float32),
-            np.zeros(size, bool),
+        observation = map_spaces(
+            lambda leaf: np.zeros((size, *leaf.shape), dtype_of(leaf)), self._spec.observation
         )
+        no = np.zeros(size, bool)
         self._waits = ~no
         self._last = Sensed(observation, np.zeros(size, np.float32), no, no, observation)
 
@@ -55,13 +58,13 @@ class Senses:
         """Reads one step.
 
         Args:
-            observation: [O] or [B, O] numbers.
+            observation: [O] or [B, O] numbers, or a dict or tuple of arrays.
             reward: [] or [B] numbers; None where every environment waits.
             terminated: [] or [B] bool; None where every environment waits.
             truncated: [] or [B] bool; None where every environment waits.
-            final_observation: [O] or [B, O] numbers, where the last action led if it ended an
-                episode. An object array may hold None for the other environments. None where the
-                environments have not been reset yet.
+            final_observation: where the last action led if it ended an episode, like the
+                observation. An object array of B observations may hold None for the other
+                environments. None where the environments have not been reset yet.
 
         Returns:
             What the B environments tell, and a mask [B] of those that must be reset before they
@@ -71,7 +74,7 @@ class Senses:
         Raises:
             ConfigurationError: something is missing, of the wrong shape, or not finite.
         """
-        now = self._array("observation", observation, self._spec.observation_size)
+        now = self._observed("observation", observation)
         waits, last = self._waits, self._last
         told = self._told(reward, terminated, truncated)
         ends = (told[1] | told[2]) & ~waits
@@ -80,22 +83,25 @@ class Senses:
             final = self._final(now, ends, final_observation)
         sensed = Sensed(now, *told, final)
         if waits.any():  # their last transition is the one that ended their episode
-            kept = [
-                np.where(waits if old.ndim == 1 else waits[:, None], old, new)
-                for old, new in zip(last[1:], sensed[1:], strict=True)
-            ]
-            sensed = Sensed(now, *kept)
+            sensed = Sensed(now, *_where(waits, last[1:], sensed[1:]))
         if not ends.any() or final_observation is not None:
             self._waits = np.zeros_like(waits)
             return sensed, None
         self._waits, self._last = ends, sensed
         return (None if self._mode == "Disabled" else sensed), ends
 
-    def present(self, action: np.ndarray) -> Any:
-        """The actions [B] or [B, A] as the environments take them."""
-        if self._spec.num_actions is None:
-            return action if self._batch is not None else action[0]
-        return action.astype(np.int64) if self._batch is not None else int(action[0])
+    def present(self, action: PyTree) -> Any:
+        """The actions [B, ...] as the environments take them."""
+
+        def leaf(space: Leaf, action: np.ndarray) -> Any:
+            action = np.asarray(action)
+            if np.issubdtype(action.dtype, np.integer):
+                action = action.astype(np.int64)
+            if self._batch is not None:
+                return action
+            return int(action[0]) if isinstance(space, Discrete) else action[0]
+
+        return map_spaces(leaf, self._spec.action, action)
 
     def _told(self, *given: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Reward and end flags, [B] each; zeros at the first step of an episode."""
@@ -120,14 +126,12 @@ class Senses:
             )
         return reward, terminated, truncated
 
-    def _final(self, now: np.ndarray, ends: np.ndarray, given: Any) -> np.ndarray:
-        """[B, O] where the last actions led."""
+    def _final(self, now: PyTree, ends: np.ndarray, given: Any) -> PyTree:
+        """[B, ...] where the last actions led."""
         if given is not None:
             if getattr(given, "dtype", np.dtype(float)).kind == "O":
-                rows = zip(given, now, strict=True)
-                given = np.stack([old if new is None else new for new, old in rows])
-            final = self._array("final_observation", given, self._spec.observation_size)
-            return np.where(ends[:, None], final, now)
+                given = self._stacked(given, now)
+            return _where(ends, self._observed("final_observation", given), now)
         if self._batch is not None and self._mode != "NextStep":
             raise ConfigurationError(
                 "expected the final observations of the episodes that ended, got none; give "
@@ -136,8 +140,24 @@ class Senses:
             )
         return now
 
-    def _array(self, name: str, given: Any, *sizes: int) -> np.ndarray:
-        """[B, ...] float32."""
+    def _stacked(self, rows: Any, now: PyTree) -> PyTree:
+        """One observation a row, None where the present one will do, as arrays [B, ...]."""
+        present = [jax.tree.map(lambda x, i=i: x[i], now) for i in range(len(rows))]
+        full = [old if new is None else new for new, old in zip(rows, present, strict=True)]
+        space = self._spec.observation
+        like = [_in_structure("final_observation", space, row) for row in full]
+        return map_spaces(lambda leaf, *xs: np.stack([np.asarray(x) for x in xs]), space, *like)
+
+    def _observed(self, name: str, given: Any) -> PyTree:
+        """An observation as arrays [B, ...] of the dtypes that the policy reads."""
+        space = self._spec.observation
+        given = _in_structure(name, space, given)
+        return map_spaces(
+            lambda leaf, x: self._array(name, x, *leaf.shape, dtype=dtype_of(leaf)), space, given
+        )
+
+    def _array(self, name: str, given: Any, *sizes: int, dtype: str = "float32") -> np.ndarray:
+        """[B, ...] of this dtype."""
         expected = sizes if self._batch is None else (self._batch, *sizes)
         try:
             array = np.asarray(given)
@@ -150,9 +170,35 @@ class Senses:
                 f"{name} must have shape {list(expected)}, got {list(array.shape)}; "
                 "agent.reset(batch=...) says how many environments there are."
             )
-        array = array.astype(np.float32)
+        array = array.astype(dtype)
         if not np.isfinite(array).all():
             raise ConfigurationError(
                 f"{name} must be finite, got {array!s:.80}; mend the environment."
             )
         return array if self._batch is not None else array[None]
+
+
+def _where(condition: np.ndarray, new: PyTree, old: PyTree) -> Any:
+    """`np.where` for trees, over the leading axis."""
+
+    def leaf(new: np.ndarray, old: np.ndarray) -> np.ndarray:
+        return np.where(condition.reshape(-1, *(1,) * (np.ndim(new) - 1)), new, old)
+
+    return jax.tree.map(leaf, new, old)
+
+
+def _in_structure(name: str, space: Space, given: Any) -> Any:
+    """The parts of an observation under the names of the space."""
+    if not isinstance(space, Dict | Tuple):
+        return given
+    items = space.spaces if isinstance(space, Dict) else enumerate(space.spaces)
+    parts: dict[Any, Space] = dict(items)
+    found: Any = given if isinstance(given, dict | tuple | list) else plain(given)
+    try:
+        taken = {key: _in_structure(f"{name}[{key!r}]", parts[key], found[key]) for key in parts}
+    except (KeyError, IndexError, TypeError) as error:
+        raise ConfigurationError(
+            f"{name} must have the parts {', '.join(map(repr, parts))}, got {given!r:.100}; an "
+            "action mask is the part 'action_mask'."
+        ) from error
+    return taken if isinstance(space, Dict) else tuple(taken.values())

@@ -1,10 +1,12 @@
 """The policies as settings: what each can be told, and the record of functions it builds."""
 
 import dataclasses
+from functools import partial
 from typing import ClassVar
 
 from metarl_jax.checks import bounded, check_fields
 from metarl_jax.memory.base import Memory
+from metarl_jax.policy.encoder import MakeEncoder, cnn, flat, grid
 from metarl_jax.policy.heads import HeadName
 from metarl_jax.policy.policy import (
     Architecture,
@@ -14,7 +16,8 @@ from metarl_jax.policy.policy import (
     contextual_policy,
     memoryless_policy,
 )
-from metarl_jax.tasks.distribution import Specification, TaskDistribution
+from metarl_jax.tasks.distribution import TaskDistribution
+from metarl_jax.tasks.specification import Specification
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -52,9 +55,14 @@ class Adaptive(_Layers):
     name: ClassVar[str] = "adaptive"
     head: HeadName = "plain"
 
-    def build(self, tasks: TaskDistribution | Specification, memory: Memory) -> Policy:
-        """The policy of tasks, which are read for shapes alone, or of those shapes."""
-        return adaptive_policy(tasks, memory, self.architecture)
+    def build(
+        self,
+        tasks: TaskDistribution | Specification,
+        memory: Memory,
+        encoder: MakeEncoder = flat,
+    ) -> Policy:
+        """The policy of tasks, which are read for their spaces alone, or of those spaces."""
+        return adaptive_policy(tasks, memory, self.architecture, encoder)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -73,9 +81,14 @@ class Contextual(Adaptive):
 
     name: ClassVar[str] = "contextual"
 
-    def build(self, tasks: TaskDistribution | Specification, memory: Memory) -> Policy:
-        """The policy of tasks, which are read for shapes alone, or of those shapes."""
-        return contextual_policy(tasks, memory, self.architecture)
+    def build(
+        self,
+        tasks: TaskDistribution | Specification,
+        memory: Memory,
+        encoder: MakeEncoder = flat,
+    ) -> Policy:
+        """The policy of tasks, which are read for their spaces alone, or of those spaces."""
+        return contextual_policy(tasks, memory, self.architecture, encoder)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -93,9 +106,67 @@ class Memoryless(_Layers):
 
     name: ClassVar[str] = "memoryless"
 
-    def build(self, tasks: TaskDistribution | Specification) -> Policy:
-        """The policy of tasks, which are read for shapes alone, or of those shapes."""
-        return memoryless_policy(tasks, self.architecture)
+    def build(self, tasks: TaskDistribution | Specification, encoder: MakeEncoder = flat) -> Policy:
+        """The policy of tasks, which are read for their spaces alone, or of those spaces."""
+        return memoryless_policy(tasks, self.architecture, encoder)
 
 
 PolicySettings = Adaptive | Contextual | Memoryless
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Flat:
+    """Flattens observations into one vector."""
+
+    name: ClassVar[str] = "flat"
+
+    def build(self) -> MakeEncoder:
+        """What makes the encoder of a space."""
+        return flat
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CNN:
+    """A convolutional network for images.
+
+    Attributes:
+        channels: Channels of each convolution.
+        features: Units that an image is encoded in.
+    """
+
+    name: ClassVar[str] = "cnn"
+    channels: tuple[int, ...] = bounded((16, 32), most=10**4)
+    features: int = bounded(128, most=10**6)
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+    def build(self) -> MakeEncoder:
+        """What makes the encoder of a space."""
+        return partial(cnn, **dataclasses.asdict(self))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Grid:
+    """A convolutional network for grids of whole numbers, each embedded.
+
+    Attributes:
+        embedding_size: Units of each number's embedding.
+        channels: Channels of each convolution.
+        features: Units that a grid is encoded in.
+    """
+
+    name: ClassVar[str] = "grid"
+    embedding_size: int = bounded(8, most=10**4)
+    channels: tuple[int, ...] = bounded((16, 32), most=10**4)
+    features: int = bounded(128, most=10**6)
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+    def build(self) -> MakeEncoder:
+        """What makes the encoder of a space."""
+        return partial(grid, **dataclasses.asdict(self))
+
+
+EncoderSettings = Flat | CNN | Grid

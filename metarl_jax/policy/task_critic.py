@@ -10,16 +10,18 @@ Reference:
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from metarl_jax.policy.embedding import normalize_observation
+from metarl_jax.policy.encoder import flat
 from metarl_jax.policy.heads import dense
-from metarl_jax.policy.normalization import normalize
 from metarl_jax.policy.policy import Policy, PolicyOutput, PolicyParams, blank_experience
-from metarl_jax.tasks.distribution import Specification
+from metarl_jax.tasks.specification import Specification
 from metarl_jax.types import Array, Experience, Key, PyTree
 
 HIDDEN_SIZE = 64
@@ -48,7 +50,8 @@ def with_task_critic(policy: Policy, specification: Specification) -> Policy:
     Returns:
         A policy for experiences that carry `describe(task)`.
     """
-    critic = _TaskCritic()
+    critic, space = _TaskCritic(), specification.observation
+    flatten = partial(flat(space).encode, {})
 
     def own(experience: Experience) -> Experience:
         told = experience.context if policy.contextual else experience.context[..., :0]
@@ -59,12 +62,16 @@ def with_task_critic(policy: Policy, specification: Specification) -> Policy:
         params = policy.init(policy_key)
         blank = blank_experience(specification, contextual=True)
         _, output = policy.step(params, policy.initial_carry(carry_key), own(blank))
-        weights = critic.init(critic_key, output.features, blank.observation, blank.context)
+        weights = critic.init(
+            critic_key, output.features, flatten(blank.observation), blank.context
+        )
         return params.replace(weights=params.weights | {NAME: weights})
 
     def valued(params: PolicyParams, output: PolicyOutput, experience: Experience) -> PolicyOutput:
         statistics = jax.lax.stop_gradient(params.statistics)
-        observation = normalize(statistics.observation, experience.observation)
+        observation = flatten(
+            normalize_observation(space, statistics.observation, experience.observation)
+        )
         weights = params.weights[NAME]
         value: Any = critic.apply(weights, output.features, observation, experience.context)
         target = statistics.value_target

@@ -2,8 +2,6 @@
 
 from metarl_jax.tasks.conformance import check_task_distribution
 from metarl_jax.tasks.distribution import (
-    BoxSpace,
-    DiscreteSpace,
     Environment,
     References,
     TaskDistribution,
@@ -17,11 +15,10 @@ from metarl_jax.tasks.interface import (
 from metarl_jax.tasks.measures import Measure
 from metarl_jax.tasks.meta_episode import MetaEpisode, MetaState
 from metarl_jax.tasks.scene import Choice, Limbs, Rectangle, Scene
+from metarl_jax.tasks.specification import Specification
 
 __all__ = [
-    "BoxSpace",
     "Choice",
-    "DiscreteSpace",
     "Environment",
     "Interface",
     "Limbs",
@@ -31,6 +28,7 @@ __all__ = [
     "Rectangle",
     "References",
     "Scene",
+    "Specification",
     "TaskDistribution",
     "check_task_distribution",
     "interface_of",

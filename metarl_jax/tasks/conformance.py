@@ -6,22 +6,28 @@ Tracing finds wrong structures, shapes and dtypes at once; a few real steps find
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 
-from metarl_jax.tasks.distribution import TaskDistribution, space_of, specification
+from metarl_jax.tasks import binding
+from metarl_jax.tasks.actions import random_action, to_environment
+from metarl_jax.tasks.casts import describe_casts, same_kind
+from metarl_jax.tasks.distribution import TaskDistribution
 from metarl_jax.tasks.meta_episode import MetaEpisode
 from metarl_jax.tasks.purity import impurity
-from metarl_jax.tasks.random_play import check_random_play, random_action
-from metarl_jax.trees import first_difference, leaves_by_path, structure
+from metarl_jax.tasks.random_play import NUM_TASKS, check_random_play
+from metarl_jax.tasks.specification import observed_dtype, read_specification
+from metarl_jax.trees import leaves_by_path, structure
 from metarl_jax.types import ConfigurationError, Key, PyTree
 
 
-def check_task_distribution(tasks: TaskDistribution) -> None:
+def check_task_distribution(tasks: TaskDistribution) -> tuple[str, ...]:
     """Raises where a task distribution could not be trained on.
 
     Args:
         tasks: the family to check. Its sampler, its reset and its step are traced twice, and run
             twice in four tasks, for an episode of random actions or the first 100 steps of it.
+
+    Returns:
+        What is cast where the environment is bound, a line each; none of it is an error.
 
     Raises:
         ConfigurationError: names the method, the leaf, what was expected and what was given.
@@ -31,7 +37,6 @@ def check_task_distribution(tasks: TaskDistribution) -> None:
     _expect_same(
         tasks, "sample(key), called again,", task, _shapes(tasks, "sample", tasks.sample, key)
     )
-    _expect_strong(tasks, "sample(key)", task)
     _expect_pure(tasks, "sample(key)", tasks.sample, key)
     reset = _shapes(tasks, "reset_env(key, task)", tasks.environment.reset_env, key, task)
     if not isinstance(reset, tuple) or len(reset) != 2:
@@ -39,19 +44,19 @@ def check_task_distribution(tasks: TaskDistribution) -> None:
             f"{tasks.name}: reset_env must return (observation, state), as gymnax 1.x's does, got "
             f"{type(reset).__name__}."
         )
-    observation, state = reset
     _expect_pure(tasks, "reset_env(key, task)", tasks.environment.reset_env, key, task)
-    _shapes(tasks, "describe(task)", tasks.describe, task)
-    specification(tasks)
-    _check_observation_space(tasks, task, observation)
-    action = jax.eval_shape(lambda task: random_action(tasks, task, key), task)
+    _check_spaces(tasks)
+    space = tasks.specification.action
+    action = jax.eval_shape(lambda: to_environment(space, random_action(space, key)))
     step_env = tasks.environment.step_env
     method = "step_env(key, state, action, task)"
-    stepped = _shapes(tasks, method, step_env, key, state, action, task)
-    _check_step(tasks, observation, state, stepped)
-    _expect_pure(tasks, method, step_env, key, state, action, task)
+    bound = _shapes(tasks, "reset_env(key, task)", lambda *a: binding.reset(tasks, *a), key, task)
+    stepped = _shapes(tasks, method, step_env, key, bound[1], action, task)
+    _check_step(tasks, reset, stepped)
+    _expect_pure(tasks, method, step_env, key, bound[1], action, task)
     check_random_play(tasks, key)
     _check_meta_episode(tasks, key)
+    return describe_casts(tasks.specification.observation, task, reset, stepped)
 
 
 def _shapes(tasks: TaskDistribution, method: str, function: Any, *arguments: Any) -> Any:
@@ -78,62 +83,56 @@ def _expect_pure(tasks: TaskDistribution, method: str, function: Any, *arguments
 
 
 def _expect_same(tasks: TaskDistribution, what: str, expected: PyTree, got: PyTree) -> None:
-    """Same structure, and for each leaf the same shape and dtype."""
-    before, after = structure(expected), structure(got)
+    """Same structure, and for each leaf the same shape and the same kind of numbers."""
+    before, after = leaves_by_path(expected), leaves_by_path(got)
     if before.keys() != after.keys():
         raise ConfigurationError(
             f"{tasks.name}: {what} returns another structure: expected leaves {sorted(before)}, "
             f"got {sorted(after)}; return the same pytree each time."
         )
-    if different := first_difference(before, after):
-        path, old, new = different
-        raise ConfigurationError(
-            f"{tasks.name}: {what} changes leaf {path}: expected {old}, got {new}; keep shape and "
-            "dtype fixed."
-        )
-
-
-def _expect_strong(tasks: TaskDistribution, what: str, tree: PyTree) -> None:
-    for name, leaf in leaves_by_path(tree).items():
-        if getattr(leaf, "weak_type", False):
+    forms = structure(expected), structure(got)
+    for path, leaf in before.items():
+        if leaf.shape != after[path].shape or not same_kind(leaf.dtype, after[path].dtype):
             raise ConfigurationError(
-                f"{tasks.name}: expected {what} to give leaf {name} a dtype of its own, got a weak "
-                "type, as a plain Python number has; make it an array of a stated dtype: "
-                f"jnp.asarray(x, jnp.{leaf.dtype})."
+                f"{tasks.name}: {what} changes leaf {path}: expected {forms[0][path]}, got "
+                f"{forms[1][path]}; keep shape and dtype fixed."
             )
 
 
-def _check_observation_space(tasks: TaskDistribution, task: PyTree, observation: Any) -> None:
-    space = space_of(tasks, "observation_space", task)
-    declared = tuple(getattr(space, "shape", observation.shape))
-    if declared != tuple(observation.shape):
-        raise ConfigurationError(
-            f"{tasks.name}: expected an observation of shape {list(declared)}, as "
-            f"observation_space declares, got {list(observation.shape)} from reset_env; make them "
-            "agree."
+def _check_spaces(tasks: TaskDistribution) -> None:
+    """Compares the spaces of a few tasks: a policy is built for one pair of spaces."""
+    expected = tasks.specification
+    for seed in range(1, NUM_TASKS):
+        found = read_specification(
+            tasks.name, tasks.environment, tasks.sample, tasks.describe, seed
         )
-    if observation.dtype != jnp.float32:
-        raise ConfigurationError(
-            f"{tasks.name}: observations must be float32, got {observation.dtype}; cast them in "
-            "reset_env and step_env."
-        )
+        for method in ("observation", "action"):
+            before, after = getattr(expected, method), getattr(found, method)
+            if before != after:
+                raise ConfigurationError(
+                    f"{tasks.name}: expected {method}_space(task) to be the same in every task, "
+                    f"got {before} in one and {after} in another; give all of them the widest."
+                )
 
 
-def _check_step(tasks: TaskDistribution, observation: Any, state: Any, stepped: Any) -> None:
+def _check_step(tasks: TaskDistribution, reset: Any, stepped: Any) -> None:
+    first, state = reset
     if not isinstance(stepped, tuple) or len(stepped) != 5:
         raise ConfigurationError(
             f"{tasks.name}: step_env must return (observation, state, reward, terminated, info), "
             f"as gymnax 1.x's does, got {len(jax.tree.leaves(stepped))} values."
         )
-    next_observation, next_state, reward, terminated, _ = stepped
-    _expect_same(tasks, "step_env", {"observation": observation}, {"observation": next_observation})
+    observation, next_state, reward, terminated, _ = stepped
+    _expect_same(tasks, "step_env", {"observation": first}, {"observation": observation})
     _expect_same(tasks, "step_env", {"state": state}, {"state": next_state})
-    expected = {
-        "reward": jax.ShapeDtypeStruct((), jnp.float32),
-        "terminated": jax.ShapeDtypeStruct((), jnp.bool_),
-    }
-    _expect_same(tasks, "step_env", expected, {"reward": reward, "terminated": terminated})
-    _expect_strong(tasks, "step_env", {"observation": next_observation, "reward": reward})
+    for name, value in {"reward": reward, "terminated": terminated}.items():
+        shape, dtype = getattr(value, "shape", None), getattr(value, "dtype", None)
+        if shape not in ((), (1,)) or observed_dtype(dtype) is None:
+            got = type(value).__name__ if shape is None else f"{dtype}{list(shape)}"
+            raise ConfigurationError(
+                f"{tasks.name}: expected step_env to return {name} as one number, got {got}; "
+                "return an array of shape []."
+            )
 
 
 def _check_meta_episode(tasks: TaskDistribution, key: Key) -> None:
@@ -144,7 +143,7 @@ def _check_meta_episode(tasks: TaskDistribution, key: Key) -> None:
         task_key, reset_key, action_key = jax.random.split(key, 3)
         task = tasks.sample(task_key)
         state = meta_episode.reset(reset_key, task)
-        action = random_action(tasks, task, action_key)
+        action = random_action(tasks.specification.action, action_key)
         return jax.lax.scan(lambda state, _: meta_episode.step(state, action), state, None, 2)
 
     _shapes(tasks, "a meta-episode", play, key)

@@ -5,12 +5,9 @@ A run's folder holds it, so that the policy can be built where the family is not
 
 import dataclasses
 import math
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 from metarl_jax.files import (
@@ -24,12 +21,19 @@ from metarl_jax.files import (
     whole_number,
     write_whole,
 )
-from metarl_jax.tasks.distribution import Specification, TaskDistribution, specification
-from metarl_jax.types import Array, ConfigurationError
+from metarl_jax.tasks.distribution import TaskDistribution
+from metarl_jax.tasks.space_json import space_from_json, space_to_json
+from metarl_jax.tasks.spaces import Box, Discrete, Space
+from metarl_jax.tasks.specification import Specification
+from metarl_jax.types import ConfigurationError
 
 NAME = "interface.json"
-FORMAT = 1
+FORMAT = 2
 MEND = "resume the run once (`metarl train --resume RUN`), which writes the file again"
+
+
+class UnscaledActionsError(ConfigurationError):
+    """The policy was trained before the actions of a box were scaled."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -38,18 +42,13 @@ class Interface:
 
     Attributes:
         family: the family's name.
-        specification: sizes of observations, actions and task descriptions.
-        action_low: [A] the least of each continuous action, -inf where there is no bound; () for
-            discrete actions.
-        action_high: [A] the largest of each, likewise.
+        specification: spaces of observations and actions, and the size of task descriptions.
         episode_length: H, steps after which an episode is truncated.
         num_episodes: E, episodes in a meta-episode.
     """
 
     family: str
     specification: Specification
-    action_low: tuple[float, ...] = ()
-    action_high: tuple[float, ...] = ()
     episode_length: int
     num_episodes: int
 
@@ -58,17 +57,6 @@ class Interface:
         """E·H, the most steps a meta-episode of E episodes can take."""
         return self.num_episodes * self.episode_length
 
-    def clip(self, action: Array) -> Array:
-        """The action that an environment executes: a continuous one within its bounds.
-
-        Args:
-            action: [] int32, or [A] float32.
-        """
-        if self.specification.num_actions is not None:
-            return action
-        low, high = (np.asarray(b, np.float32) for b in (self.action_low, self.action_high))
-        return jnp.clip(action, low, high)
-
 
 def interface_of(tasks: TaskDistribution) -> Interface:
     """The interface of a task distribution, read from one sampled task.
@@ -76,16 +64,9 @@ def interface_of(tasks: TaskDistribution) -> Interface:
     Raises:
         ConfigurationError: a space has a form that no policy here can use.
     """
-    spec = specification(tasks)
-    bounds: list[tuple[float, ...]] = [(), ()]
-    if spec.action_size is not None:
-        space = tasks.environment.action_space(tasks.sample(jax.random.key(0)))
-        bounds = [_bound(x, spec.action_size) for x in (space.low, space.high)]
     return Interface(
         family=tasks.name,
-        specification=spec,
-        action_low=bounds[0],
-        action_high=bounds[1],
+        specification=tasks.specification,
         episode_length=tasks.episode_length,
         num_episodes=tasks.num_episodes,
     )
@@ -95,11 +76,38 @@ def write_interface(folder: Path, interface: Interface) -> None:
     """Writes interface.json; `load_interface` reads it.
 
     Raises:
+        ConfigurationError: the folder holds the interface of other environments.
         OSError: the folder is full or not writable.
     """
-    spec = dataclasses.asdict(interface.specification)
-    fields = {field.name: getattr(interface, field.name) for field in dataclasses.fields(interface)}
-    write_whole(folder / NAME, json_text({"format": FORMAT} | fields | {"specification": spec}))
+    _require_same(folder, interface)
+    spec = interface.specification
+    fields = {
+        "format": FORMAT,
+        "family": interface.family,
+        "observation": space_to_json(spec.observation),
+        "action": space_to_json(spec.action),
+        "context_size": spec.context_size,
+        "episode_length": interface.episode_length,
+        "num_episodes": interface.num_episodes,
+    }
+    write_whole(folder / NAME, json_text(fields))
+
+
+def _require_same(folder: Path, interface: Interface) -> None:
+    """Refuses to go on with a run in environments that its policy was not trained in."""
+    try:
+        before = load_interface(folder).specification
+    except UnscaledActionsError:
+        raise
+    except ConfigurationError:  # there is none yet, or it is damaged and is written again
+        return
+    for field in dataclasses.fields(Specification):
+        old, new = (getattr(spec, field.name) for spec in (before, interface.specification))
+        if old != new and not _is_older_form(old, new):
+            raise ConfigurationError(
+                f"{folder}: expected the {field.name} that the run was trained with, {old}, got "
+                f"{new} from {interface.family}; the family has changed since: begin a new run."
+            )
 
 
 def load_interface(folder: Path) -> Interface:
@@ -115,55 +123,77 @@ def load_interface(folder: Path) -> Interface:
             f"made it; {MEND}."
         )
     fields = JsonFields(read_object(where), str(where), MEND)
-    if (written_as := fields.take("format", whole_number)) != FORMAT:
+    written_as = fields.take("format", whole_number)
+    if written_as not in (1, FORMAT):
         raise ConfigurationError(
             f"{where}: expected format {FORMAT}, got {written_as}; it was written by another "
             "version: install that one."
         )
+    read = _first_format if written_as == 1 else _specification
     interface = Interface(
         family=fields.take("family", text),
-        specification=_specification(fields.take("specification", lambda x: x), str(where)),
-        action_low=_unbounded(fields.take("action_low", many(number)), -math.inf),
-        action_high=_unbounded(fields.take("action_high", many(number)), math.inf),
+        specification=read(fields, str(where)),
         episode_length=fields.take("episode_length", _count),
         num_episodes=fields.take("num_episodes", _count),
     )
     fields.end()
-    size = interface.specification.action_size or 0
-    if not len(interface.action_low) == len(interface.action_high) == size:
-        raise ConfigurationError(
-            f"{where}: expected {size} bounds of actions on either side, got "
-            f"{len(interface.action_low)} and {len(interface.action_high)}; {MEND}."
-        )
     return interface
 
 
-def _specification(found: Any, where: str) -> Specification:
-    fields = JsonFields(found, f"{where}, specification", MEND)
-    spec = Specification(
-        observation_size=fields.take("observation_size", whole_number),
-        num_actions=fields.take("num_actions", optional(_count)),
-        action_size=fields.take("action_size", optional(_count)),
+def _specification(fields: JsonFields, where: str) -> Specification:
+    del where
+    return Specification(
+        observation=fields.take("observation", space_from_json),
+        action=fields.take("action", space_from_json),
         context_size=fields.take("context_size", whole_number),
     )
-    fields.end()
-    if (spec.num_actions is None) == (spec.action_size is None):
+
+
+def _first_format(fields: JsonFields, where: str) -> Specification:
+    """The vectors and the actions of a family as version 0.1 wrote them."""
+    sizes = JsonFields(fields.take("specification", lambda x: x), f"{where}, specification", MEND)
+    observed = sizes.take("observation_size", _count)
+    num_actions = sizes.take("num_actions", optional(_count))
+    size = sizes.take("action_size", optional(_count))
+    context_size = sizes.take("context_size", whole_number)
+    sizes.end()
+    low, high = (fields.take(f"action_{side}", many(number)) for side in ("low", "high"))
+    if (num_actions is None) == (size is None) or not len(low) == len(high) == (size or 0):
         raise ConfigurationError(
-            f"{where}: expected either num_actions or action_size, got {spec}; {MEND}."
+            f"{where}: expected either num_actions, or action_size and as many bounds, got "
+            f"{num_actions}, {size}, {low} and {high}; {MEND}."
         )
-    return spec
+    low, high = _infinite(low, -math.inf), _infinite(high, math.inf)
+    action = Discrete(num_actions) if num_actions is not None else Box(low, high, (len(low),))
+    if isinstance(action, Box) and _is_scaled(action):
+        raise UnscaledActionsError(
+            f"{where}: expected actions in [-1, 1], got a box from {low} to {high}: this version "
+            "scales the actions of a bounded box, and the run was trained without; train it again, "
+            "or use the version that made it."
+        )
+    return Specification(Box(-math.inf, math.inf, (observed,)), action, context_size)
+
+
+def _is_older_form(old: Space | int, new: Space | int) -> bool:
+    """Whether a space of format 1, which knew no bounds of observations, may be this one."""
+    if not isinstance(old, Box) or not isinstance(new, Box):
+        return False
+    unbounded = old.low == -math.inf and old.high == math.inf
+    return unbounded and (old.shape, old.dtype) == (new.shape, new.dtype)
+
+
+def _is_scaled(box: Box) -> bool:
+    low, high = box.bounds()
+    bounded = np.isfinite(low) & np.isfinite(high)
+    return bool((bounded & ((low != -1) | (high != 1))).any())
+
+
+def _infinite(bounds: Any, infinity: float) -> tuple[float, ...]:
+    """The bounds, infinite where JSON had null."""
+    return tuple(infinity if math.isnan(bound) else bound for bound in bounds)
 
 
 def _count(value: Any) -> int:
     if whole_number(value) < 1:
         raise ValueError("a whole number of at least 1")
     return value
-
-
-def _bound(bound: Any, size: int) -> tuple[float, ...]:
-    return tuple(np.broadcast_to(np.asarray(bound, np.float32), (size,)).tolist())
-
-
-def _unbounded(bounds: Sequence[float], infinity: float) -> tuple[float, ...]:
-    """The bounds, infinite where JSON had null."""
-    return tuple(infinity if math.isnan(bound) else bound for bound in bounds)

@@ -11,7 +11,9 @@ import jax.numpy as jnp
 from flax import struct
 
 from metarl_jax.checks import require_positive
-from metarl_jax.tasks.distribution import BoxSpace, DiscreteSpace, TaskDistribution
+from metarl_jax.tasks import binding
+from metarl_jax.tasks.actions import executed, no_action
+from metarl_jax.tasks.distribution import TaskDistribution
 from metarl_jax.trees import select, strong
 from metarl_jax.types import (
     Array,
@@ -76,13 +78,14 @@ class MetaEpisode:
         Returns:
             The state before the first action.
         """
+        task = strong(task)
         observation, environment_state = self._reset_env(jax.random.fold_in(key, 0), task)
         context = jnp.zeros((0,), jnp.float32)
         if self.contextual:
             context = jnp.asarray(self.tasks.describe(task), jnp.float32)
         experience = Experience(
             observation=observation,
-            transition=self._blank_transition(task, observation),
+            transition=self._blank_transition(observation),
             episode_start=jnp.ones((), bool),
             context=context,
         )
@@ -98,18 +101,19 @@ class MetaEpisode:
             key=key,
         )
 
-    def advance(self, state: MetaState, action: Array) -> tuple[MetaState, StepOutcome]:
+    def advance(self, state: MetaState, action: PyTree) -> tuple[MetaState, StepOutcome]:
         """One environment step. At an episode's end the state waits there for `next_episode`.
 
         Args:
             state: before the action.
-            action: [] int32, or [A] float32, which is clipped to the action space.
+            action: as the policy's distribution gives it: [] or [K] int32, [A] float32, or a dict
+                or tuple of these. That of a box is clipped to its bounds; see `tasks.actions`.
 
         Returns:
             The state, whose experience holds this transition, and what came of the step; of a step
             after the meta-episode's end reward and ends are 0 and `valid` is false.
         """
-        action = self._executed(action, state.task)
+        action = executed(self.tasks.specification.action, action)
         observation, environment_state, reward, terminated = self._step_env(state, action)
         step, time = state.step + 1, state.time + 1
         out_of_budget = time >= self.length if self.num_steps else jnp.zeros((), bool)
@@ -170,7 +174,7 @@ class MetaEpisode:
             step=jnp.zeros((), jnp.int32),
         )
 
-    def step(self, state: MetaState, action: Array) -> tuple[MetaState, StepOutcome]:
+    def step(self, state: MetaState, action: PyTree) -> tuple[MetaState, StepOutcome]:
         """`advance`, then `next_episode` where that ended one. Arguments and results as there."""
         advanced, outcome = self.advance(state, action)
         transition = advanced.experience.transition
@@ -186,29 +190,14 @@ class MetaEpisode:
             step=select(ended, following.step, advanced.step),
         ), outcome
 
-    def _reset_env(self, key: Key, task: Task) -> tuple[Array, PyTree]:
-        return strong(self.tasks.environment.reset_env(key, task))
+    def _reset_env(self, key: Key, task: Task) -> tuple[PyTree, PyTree]:
+        return binding.reset(self.tasks, key, task)
 
-    def _step_env(self, state: MetaState, action: Array) -> tuple[Array, PyTree, Array, Array]:
+    def _step_env(self, state: MetaState, action: PyTree) -> tuple[PyTree, PyTree, Array, Array]:
         key = jax.random.fold_in(state.key, 2 * state.time + 1)
-        *stepped, _ = self.tasks.environment.step_env(
-            key, state.environment_state, action, state.task
-        )
-        return strong(tuple(stepped))
+        return binding.step(self.tasks, key, state.environment_state, action, state.task)
 
-    def _executed(self, action: Array, task: Task) -> Array:
-        space = self.tasks.environment.action_space(task)
-        if isinstance(space, DiscreteSpace):
-            return action
-        assert isinstance(space, BoxSpace)
-        low, high = (jnp.asarray(bound, action.dtype) for bound in (space.low, space.high))
-        return jnp.clip(action, low, high)
-
-    def _blank_transition(self, task: Task, observation: Array) -> Transition:
-        space = self.tasks.environment.action_space(task)
-        if isinstance(space, DiscreteSpace):
-            action = jnp.zeros((), jnp.int32)
-        else:
-            action = jnp.zeros(space.shape, jnp.float32)
+    def _blank_transition(self, observation: PyTree) -> Transition:
         zero, no = jnp.zeros((), jnp.float32), jnp.zeros((), bool)
+        action = no_action(self.tasks.specification.action)
         return blank_transition(Transition(observation, action, zero, observation, no, no))

@@ -6,21 +6,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from metarl_jax.tasks.distribution import BoxSpace, TaskDistribution, is_discrete
+from metarl_jax.tasks import binding
+from metarl_jax.tasks.actions import executed, random_action
+from metarl_jax.tasks.distribution import TaskDistribution
+from metarl_jax.tasks.spaces import Leaf, bounds_of, map_spaces
+from metarl_jax.trees import leaves_by_path, strong
 from metarl_jax.types import ConfigurationError, Key, PyTree
 
 NUM_TASKS = 4
 NUM_STEPS = 100
 """At most; an episode's worth where that is less."""
-
-
-def random_action(tasks: TaskDistribution, task: PyTree, key: Key) -> jax.Array:
-    """One of a task's actions, or a normal draw within their bounds."""
-    space = tasks.environment.action_space(task)
-    if is_discrete(space):
-        return jax.random.randint(key, (), 0, space.n, jnp.int32)
-    low, high = (jnp.asarray(bound, jnp.float32) for bound in (space.low, space.high))
-    return jnp.clip(jax.random.normal(key, space.shape, jnp.float32), low, high)
 
 
 def check_random_play(tasks: TaskDistribution, key: Key) -> None:
@@ -29,34 +24,34 @@ def check_random_play(tasks: TaskDistribution, key: Key) -> None:
     Raises:
         ConfigurationError: names the method, what was expected of it and what it gave.
     """
-    environment = tasks.environment
+    space = tasks.specification.action
 
-    def run(key: Key) -> tuple[dict[str, PyTree], dict[str, PyTree]]:
+    def run(key: Key) -> dict[str, PyTree]:
         task_key, reset_key, step_key = jax.random.split(key, 3)
-        task = tasks.sample(task_key)
-        observation, state = environment.reset_env(reset_key, task)
+        task = strong(tasks.sample(task_key))
+        first = binding.reset(tasks, reset_key, task)
 
-        def step(state: PyTree, time: jax.Array) -> tuple[PyTree, PyTree]:
+        def step(carry: PyTree, time: jax.Array) -> tuple[PyTree, PyTree]:
+            observation, state = carry
             action_key, dynamics_key = jax.random.split(jax.random.fold_in(step_key, time))
-            action = random_action(tasks, task, action_key)
-            observation, state, reward, ends, _ = environment.step_env(
-                dynamics_key, state, action, task
+            action = executed(space, random_action(space, action_key, observation))
+            observation, state, reward, ends = binding.step(
+                tasks, dynamics_key, state, action, task
             )
-            return state, {"observation": observation, "reward": reward, "terminated": ends}
+            stepped = {"observation": observation, "reward": reward, "terminated": ends}
+            return (observation, state), stepped
 
         times = jnp.arange(min(NUM_STEPS, tasks.episode_length), dtype=jnp.int32)
-        _, stepped = jax.lax.scan(step, state, times)
-        return _bounds_of(tasks, task), {
+        _, stepped = jax.lax.scan(step, first, times)
+        return {
             "describe": {"description": tasks.describe(task)},
-            "reset_env": {"observation": observation},
+            "reset_env": {"observation": first[0]},
             "step_env": stepped,
         }
 
     compiled, keys = jax.jit(jax.vmap(run)), jax.random.split(key, NUM_TASKS)
     try:
-        (bounds, seen), (_, again) = (
-            jax.block_until_ready(compiled(jax.random.clone(keys))) for _ in range(2)
-        )
+        seen, again = (jax.block_until_ready(compiled(jax.random.clone(keys))) for _ in range(2))
     except Exception as error:  # of a callback, or of what cannot be batched
         raise ConfigurationError(
             f"{tasks.name}: expected an episode of random actions to run in {NUM_TASKS} tasks at "
@@ -64,45 +59,10 @@ def check_random_play(tasks: TaskDistribution, key: Key) -> None:
             "what reset_env and step_env do under jax.vmap."
         ) from error
     _expect_repeated(tasks, seen, again)
-    for method, (low, high) in bounds.items():
-        _expect_ordered(tasks, method, np.asarray(low), np.asarray(high))
-    _check_values(tasks, seen, bounds.get("observation_space"))
+    _check_values(tasks, seen)
 
 
-def _bounds_of(tasks: TaskDistribution, task: PyTree) -> dict[str, tuple[jax.Array, jax.Array]]:
-    """(low, high) of each space of a task that is a box."""
-    spaces = {
-        "action_space": tasks.environment.action_space(task),
-        "observation_space": tasks.environment.observation_space(task),
-    }
-    boxes = {
-        method: space
-        for method, space in spaces.items()
-        if isinstance(space, BoxSpace) and not is_discrete(space)
-    }
-    return {
-        method: (
-            jnp.broadcast_to(jnp.asarray(box.low, jnp.float32), box.shape),
-            jnp.broadcast_to(jnp.asarray(box.high, jnp.float32), box.shape),
-        )
-        for method, box in boxes.items()
-    }
-
-
-def _expect_ordered(
-    tasks: TaskDistribution, method: str, low: np.ndarray, high: np.ndarray
-) -> None:
-    if not (low <= high).all():
-        where = tuple(np.argwhere(~(low <= high))[0])
-        raise ConfigurationError(
-            f"{tasks.name}: expected a box from low to high from {method}, got low "
-            f"{low[where]:g} and high {high[where]:g} at its number {where[-1]}; swap them."
-        )
-
-
-def _check_values(
-    tasks: TaskDistribution, seen: dict[str, Any], bounds: tuple[Any, Any] | None
-) -> None:
+def _check_values(tasks: TaskDistribution, seen: dict[str, Any]) -> None:
     """Holds what a few tasks gave to what is declared of them."""
     # What an environment does after an episode's end is its own affair.
     inside = np.cumsum(seen["step_env"].pop("terminated"), axis=1, dtype=int)
@@ -112,25 +72,27 @@ def _check_values(
             "ends_early=False says, got one that did; give the distribution ends_early=True."
         )
     before_end = np.pad(inside[:, :-1], ((0, 0), (1, 0))) == 0
-    task, _ = np.nonzero(before_end)
-    kept = {name: np.asarray(x)[before_end] for name, x in seen["step_env"].items()}
-    rows = {"describe": (seen["describe"], None), "step_env": (kept, task)}
-    rows["reset_env"] = (seen["reset_env"], np.arange(NUM_TASKS))
-    for method, (values, _) in rows.items():
-        _expect_finite(tasks, method, values)
-    for method in ("reset_env", "step_env"):
-        values, of_task = rows[method]
-        if bounds is not None:
-            low, high = (np.asarray(bound)[of_task] for bound in bounds)
-            _expect_within(tasks, method, np.asarray(values["observation"]), low, high)
+    kept = jax.tree.map(lambda x: np.asarray(x)[before_end], seen["step_env"])
+    for method, values in {**seen, "step_env": kept}.items():
+        for path, value in leaves_by_path(values).items():
+            _expect_finite(tasks, method, path[2:].replace("']", "", 1), np.asarray(value))
+    for method, values in (("reset_env", seen["reset_env"]), ("step_env", kept)):
+        map_spaces(
+            lambda leaf, value, method=method: _expect_within(tasks, method, leaf, value),
+            tasks.specification.observation,
+            values["observation"],
+        )
 
 
 def _expect_repeated(tasks: TaskDistribution, seen: PyTree, again: PyTree) -> None:
     """The same keys bring the same numbers."""
     for method, values in seen.items():
         for name, value in values.items():
-            other = np.asarray(again[method][name])
-            if np.asarray(value).tobytes() != other.tobytes():
+            first, second = (
+                [np.asarray(x).tobytes() for x in jax.tree.leaves(tree)]
+                for tree in (value, again[method][name])
+            )
+            if first != second:
                 raise ConfigurationError(
                     f"{tasks.name}: expected the same numbers from {method} for the same keys, "
                     f"got another {name} in a second run; a callback there draws on randomness or "
@@ -138,26 +100,29 @@ def _expect_repeated(tasks: TaskDistribution, seen: PyTree, again: PyTree) -> No
                 )
 
 
-def _expect_finite(tasks: TaskDistribution, method: str, values: dict[str, Any]) -> None:
-    for name, value in values.items():
-        finite = np.isfinite(value).reshape(len(value), -1).all(axis=1)
-        if not finite.all():
-            raise ConfigurationError(
-                f"{tasks.name}: expected finite numbers from {method}, got a {name} that is not "
-                f"finite ({np.asarray(value)[np.argmin(finite)]!s:.80}) under random actions; mend "
-                "the environment before training on it."
-            )
+def _expect_finite(tasks: TaskDistribution, method: str, name: str, value: np.ndarray) -> None:
+    finite = np.isfinite(value).reshape(len(value), -1).all(axis=1)
+    if not finite.all():
+        raise ConfigurationError(
+            f"{tasks.name}: expected finite numbers from {method}, got a {name} that is not "
+            f"finite ({value[np.argmin(finite)]!s:.80}) under random actions; mend the environment "
+            "before training on it."
+        )
 
 
-def _expect_within(
-    tasks: TaskDistribution, method: str, observation: np.ndarray, low: np.ndarray, high: np.ndarray
-) -> None:
-    """[N, O] each: every observation within the bounds of its own task."""
-    inside = ((observation >= low) & (observation <= high)).all(axis=1)
+def _expect_within(tasks: TaskDistribution, method: str, space: Leaf, seen: Any) -> None:
+    """[N, ...]: every observation within the bounds that are declared."""
+    low, high = bounds_of(space)
+    observation = np.asarray(seen)
+    # A declared float64 bound is that of a float32 observation.
+    low, high = low.astype(np.float32), high.astype(np.float32)
+    inside = (
+        ((observation >= low) & (observation <= high)).reshape(len(observation), -1).all(axis=1)
+    )
     if not inside.all():
         first = np.argmin(inside)
         raise ConfigurationError(
             f"{tasks.name}: expected observations within observation_space "
-            f"[{low[first].min():g}, {high[first].max():g}], got one outside it from {method}: "
+            f"[{low.min():g}, {high.max():g}], got one outside it from {method}: "
             f"{observation[first]!s:.120}; widen the space or clip the observation."
         )

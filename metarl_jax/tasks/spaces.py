@@ -13,6 +13,13 @@ import numpy as np
 
 from metarl_jax.types import ConfigurationError, PyTree
 
+ACTION_MASK = "action_mask"
+"""The part of a dict observation, or the method of an environment, that masks actions."""
+OBSERVATION = "observation"
+"""The part beside the mask where an environment's own observation is no dict."""
+LARGEST = float(np.finfo(np.float32).max)
+"""A bound this far away, or further, is none."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Discrete:
@@ -32,7 +39,7 @@ class Discrete:
 
 @dataclasses.dataclass(frozen=True)
 class MultiDiscrete:
-    """An array of whole numbers, the i-th (in row-major order) from start[i] to start[i] + n[i] - 1.
+    """An array of whole numbers, the i-th from start[i] to start[i] + n[i] - 1, in row-major order.
 
     Attributes:
         n: how many values each number can take, flat.
@@ -159,6 +166,19 @@ def leaves_of(space: Space, path: str = "") -> Iterator[tuple[str, Leaf]]:
         yield path, space
 
 
+def dtype_of(space: Leaf) -> str:
+    """The dtype of a leaf's elements: int32 for whole numbers that are no box's."""
+    return space.dtype if isinstance(space, Box) else "int32"
+
+
+def bounds_of(space: Leaf) -> tuple[np.ndarray, np.ndarray]:
+    """(low, high) of a leaf's elements, each of its shape, float64."""
+    if isinstance(space, Box):
+        return space.bounds()
+    low = np.asarray(space.start, float).reshape(space.shape)
+    return low, low + np.asarray(space.n, float).reshape(space.shape) - 1
+
+
 def read_space(found: Any) -> Space:
     """One of these spaces from gymnax's, gymnasium's, or one like them.
 
@@ -195,56 +215,15 @@ def read_space(found: Any) -> Space:
     )
 
 
-def space_to_json(space: Space) -> dict[str, Any]:
-    """A space as JSON can hold it; `space_from_json` reads it."""
+def summary(space: Space) -> str:
+    """A space in a few words, for people."""
     if isinstance(space, Dict):
-        return {"dict": {name: space_to_json(part) for name, part in space.spaces}}
+        return "{" + ", ".join(f"{name}: {summary(part)}" for name, part in space.spaces) + "}"
     if isinstance(space, Tuple):
-        return {"tuple": [space_to_json(part) for part in space.spaces]}
-    return {type(space).__name__.lower(): dataclasses.asdict(space)}
-
-
-def space_from_json(found: Any) -> Space:
-    """The space that `space_to_json` wrote.
-
-    Raises:
-        ValueError: it is no such space. Infinite bounds may be null.
-    """
-    try:
-        ((kind, value),) = found.items()
-        if kind == "dict":
-            return Dict(tuple((name, space_from_json(part)) for name, part in value.items()))
-        if kind == "tuple":
-            return Tuple(tuple(map(space_from_json, value)))
-        return _LEAVES[kind](**{name: _hashable(x) for name, x in _finite(kind, value).items()})
-    except (AttributeError, KeyError, TypeError) as error:
-        raise ValueError(f"a space, as JSON, not {found!r:.100}") from error
-
-
-_LEAVES: Mapping[str, Callable[..., Leaf]] = {
-    "discrete": Discrete,
-    "multidiscrete": MultiDiscrete,
-    "box": Box,
-}
-
-
-def _finite(kind: str, fields: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields, with the infinite bounds that JSON holds as null."""
-    if kind != "box":
-        return dict(fields)
-    infinite = {"low": -math.inf, "high": math.inf}
-
-    def bound(name: str) -> Any:
-        found, infinity = fields[name], infinite[name]
-        if isinstance(found, list):
-            return [infinity if x is None else x for x in found]
-        return infinity if found is None else found
-
-    return dict(fields) | {name: bound(name) for name in infinite}
-
-
-def _hashable(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
+        return "(" + ", ".join(map(summary, space.spaces)) + ")"
+    if isinstance(space, Box):
+        return f"{space.dtype}{list(space.shape)}"
+    return f"{type(space).__name__}({', '.join(map(str, np.reshape(space.n, -1)))})"
 
 
 def _as_bound(bound: np.ndarray, shape: tuple[int, ...]) -> Bound:
@@ -261,6 +240,7 @@ def _compact(bound: Bound, shape: tuple[int, ...]) -> Bound:
         )
     if np.isnan(values).any():
         raise ConfigurationError(f"expected the bounds of a box to be numbers, got {bound!r:.80}.")
+    values = np.where(np.abs(values) >= LARGEST, np.copysign(np.inf, values), values)
     return float(values[0]) if (values == values[0]).all() else tuple(values.tolist())
 
 

@@ -26,9 +26,11 @@ from metarl_jax import (
     transformer,
     write_interface,
 )
-from metarl_jax.tasks.distribution import specification
+from metarl_jax.tasks.actions import executed, to_environment
 from metarl_jax.tasks.interface import NAME
-from support.probes import Box, counter, revealed_target
+from metarl_jax.tasks.spaces import Box, Discrete
+from support.probes import Box as GymnaxBox
+from support.probes import counter, revealed_target
 
 B = 5
 
@@ -50,10 +52,10 @@ class Drift:
         return jnp.stack([x, state.mark]), state.replace(x=x), -x * x, jnp.abs(x) > 1, {}
 
     def action_space(self, wind):
-        return Box(-0.2, 0.2, (2,))
+        return GymnaxBox(-0.2, 0.2, (2,))
 
     def observation_space(self, wind):
-        return Box(-9.0, 9.0, (2,))
+        return GymnaxBox(-9.0, 9.0, (2,))
 
 
 def drift() -> TaskDistribution:
@@ -100,9 +102,14 @@ def record(tasks, policy) -> Recorded:
         Agent(policy, params, interface_of(tasks), greedy=True),
         np.asarray(read.context[0]) if policy.contextual else None,
         list(zip(*map(np.asarray, steps), strict=True)),
-        np.asarray(actions),
+        np.asarray(to_environment_each(tasks, actions)),
         actors.carry,
     )
+
+
+def to_environment_each(tasks, actions: jax.Array) -> jax.Array:
+    space = tasks.specification.action
+    return jax.vmap(jax.vmap(lambda action: to_environment(space, action)))(actions)
 
 
 SMALL = Architecture(embedding_size=8)
@@ -300,27 +307,65 @@ def test_an_interface_is_read_back(tasks, tmp_path) -> None:
     interface = interface_of(tasks)
     write_interface(tmp_path, interface)
     assert load_interface(tmp_path) == interface
-    assert interface.specification == specification(tasks)
+    assert interface.specification == tasks.specification
     assert interface.max_steps == tasks.max_steps
 
 
 def test_bounds_may_be_infinite(tmp_path) -> None:
-    bounds = {"action_low": (-np.inf, -1.0), "action_high": (0.1, np.inf)}
-    interface = dataclasses.replace(interface_of(drift()), **bounds)
+    box = Box((-np.inf, -1.0), (0.1, np.inf), (2,))
+    spec = dataclasses.replace(drift().specification, action=box)
+    interface = dataclasses.replace(interface_of(drift()), specification=spec)
     write_interface(tmp_path, interface)
     assert load_interface(tmp_path) == interface
-    clipped = interface.clip(jnp.array([-9.0, 9.0], jnp.float32))
+    clipped = executed(box, jnp.array([-9.0, 9.0], jnp.float32))
     np.testing.assert_array_equal(clipped, np.float32([-9.0, 9.0]))
 
 
+FIRST_FORMAT = """{
+  "format": 1,
+  "family": "counter",
+  "specification": {
+    "observation_size": 3,
+    "num_actions": %s,
+    "action_size": %s,
+    "context_size": 1
+  },
+  "action_low": %s,
+  "action_high": %s,
+  "episode_length": 4,
+  "num_episodes": 3
+}"""
+
+
+def test_an_interface_of_the_first_format_is_read(tmp_path) -> None:
+    (tmp_path / NAME).write_text(FIRST_FORMAT % ("3", "null", "[]", "[]"))
+    assert load_interface(tmp_path).specification.action == Discrete(3)
+    (tmp_path / NAME).write_text(FIRST_FORMAT % ("null", "2", "[-1.0, null]", "[1.0, 5.0]"))
+    assert load_interface(tmp_path).specification.action == Box((-1, -np.inf), (1, 5), (2,))
+
+
+def test_a_run_whose_actions_were_not_scaled_is_refused(tmp_path) -> None:
+    (tmp_path / NAME).write_text(FIRST_FORMAT % ("null", "1", "[-0.2]", "[0.2]"))
+    for read in (load_interface, lambda folder: write_interface(folder, interface_of(drift()))):
+        with pytest.raises(ConfigurationError, match="train it again"):
+            read(tmp_path)
+
+
+def test_a_run_goes_on_in_the_spaces_that_it_was_trained_in(tmp_path) -> None:
+    write_interface(tmp_path, interface_of(counter()))
+    write_interface(tmp_path, interface_of(counter()))
+    with pytest.raises(ConfigurationError, match="observation that the run"):
+        write_interface(tmp_path, interface_of(drift()))
+
+
 DAMAGE = {
-    '"format": 1': ('"format": 9', "format"),
-    '"num_actions": 3': ('"num_actions": null', "num_actions or action_size"),
-    '"observation_size": 3': ('"observation_size": "3"', "whole number"),
+    '"format": 2': ('"format": 9', "format"),
+    '"n": 3': ('"n": "three"', "action"),
+    '"discrete": {': ('"discreet": {', "action"),
+    '"float32"': ('"float99"', "observation"),
     '"num_episodes": 3': ('"num_episodes": 0', "num_episodes"),
-    '"action_low": []': ('"action_low": [1.0]', "bounds"),
     '"family": "counter"': ('"family": 1', "family"),
-    '"action_high": []': ('"action_high": [], "more": 1', "more"),
+    '"context_size": 1': ('"context_size": 1, "more": 1', "more"),
 }
 
 

@@ -9,12 +9,11 @@ import pytest
 
 from metarl_jax import Architecture, ConfigurationError, memoryless_policy
 from metarl_jax.policy.heads import Heads
-from metarl_jax.tasks.distribution import specification
 from support.probes import counter
 from support.random_inputs import noise_like
 
 NUM_ROWS, MEMORY_SIZE, OBSERVATION_SIZE, HIDDEN_SIZE = 3, 5, 4, 6
-SPECIFICATION = specification(counter())
+SPECIFICATION = counter().specification.action
 
 
 def heads(*, generated: bool) -> Heads:
@@ -39,7 +38,7 @@ def test_a_hypernetwork_gives_the_weights_of_a_network_that_reads_the_observatio
     with jax.default_matmul_precision("highest"):
         distribution, value = jax.jit(module.apply)(params, m, o)
     layers = params["params"]
-    num_actions = SPECIFICATION.num_actions
+    num_actions = SPECIFICATION.n
     for i in range(NUM_ROWS):
         given = np.asarray(m[i]), np.asarray(o[i])
         hidden = np.tanh(generated_layer(layers["_Generated_1"], *given, HIDDEN_SIZE))

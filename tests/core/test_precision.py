@@ -9,7 +9,6 @@ import pytest
 from metarl_jax import Architecture, a2c, adaptive_policy, gru, hyperparameters, memoryless_policy
 from metarl_jax.learning.train_state import UpdateConfig
 from metarl_jax.policy.policy import blank_experience
-from metarl_jax.tasks.distribution import specification
 from metarl_jax.types import ConfigurationError
 from support.command_line import SMALL, assert_refused, assert_well_put, metarl_here
 from support.probes import counter
@@ -42,7 +41,7 @@ def test_all_products_of_the_policy_are_rounded_and_all_sums_are_not() -> None:
 @pytest.mark.parametrize(("precision", "algorithm"), [("f32", False), ("bf16", True)])
 def test_a_gpu_is_told_the_algorithm(precision: str, algorithm: bool) -> None:
     policy = adaptive_policy(TASKS, gru(4), Architecture(4, precision=precision))  # type: ignore[arg-type]
-    experience = blank_experience(specification(TASKS), contextual=False)
+    experience = blank_experience(TASKS.specification, contextual=False)
     params, carry = policy.init(jax.random.key(0)), policy.initial_carry(jax.random.key(1))
     step = jax.export.export(jax.jit(policy.step), platforms=["cuda"])(params, carry, experience)
     text = step.mlir_module()

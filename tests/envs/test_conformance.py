@@ -95,9 +95,6 @@ ODD_BUT_SOUND: dict[str, Callable[[], TaskDistribution]] = {
     "an end that is Python's False": lambda: family(EndsWithPython()),
     "a state that is Python's number": lambda: family(CountsWithPython()),
     "an environment that holds a scalar array": lambda: family(HoldsAScalar()),
-    "bounds of each task's own": lambda: family(
-        OwnBounds(), sample=sample_reach, describe=lambda task: task.reach[None]
-    ),
     "a description of whole numbers": lambda: family(
         Line(), describe=lambda task: task.side[None].astype(jnp.int32)
     ),
@@ -151,7 +148,7 @@ class NoActions(Line):
 
 class ActionsOfTheTask(Line):
     def action_space(self, task: Any) -> Any:
-        return types.SimpleNamespace(n=task.side.astype(jnp.int32), shape=())
+        return types.SimpleNamespace(n=task.side.astype(jnp.int32) + 2, shape=())
 
 
 class NoBounds(Line):
@@ -204,14 +201,18 @@ REFUSED: dict[str, tuple[Callable[[], TaskDistribution], list[str]]] = {
         described(lambda t: jnp.full((2,), jnp.nan, jnp.float32)),
         ["finite", "describe", "[nan nan]"],
     ),
-    "no actions": (lambda: family(NoActions()), ["action_space", "at least 1, got 0"]),
+    "no actions": (lambda: family(NoActions()), ["action_space", "at least one choice", "n=0"]),
     "as many actions as the task says": (
         lambda: family(ActionsOfTheTask()),
-        ["action_space", "depends on the task"],
+        ["action_space", "same in every task", "Discrete(n=1", "Discrete(n=3"],
     ),
-    "bounds that cannot be traced": (
+    "bounds of each task's own": (
+        lambda: family(OwnBounds(), sample=sample_reach, describe=lambda task: task.reach[None]),
+        ["space(task)", "same in every task", "0.5", "8.0"],
+    ),
+    "a bound that is the task's": (
         lambda: family(NoBounds()),
-        ["observation_space(task)", "traceable"],
+        ["observation_space(task)", "same in every task"],
     ),
     "low above high in observations": (
         lambda: family(SwappedObservation()),
@@ -225,7 +226,10 @@ REFUSED: dict[str, tuple[Callable[[], TaskDistribution], list[str]]] = {
         lambda: family(LeavesLate()),
         ["[-9, 9]", "step_env", "[-99.]"],
     ),
-    "an observation that is a dict": (lambda: family(ObservesADict()), ["observation", "dict"]),
+    "an observation that is a dict": (
+        lambda: family(ObservesADict()),
+        ["observation", "one array", "['place']"],
+    ),
     "a reset without a state": (
         lambda: family(ResetsAlone()),
         ["reset_env", "(observation, state"],

@@ -24,7 +24,7 @@ from metarl_envs.restless_bandit import restless_bandit
 from metarl_envs.tabular_mdp import tabular_mdp
 from metarl_envs.two_step import two_step
 from metarl_jax.rollout import task_keys
-from metarl_jax.tasks.distribution import DiscreteSpace, TaskDistribution, specification
+from metarl_jax.tasks.distribution import TaskDistribution
 from metarl_jax.tasks.meta_episode import MetaEpisode, MetaState
 from metarl_jax.types import Array, Key, PyTree, StepOutcome
 from support.comparisons import assert_same
@@ -97,7 +97,7 @@ def played(request: pytest.FixtureRequest) -> Played:
 
 def random_action(tasks: TaskDistribution, task: PyTree, key: Key) -> Array:
     space = tasks.environment.action_space(task)
-    if isinstance(space, DiscreteSpace):
+    if hasattr(space, "n"):
         return jax.random.randint(key, (), 0, space.n)
     return jax.random.uniform(key, space.shape, minval=space.low, maxval=space.high)
 
@@ -149,7 +149,7 @@ def test_shapes_and_dtypes_never_change(played: Played) -> None:
         assert form((observation, state)) == was
         assert form(reward) == ((), jnp.float32, False)
         assert form(terminated) == ((), jnp.bool_, False)
-    assert form(observation) == ((specification(played.tasks).observation_size,), np.float32, False)
+    assert form(observation) == (played.tasks.specification.observation.shape, np.float32, False)
     assert not any(leaf.weak_type for leaf in jax.tree.leaves((task, state)))
 
 
@@ -276,7 +276,7 @@ def test_an_episode_can_be_drawn(played: Played) -> None:
         assert points.shape == (len(first) + 1, 2) and np.isfinite(points).all()
     if scene.limbs is not None:
         assert scene.limbs.ends.shape == (len(first) + 1, len(scene.limbs.widths), 2, 2)
-    num_actions = specification(played.tasks).num_actions
+    num_actions = played.tasks.specification.action.n
     assert len(scene.choices) in (0, num_actions)
     if scene.moves is not None and scene.path is not None:
         assert scene.moves.shape == (num_actions, 2)

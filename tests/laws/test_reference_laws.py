@@ -18,7 +18,7 @@ from metarl_envs.restless_bandit import restless_bandit
 from metarl_envs.tabular_mdp import tabular_mdp
 from metarl_envs.two_step import two_step
 from metarl_jax.evaluation.evaluate import evaluate
-from metarl_jax.tasks.distribution import TaskDistribution, specification
+from metarl_jax.tasks.distribution import TaskDistribution
 
 FAMILIES: dict[str, Callable[[], TaskDistribution]] = {
     "bandit": lambda: bandit(num_arms=3, num_pulls=4),
@@ -40,7 +40,7 @@ NUM_TASKS = 2000
 @pytest.mark.parametrize("name", FAMILIES)
 def test_actions_at_random_earn_the_random_total(name: str) -> None:
     tasks = FAMILIES[name]()
-    num_actions = specification(tasks).num_actions
+    num_actions = tasks.specification.action.n
     assert num_actions is not None
     agent = Agent(lambda: (), lambda belief, _: belief, lambda *_: jnp.zeros(num_actions))
     policy = as_policy("random", agent)

@@ -17,7 +17,6 @@ from metarl_jax.learning.train_state import TrainState, UpdateConfig
 from metarl_jax.policy.policy import PolicyOutput
 from metarl_jax.policy.task_critic import with_task_critic
 from metarl_jax.rollout import Actors, Rollout, collect, start, task_keys
-from metarl_jax.tasks.distribution import specification
 from metarl_jax.tasks.meta_episode import MetaEpisode
 from metarl_jax.types import Array, ConfigurationError, Key, PyTree
 from support.comparisons import assert_same
@@ -186,7 +185,7 @@ def test_clipping_is_by_the_global_norm() -> None:
 
 
 def told() -> tuple[Any, Any, Any, MetaEpisode]:
-    policy = with_task_critic(POLICY, specification(TASKS))
+    policy = with_task_critic(POLICY, TASKS.specification)
     meta_episode = MetaEpisode(TASKS, contextual=True)
     return policy, policy.init(jax.random.key(2)), actors_in(meta_episode), meta_episode
 

@@ -9,7 +9,7 @@ import numpy as np
 from metarl_jax.learning.schedules import Hyperparameters, over
 from metarl_jax.learning.train_state import Algorithm, LearnerState, TrainState, initial_shapes
 from metarl_jax.policy.policy import Policy, PolicyParams, blank_experience
-from metarl_jax.tasks.distribution import TaskDistribution, specification
+from metarl_jax.tasks.distribution import TaskDistribution
 from metarl_jax.types import Array, Experience, PyTree
 
 
@@ -45,7 +45,7 @@ def random_params(policy: Policy, seed: int = 0) -> PolicyParams:
 
 def random_experience(tasks: TaskDistribution, contextual: bool, *leading: int) -> Experience:
     """An experience of noise, with leading axes."""
-    blank = blank_experience(specification(tasks), contextual)
+    blank = blank_experience(tasks.specification, contextual)
     wide = jax.tree.map(lambda x: jax.ShapeDtypeStruct((*leading, *x.shape), x.dtype), blank)
     return noise_like(wide, seed=1, scale=1.0)
 

@@ -21,17 +21,19 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
 from metarl_jax.checks import require_positive
-from metarl_jax.tasks.distribution import BoxSpace, TaskDistribution, is_discrete
+from metarl_jax.tasks.actions import from_environment
+from metarl_jax.tasks.distribution import TaskDistribution
 from metarl_jax.tasks.meta_episode import MetaEpisode, MetaState
+from metarl_jax.tasks.spaces import Dict, Discrete, MultiDiscrete, Space, Tuple
 from metarl_jax.trees import select
-from metarl_jax.types import Array, ConfigurationError, Key
+from metarl_jax.types import Array, ConfigurationError, Key, PyTree, StepOutcome
 
 NEW_TASK = "new_task"
 ENDLESS = 2**30
 """Episodes in a task; the loop outside decides when the next task begins."""
 
 
-class GymnasiumEnv(gymnasium.Env[np.ndarray, Any]):
+class GymnasiumEnv(gymnasium.Env[Any, Any]):
     """One environment of a task distribution.
 
     The first `reset` draws a task, and so does one with a seed or with the option `new_task`; every
@@ -52,14 +54,14 @@ class GymnasiumEnv(gymnasium.Env[np.ndarray, Any]):
         self._episodes_per_task = _checked(episodes_per_task)
         self.observation_space, self.action_space = spaces_of(tasks)
         steps = _Steps(tasks)
-        self._begin, self._advance = jax.jit(steps.begin), jax.jit(steps.meta_episode.advance)
+        self._begin, self._advance = jax.jit(steps.begin), jax.jit(steps.advance)
         self._next_episode = jax.jit(steps.meta_episode.next_episode)
         self._state: MetaState | None = None
         self._ended = True
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[np.ndarray, dict[str, Any]]:
+    ) -> tuple[Any, dict[str, Any]]:
         """Begins an episode; see the class for which task it is in."""
         super().reset(seed=seed)
         if _asks_for_task(seed, options) or self._state is None or self._is_over():
@@ -67,20 +69,19 @@ class GymnasiumEnv(gymnasium.Env[np.ndarray, Any]):
         else:
             state = self._next_episode(self._state)
         self._state, self._ended = state, False
-        return np.asarray(state.experience.observation), {}
+        return _as_numpy(state.experience.observation), {}
 
-    def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         """One step of the episode."""
         if self._state is None or self._ended:
             raise gymnasium.error.ResetNeeded(
                 "expected env.reset() before an episode's first step, got a step; call it after "
                 "each step that returns terminated or truncated."
             )
-        action = np.asarray(action, self.action_space.dtype).astype(_narrow(self.action_space))
         state, outcome = self._advance(self._state, action)
         terminated, truncated = bool(outcome.terminated), bool(outcome.truncated)
         self._state, self._ended = state, terminated or truncated
-        observation = np.asarray(state.experience.observation)
+        observation = _as_numpy(state.experience.observation)
         return observation, float(outcome.reward), terminated, truncated, {}
 
     def _is_over(self) -> bool:
@@ -90,7 +91,7 @@ class GymnasiumEnv(gymnasium.Env[np.ndarray, Any]):
         return int(self._state.episode) + 1 >= self._episodes_per_task
 
 
-class GymnasiumVectorEnv(VectorEnv[np.ndarray, Any, np.ndarray]):
+class GymnasiumVectorEnv(VectorEnv[Any, Any, np.ndarray]):
     """B environments side by side, each in a task of its own, stepped by one program.
 
     An episode's end is followed by a reset in the same step: `infos["final_obs"]` holds the
@@ -119,7 +120,7 @@ class GymnasiumVectorEnv(VectorEnv[np.ndarray, Any, np.ndarray]):
         self.action_space = batch_space(self.single_action_space, num_envs)
         steps = _Steps(tasks)
         self._begin = jax.jit(lambda key: jax.vmap(steps.begin)(jax.random.split(key, num_envs)))
-        self._step = jax.jit(jax.vmap(steps.meta_episode.step))
+        self._step = jax.jit(jax.vmap(steps.step))
         self._next_episode = jax.jit(jax.vmap(steps.meta_episode.next_episode))
         self._exchange = jax.jit(_exchange)
         self._state: MetaState | None = None
@@ -129,7 +130,7 @@ class GymnasiumVectorEnv(VectorEnv[np.ndarray, Any, np.ndarray]):
         *,
         seed: int | list[int | None] | None = None,
         options: dict[str, Any] | None = None,
-    ) -> tuple[np.ndarray, dict[str, Any]]:
+    ) -> tuple[Any, dict[str, Any]]:
         """Begins an episode in every environment; see the class for which task it is in."""
         if isinstance(seed, list):
             raise ConfigurationError(
@@ -141,21 +142,18 @@ class GymnasiumVectorEnv(VectorEnv[np.ndarray, Any, np.ndarray]):
         else:
             state = self._next_episode(self._state)
         self._state = state
-        return np.asarray(state.experience.observation), {}
+        return _as_numpy(state.experience.observation), {}
 
-    def step(
-        self, actions: Any
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
+    def step(self, actions: Any) -> tuple[Any, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         """One step of every episode; those that end are followed by their reset."""
         if self._state is None:
             raise gymnasium.error.ResetNeeded("expected envs.reset() before the first step.")
-        actions = np.asarray(actions).astype(_narrow(self.single_action_space))
         state, outcome = self._step(self._state, actions)
         ended = np.asarray(outcome.episode_end)
-        final = np.asarray(state.experience.transition.final_observation)
+        final = _as_numpy(state.experience.transition.final_observation)
         infos = {"final_obs": final, "_final_obs": ended} if ended.any() else {}
         self._state = state = self._with_new_tasks(state, ended)
-        observation = np.asarray(state.experience.observation)
+        observation = _as_numpy(state.experience.observation)
         reward = np.asarray(outcome.reward).astype(np.float64)
         terminated, truncated = map(np.asarray, (outcome.terminated, outcome.truncated))
         return observation, reward, terminated, truncated, infos
@@ -180,6 +178,16 @@ class _Steps:
         task_key, episode_key = jax.random.split(key)
         return self.meta_episode.reset(episode_key, self.tasks.sample(task_key))
 
+    def advance(self, state: MetaState, action: PyTree) -> tuple[MetaState, StepOutcome]:
+        """`MetaEpisode.advance` for an action in the environment's units."""
+        action = from_environment(self.tasks.specification.action, action)
+        return self.meta_episode.advance(state, action)
+
+    def step(self, state: MetaState, action: PyTree) -> tuple[MetaState, StepOutcome]:
+        """`MetaEpisode.step` for an action in the environment's units."""
+        action = from_environment(self.tasks.specification.action, action)
+        return self.meta_episode.step(state, action)
+
 
 def _exchange(over: Array, new: MetaState, old: MetaState) -> MetaState:
     """[B] the new states where `over` is true; keys by their data, which reads none of them."""
@@ -192,22 +200,24 @@ def spaces_of(tasks: TaskDistribution) -> tuple[spaces.Space[Any], spaces.Space[
     """Gymnasium's spaces of the observations and the actions of a task distribution.
 
     Raises:
-        ConfigurationError: a space is neither discrete from 0 nor a box.
+        ConfigurationError: a space has a form that no policy here can use.
     """
-    task = tasks.sample(jax.random.key(0))
-    found = tasks.environment.observation_space(task), tasks.environment.action_space(task)
-    observations, actions = (_space(tasks.name, space) for space in found)
-    return observations, actions
+    spec = tasks.specification
+    return _space(spec.observation), _space(spec.action)
 
 
-def _space(family: str, space: Any) -> spaces.Space[Any]:
-    if is_discrete(space):
-        return spaces.Discrete(int(space.n))
-    if not isinstance(space, BoxSpace):
-        raise ConfigurationError(f"{family}: expected a Discrete or a Box space, got {space!r}.")
-    shape = tuple(space.shape)
-    low, high = (np.broadcast_to(np.asarray(b, np.float32), shape) for b in (space.low, space.high))
-    return spaces.Box(low, high, shape, np.float32)
+def _space(space: Space) -> spaces.Space[Any]:
+    if isinstance(space, Dict):
+        return spaces.Dict({name: _space(part) for name, part in space.spaces})
+    if isinstance(space, Tuple):
+        return spaces.Tuple([_space(part) for part in space.spaces])
+    if isinstance(space, Discrete):
+        return spaces.Discrete(space.n, start=space.start)
+    if isinstance(space, MultiDiscrete):
+        n, start = (np.reshape(values, space.shape) for values in (space.n, space.start))
+        return spaces.MultiDiscrete(n, start=start)
+    low, high = (bound.astype(space.dtype) for bound in space.bounds())
+    return spaces.Box(low, high, space.shape, np.dtype(space.dtype).type)
 
 
 def _asks_for_task(seed: int | None, options: Mapping[str, Any] | None) -> bool:
@@ -230,6 +240,5 @@ def _draw_key(generator: np.random.Generator) -> Key:
     return jax.random.key(generator.integers(2**32, dtype=np.uint32))
 
 
-def _narrow(space: spaces.Space[Any]) -> Any:
-    """The dtype in which the environment takes an action."""
-    return np.int32 if isinstance(space, spaces.Discrete) else np.float32
+def _as_numpy(tree: PyTree) -> Any:
+    return jax.tree.map(np.asarray, tree)

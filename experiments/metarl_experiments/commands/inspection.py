@@ -20,7 +20,7 @@ from metarl_jax.files import reason
 from metarl_jax.memory import LawReport, Memory, check_memory
 from metarl_jax.policy import Policy, check_policy
 from metarl_jax.tasks.conformance import check_task_distribution
-from metarl_jax.tasks.distribution import specification
+from metarl_jax.tasks.spaces import summary
 from metarl_jax.training.provenance import describe_machine, versions
 from metarl_jax.types import ConfigurationError
 
@@ -50,15 +50,15 @@ def check_command(arguments: Sequence[str]) -> int:
         return 0
     experiment = load_experiment(options.name)
     tasks = make_tasks(experiment, experiment.arguments)
-    check_task_distribution(tasks)
-    shapes = specification(tasks)
-    discrete = shapes.num_actions is not None
-    actions = f"{shapes.num_actions} actions" if discrete else f"actions [{shapes.action_size}]"
+    casts = check_task_distribution(tasks)
+    spec = tasks.specification
     print(
-        f"{tasks.name} keeps the laws: observations [{shapes.observation_size}], "
-        f"{actions}, {tasks.num_episodes} episodes of "
+        f"{tasks.name} keeps the laws: observations {summary(spec.observation)}, actions "
+        f"{summary(spec.action)}, {tasks.num_episodes} episodes of "
         f"{'at most ' * tasks.ends_early}{tasks.episode_length} steps."
     )
+    for cast in casts:
+        print(f"  cast: {cast}")
     return 0
 
 
@@ -104,8 +104,8 @@ def _list_file(place: str) -> int:
     for kind, names in held.items():
         width = max(map(len, names))
         print(f"{kind} in {place}:")
-        for name, summary in names.items():
-            print(f"  {name:{width}}  {summary}".rstrip())
+        for name, line in names.items():
+            print(f"  {name:{width}}  {line}".rstrip())
     print(f"\n`metarl check {place}:NAME` checks one.")
     return 0
 

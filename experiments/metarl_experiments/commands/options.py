@@ -237,6 +237,7 @@ def _groups_of(experiment: Experiment, settings: Settings) -> list[Group]:
         Group("optimizer", "optimizer", settings.optimizer, prefixed=False),
         Group("discounting", "discounting", settings.discounting, prefixed=False),
         Group("algorithm", "algorithm", settings.algorithm, prefixed=True),
+        Group("encoder", "encoder", settings.encoder, prefixed=True),
         Group("memory", "memory", settings.memory, prefixed=True),
         Group("policy", "policy", settings.policy, prefixed=True),
         Group("task family", "family", family, prefixed=True),

@@ -16,7 +16,7 @@ def load_with_settings(name: str) -> Experiment:
     if experiment.settings != Settings():
         return experiment
     settings = settings_for(make_tasks(experiment, experiment.arguments))
-    kind = "continuous" if settings == CONTINUOUS else "discrete"
+    kind = "continuous" if settings.algorithm == CONTINUOUS.algorithm else "discrete"
     if is_first():
         chosen = f"{settings.algorithm.name}, {settings.memory_name}"
         print(f"{name}: no settings of its own; starts from those for {kind} actions ({chosen}).")

@@ -22,6 +22,7 @@ class EarlyFlags:
     Attributes:
         devices: devices asked for; None too where it is no number, which the full parse tells.
         policy: name of the policy.
+        encoder: name of the encoder.
         memory: name of the memory, "memoryless" among them.
         algorithm: name of the algorithm.
         optimizer: name of the optimizer.
@@ -33,6 +34,7 @@ class EarlyFlags:
 
     devices: int | None
     policy: str | None
+    encoder: str | None
     memory: str | None
     algorithm: str | None
     optimizer: str | None
@@ -57,7 +59,7 @@ def read_early_flags(
     """
     devices = _value(arguments, "devices") or ""
     valid = devices.isdecimal() and 0 < int(devices) <= MOST_HOST_DEVICES
-    names = ("policy", "memory", "algorithm", "optimizer", "objective", "out", "resume")
+    names = ("policy", "encoder", "memory", "algorithm", "optimizer", "objective", "out", "resume")
     return EarlyFlags(
         devices=int(devices) if valid else None,
         distributed=_distributed(arguments, environment),
