@@ -138,7 +138,7 @@ def settings_from_json(raw: Any, where: Path) -> Settings:
     Raises:
         ConfigurationError: a name is missing or unknown, or a value is out of its range.
     """
-    given = ADDED[""] | raw if isinstance(raw, dict) else {}
+    given = dict(ADDED[""]) | raw if isinstance(raw, dict) else {}
     require_names(given.keys(), get_type_hints(Settings).keys(), "Settings", where)
     own = {str(name): tuple(knots) for name, knots in dict(given["own_hyperparameters"]).items()}
     branches = {
@@ -163,7 +163,7 @@ def branch_from_json(name: str, value: Any, where: Path) -> Any:
     """
     if value is None:  # the memory of a memoryless policy, or the algorithm's own objective
         return None
-    value, kind = ADDED.get(name, {}) | dict(value), get_type_hints(Settings)[name]
+    value, kind = dict(ADDED.get(name, {})) | dict(value), get_type_hints(Settings)[name]
     if name in CHOICES:
         chosen = str(value.pop("name", None))
         require_code_elsewhere(chosen, where.parent)

@@ -1,6 +1,7 @@
 """What a policy must know of a task family before it is built: the spaces, and their sizes."""
 
 import dataclasses
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -21,6 +22,9 @@ from metarl_jax.tasks.spaces import (
 )
 from metarl_jax.trees import plain
 from metarl_jax.types import ConfigurationError, PyTree, Task
+
+LARGEST_TASK = 2**30
+"""Bytes of one task; a larger one is refused before it is drawn."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,7 +63,9 @@ def read_specification(
     """
     try:
         with jax.ensure_compile_time_eval():  # a meta-episode may be made while jax traces
-            task = sample(jax.random.key(seed))
+            key = jax.random.key(seed)
+            _require_moderate(name, jax.eval_shape(sample, key))
+            task = sample(key)
     except ConfigurationError:
         raise
     except Exception as error:  # whatever the family's own code raises
@@ -71,6 +77,15 @@ def read_specification(
     action = _space(name, environment, "action_space", task)
     _check_mask(name, observation, action)
     return Specification(observation, action, _context_size(name, describe, task))
+
+
+def _require_moderate(name: str, task: Task) -> None:
+    size = sum(math.prod(x.shape) * x.dtype.itemsize for x in jax.tree.leaves(task))
+    if size > LARGEST_TASK:
+        raise ConfigurationError(
+            f"{name}: expected a task of at most {LARGEST_TASK:,} bytes, got {size:,}; an update "
+            "holds one for every meta-episode: make it smaller."
+        )
 
 
 def _space(name: str, environment: Any, method: str, task: Task) -> Space:

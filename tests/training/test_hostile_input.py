@@ -178,7 +178,10 @@ REFUSED_RUNS: dict[str, tuple[Attack, str]] = {
         edit("sweep", {"learning_rate": [0.1] * 1001, "discount": [0.9] * 1000}, within=""),
         "at most 10,000 agents",
     ),
-    "a family's size past all machines": (edit("num_arms", 10**12, "family"), "[1000000000005, 4]"),
+    "a family's size past all machines": (
+        edit("num_arms", 10**12, "family"),
+        "a task of at most 1,073,741,824 bytes, got 4,000,000,000,000",
+    ),
     "a family's argument six hundred brackets deep": (
         edit("num_arms", nested(600), "family"),
         "num_arms must be a whole number",
