@@ -18,16 +18,18 @@ class FamilyAt:
 
     Args:
         place: MODULE:FUNCTION.
+        of: arguments of that function, if it makes the family from them.
     """
 
-    def __init__(self, place: str) -> None:
-        self._place = place
+    def __init__(self, place: str, *of: Any) -> None:
+        self._place, self._of = place, of
 
     @functools.cached_property
     def function(self) -> Callable[..., TaskDistribution]:
         """The function that makes the task distribution."""
         module, _, name = self._place.partition(":")
-        return getattr(importlib.import_module(module), name)
+        found = getattr(importlib.import_module(module), name)
+        return found(*self._of) if self._of else found
 
     def __call__(self, **arguments: Any) -> TaskDistribution:
         """The task distribution, from the family's own arguments."""

@@ -4,6 +4,12 @@ A package offers presets in its `pyproject.toml`, one entry point each, by the p
 
     [project.entry-points."metarl_jax.experiments"]
     corridor_9 = "corridors.presets:corridor_9"
+
+A package offers all environments of a suite as `SUITE:NAME`, by one function from the name of an
+environment to its task family:
+
+    [project.entry-points."metarl_jax.suites"]
+    gymnax = "metarl_envs.adapters.from_gymnax:gymnax_family"
 """
 
 import importlib.metadata
@@ -18,6 +24,7 @@ from metarl_jax.tasks.distribution import TaskDistribution
 from metarl_jax.types import ConfigurationError
 
 GROUP = "metarl_jax.experiments"
+SUITES = "metarl_jax.suites"
 
 
 def experiment_names() -> list[str]:
@@ -29,12 +36,14 @@ def load_experiment(name: str) -> Experiment:
     """The experiment of that name.
 
     Args:
-        name: an installed preset, or `FILE.py:NAME` or `MODULE:NAME`, where NAME is an `Experiment`
-            or a function that makes a task distribution.
+        name: an installed preset, `SUITE:NAME`, or `FILE.py:NAME` or `MODULE:NAME`, where NAME is
+            an `Experiment` or a function that makes a task distribution.
 
     Raises:
         ConfigurationError: there is none; a near name is suggested.
     """
+    if is_of_suite(name):
+        return _experiment_of_suite(name)
     if ":" in name:
         return _experiment_at(name)
     if name.endswith(".py"):
@@ -48,6 +57,23 @@ def load_experiment(name: str) -> Experiment:
             f"expected the name of an experiment or FILE.py:NAME, got {name!r}; {hint}"
         )
     return _loaded(points[name])
+
+
+def suite_names() -> list[str]:
+    """Names of the suites whose environments can be named as `SUITE:NAME`; imports none."""
+    return sorted({point.name for point in importlib.metadata.entry_points(group=SUITES)})
+
+
+def is_of_suite(name: str) -> bool:
+    """Whether a name is that of a suite's environment."""
+    suite, colon, _ = name.partition(":")
+    return bool(colon) and suite in suite_names()
+
+
+def _experiment_of_suite(name: str) -> Experiment:
+    suite, _, environment = name.partition(":")
+    (point, *_) = importlib.metadata.entry_points(group=SUITES, name=suite)
+    return Experiment(name=name, summary="", family=point.load()(environment))
 
 
 def contents_of(file: str) -> dict[str, dict[str, str]]:

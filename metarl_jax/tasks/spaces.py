@@ -154,6 +154,15 @@ def map_spaces(function: Callable[..., Any], space: Space, *trees: PyTree) -> Py
     return function(space, *trees)
 
 
+def with_leaves(function: Callable[[Leaf], Space], space: Space) -> Space:
+    """The same space, each leaf replaced by what the function makes of it."""
+    if isinstance(space, Dict):
+        return Dict(tuple((name, with_leaves(function, part)) for name, part in space.spaces))
+    if isinstance(space, Tuple):
+        return Tuple(tuple(with_leaves(function, part) for part in space.spaces))
+    return function(space)
+
+
 def leaves_of(space: Space, path: str = "") -> Iterator[tuple[str, Leaf]]:
     """(path, leaf) of each leaf, the path such as `['camera'][0]`, or "" for a leaf alone."""
     if isinstance(space, Dict):

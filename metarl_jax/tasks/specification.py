@@ -90,7 +90,8 @@ def _require_moderate(name: str, task: Task) -> None:
 
 def _space(name: str, environment: Any, method: str, task: Task) -> Space:
     try:
-        return read_space(getattr(environment, method)(task))
+        with jax.ensure_compile_time_eval():  # some suites compute their spaces
+            return read_space(getattr(environment, method)(task))
     except ConfigurationError as error:
         raise ConfigurationError(f"{name}: {method}: {error}") from error
     except Exception as error:  # whatever the family's own code raises

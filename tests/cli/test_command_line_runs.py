@@ -169,7 +169,7 @@ def test_a_run_of_an_older_version_gets_its_interface_when_it_is_resumed(
     result = metarl_here("train", "--resume", old, cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     agent = Agent.load(old)
-    assert agent.act(np.zeros(agent.interface.specification.observation_size)) in range(4)
+    assert agent.act(np.zeros(agent.interface.specification.observation.shape)) in range(4)
 
 
 def test_resume_refuses_what_is_no_run(tmp_path: pathlib.Path) -> None:

@@ -156,7 +156,7 @@ def observation_of_another_shape() -> TaskDistribution:
 def unsupported_actions() -> TaskDistribution:
     class Broken(Line):
         def action_space(self, task):
-            return spaces.Dict({"a": spaces.Discrete(2)})
+            return "left or right"
 
     return _with(Broken)
 
@@ -233,15 +233,6 @@ def reward_is_a_vector() -> TaskDistribution:
     return _with(Broken)
 
 
-def reward_is_a_python_number() -> TaskDistribution:
-    class Broken(Line):
-        def step_env(self, key, state, action, task):
-            observation, state, _, *rest = super().step_env(key, state, action, task)
-            return observation, state, 1.0, *rest
-
-    return _with(Broken)
-
-
 def terminated_is_a_float() -> TaskDistribution:
     class Broken(Line):
         def step_env(self, key, state, action, task):
@@ -268,7 +259,7 @@ def step_changes_the_states_dtype() -> TaskDistribution:
     return _with(Broken)
 
 
-def observation_is_whole_numbers() -> TaskDistribution:
+def first_observation_is_whole_numbers() -> TaskDistribution:
     class Broken(Line):
         def reset_env(self, key, task):
             observation, state = super().reset_env(key, task)

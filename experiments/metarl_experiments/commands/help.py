@@ -83,6 +83,9 @@ def _rows(group: Group) -> Iterator[Row]:
     for field in dataclasses.fields(kind):
         prefix = f"{group.name}." if group.prefixed else ""
         value = getattr(group.default, field.name)
+        if dataclasses.is_dataclass(value):
+            yield from _rows(Group("", field.name, value, prefixed=True))
+            continue
         switch = "[no-]" if types[field.name] is bool else ""
         flag = f"--{prefix}{switch}{field.name}".replace("_", "-")
         takes = f" {_takes(types[field.name])}".rstrip()

@@ -15,7 +15,12 @@ from metarl_experiments.process.runtime import cache_folder
 from metarl_experiments.runs import make_tasks
 from metarl_jax.experiment.code import load_object
 from metarl_jax.experiment.kinds import STEPS
-from metarl_jax.experiment.registry import contents_of, experiment_names, load_experiment
+from metarl_jax.experiment.registry import (
+    contents_of,
+    experiment_names,
+    is_of_suite,
+    load_experiment,
+)
 from metarl_jax.files import reason
 from metarl_jax.memory import LawReport, Memory, check_memory
 from metarl_jax.policy import Policy, check_policy
@@ -45,7 +50,8 @@ def check_command(arguments: Sequence[str]) -> int:
     options = parse(CheckOptions, "metarl check", arguments)
     if options.name.endswith(".py"):
         return _list_file(options.name)
-    if ":" in options.name and (report := check_named(load_object(options.name))):
+    own = ":" in options.name and not is_of_suite(options.name)
+    if own and (report := check_named(load_object(options.name))):
         print(report)
         return 0
     experiment = load_experiment(options.name)

@@ -295,4 +295,7 @@ def family_options(family: Callable[..., Any], changes: dict[str, Any] | Any) ->
     ]
     kind = dataclasses.make_dataclass("FamilyOptions", fields, frozen=True, kw_only=True)
     kind.__doc__ = inspect.cleandoc(family.__doc__ or "").replace("Args:", "Attributes:")
-    return kind(**changes)
+    default = kind()
+    nested = {n: x for n, x in changes.items() if dataclasses.is_dataclass(getattr(default, n))}
+    parts = {n: dataclasses.replace(getattr(default, n), **x) for n, x in nested.items()}
+    return dataclasses.replace(default, **(dict(changes) | parts))
