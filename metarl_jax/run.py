@@ -95,8 +95,11 @@ def train(
         TrainingError: the run diverged, was terminated, or could not be saved.
     """
     require_positive("total_steps", total_steps)
-    _check_counts(evaluation_tasks, final_evaluation_tasks)
-    _check_parts(tasks, policy, key)
+    require_positive("evaluation_tasks", evaluation_tasks)
+    require_positive("final_evaluation_tasks", final_evaluation_tasks)
+    if evaluate_every is not None:
+        require_positive("evaluate_every", evaluate_every)
+    _check_parts(tasks, policy, algorithm, key)
     record, interface = PolicyRecord.of(policy, algorithm, key), interface_of(tasks)
     with contextlib.ExitStack() as stack:
         place, begun = _make_folder(folder, resume, stack)
@@ -113,7 +116,7 @@ def train(
             loggers=loggers,
             resume_from="latest" if begun else None,
             prepare=lambda state: with_params(state, init_params) if init_params else state,
-            on_start=lambda: _describe(place, interface, record, algorithm, begun or total_steps),
+            on_start=lambda: _describe(place, interface, record, algorithm, total_steps, begun),
         )
         _require_finished(outcome)
         console.evaluating(final_evaluation_tasks)
@@ -137,14 +140,26 @@ def _console(header: Mapping[str, str], progress: bool) -> Iterator["Console"]:
         console.close()
 
 
-def _check_counts(evaluation_tasks: int, final_evaluation_tasks: int) -> None:
-    require_positive("evaluation_tasks", evaluation_tasks)
-    require_positive("final_evaluation_tasks", final_evaluation_tasks)
-
-
-def _check_parts(tasks: TaskDistribution, policy: Policy, key: Key) -> None:
+def _check_parts(tasks: TaskDistribution, policy: Policy, algorithm: Algorithm, key: Key) -> None:
+    if jax.process_count() > 1:
+        raise ConfigurationError(
+            f"expected one process, got {jax.process_count()}; several train together by "
+            "`metarl train`."
+        )
+    if spec := algorithm.spec:
+        made_with = {"policy": (policy, spec.policy), "tasks": (tasks, spec.meta_episode.tasks)}
+        if other := [name for name, (given, own) in made_with.items() if given is not own]:
+            raise ConfigurationError(
+                f"expected the {' and the '.join(other)} that the algorithm was made with, got "
+                "another; make the algorithm with what it shall train."
+            )
     check_task_distribution(tasks)
     check_unroll(policy, tasks)
+    dtype = getattr(key, "dtype", None)
+    if dtype is None or not jax.numpy.issubdtype(dtype, jax.dtypes.prng_key):
+        raise ConfigurationError(
+            f"expected a typed key, got {type(key).__name__}; make one: jax.random.key(0)."
+        )
     if key.shape:
         raise ConfigurationError(
             f"expected one key, got {key.shape[0]}; train agents one after the other, or several "
@@ -153,12 +168,17 @@ def _check_parts(tasks: TaskDistribution, policy: Policy, key: Key) -> None:
 
 
 def _describe(
-    folder: Path, interface: Interface, record: PolicyRecord, algorithm: Algorithm, steps: int
+    folder: Path,
+    interface: Interface,
+    record: PolicyRecord,
+    algorithm: Algorithm,
+    steps: int,
+    begun: int | None,
 ) -> None:
     """Writes what an agent is loaded from, and what the run was begun with."""
     write_interface(folder, interface)
     write_policy_record(folder, record)
-    if (folder / RUN_FILE).exists():
+    if begun:
         return
     settings = {
         "algorithm": algorithm.name,

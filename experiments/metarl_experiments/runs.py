@@ -1,7 +1,7 @@
 """A run's folder: what was asked for, and what it ran on.
 
 config.json       experiment, family arguments and settings, fully resolved
-run.json          versions, device, command line, commit
+run.json          versions, device, command line, commit, the update that it was begun with
 metrics.jsonl     a row for every chunk of updates
 checkpoints/      train states
 evaluation.json   meta-test returns, with evaluation.npz: every task's return per episode
@@ -30,6 +30,8 @@ from metarl_jax.training.provenance import describe_machine
 from metarl_jax.types import ConfigurationError
 
 SHARED_WITHIN_SECONDS = 10
+INIT_FROM_UPDATE = "init_from_update"
+"""The field of run.json that says which checkpoint of `init_from` the weights come from."""
 
 
 def default_folder(name: str) -> Path:
@@ -69,13 +71,20 @@ def removed_if_empty(folder: Path) -> Iterator[None]:
         raise
 
 
-def create_run(folder: Path, config: RunConfig, arguments: Sequence[str]) -> None:
+def create_run(
+    folder: Path,
+    config: RunConfig,
+    arguments: Sequence[str],
+    *,
+    init_from_update: int | None = None,
+) -> None:
     """Makes the folder and writes config.json and run.json.
 
     Args:
         folder: of the run; parents are made too.
         config: what defines the run.
         arguments: of the command line, for run.json.
+        init_from_update: the update of the checkpoint that the run's weights come from.
 
     Raises:
         ConfigurationError: it holds a run already, or cannot be written.
@@ -86,8 +95,9 @@ def create_run(folder: Path, config: RunConfig, arguments: Sequence[str]) -> Non
             # Exclusive: of two runs that begin in one folder at once, one is refused.
             with (folder / "config.json").open("x", encoding="utf-8") as file:
                 file.write(config_text(config))
-            command_line = {"executable": sys.executable, "arguments": list(arguments)}
-            write_whole(folder / "run.json", _json_text(describe_machine() | command_line))
+            told = {"executable": sys.executable, "arguments": list(arguments)}
+            told |= {} if init_from_update is None else {INIT_FROM_UPDATE: init_from_update}
+            write_whole(folder / "run.json", _json_text(describe_machine() | told))
         except FileExistsError as error:
             if not folder.is_dir():
                 raise

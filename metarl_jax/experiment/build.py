@@ -6,18 +6,20 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from metarl_jax.checks import suggestion
 from metarl_jax.experiment.settings import Settings
 from metarl_jax.experiment.sweep import NO_SWEEP, Sweep, agents_of
 from metarl_jax.learning.population import population
+from metarl_jax.learning.schedules import NAMES, names_read
 from metarl_jax.learning.settings import PPO
-from metarl_jax.learning.train_state import Algorithm, UpdateConfig
+from metarl_jax.learning.train_state import Algorithm, UpdateConfig, initial_shapes
 from metarl_jax.parallel.sharding import DataParallel
 from metarl_jax.policy.policy import Policy
 from metarl_jax.policy.settings import Memoryless
 from metarl_jax.tasks.distribution import TaskDistribution
 from metarl_jax.tasks.interface import Interface
 from metarl_jax.training.plan import TrainingPlan, plan_for
-from metarl_jax.types import Key
+from metarl_jax.types import ConfigurationError, Key
 
 
 class Setup(NamedTuple):
@@ -82,10 +84,31 @@ def build_setup(
     algorithm = settings.algorithm.build(
         tasks, policy, h, config, optimizer=settings.optimizer.optimizer, **own
     )
+    require_read(settings, algorithm, plan)
     if len(agents) > 1:
         knots = [agent.hyperparameters() for agent in agents]
         algorithm = population(algorithm, agents_on, jax.tree.map(lambda *k: jnp.stack(k), *knots))
     return Setup(tasks, policy, algorithm, plan, max(agents_on.count, tasks_on.count), agents)
+
+
+def require_read(settings: Settings, algorithm: Algorithm, plan: TrainingPlan) -> None:
+    """Refuses a hyper-parameter of your own that neither your objective nor your optimizer reads.
+
+    Raises:
+        ConfigurationError: its name is misspelt, or it is not needed.
+    """
+    own = settings.own_hyperparameters
+    if not own:
+        return
+    state = initial_shapes(algorithm, jax.eval_shape(lambda: jax.random.key(0)), plan.num_updates)
+    with names_read() as read:
+        jax.eval_shape(lambda state: algorithm.update(state), state)
+    if unread := sorted(own.keys() - read):
+        hint = suggestion(unread[0], read - set(NAMES), "leave it out.")
+        raise ConfigurationError(
+            f"expected hyper-parameters that your objective or optimizer reads, got "
+            f"{', '.join(unread)}, which none does; {hint}"
+        )
 
 
 def _plan(tasks: TaskDistribution, settings: Settings) -> TrainingPlan:
@@ -102,16 +125,19 @@ def _plan(tasks: TaskDistribution, settings: Settings) -> TrainingPlan:
 def split_devices(
     settings: Settings, num_agents: int, asked: int | None
 ) -> tuple[DataParallel, DataParallel]:
-    """The devices that agents are split over, and those that the tasks of each are.
+    """Decides whether the devices share out the agents or the tasks of each agent.
 
-    One of the two is one device. It is the agents that are split, for nothing crosses between
-    them, unless their tasks would occupy more devices.
+    Agents are preferred, because nothing crosses between them; tasks are split where that occupies
+    more devices.
 
     Args:
-        settings: of which the tasks of an update are read.
-        num_agents: that share nothing.
-        asked: so many devices of each process and no fewer; None: as many as this process has and
-            divide evenly, of several processes all.
+        settings: hold the number of tasks in an update.
+        num_agents: agents in the program.
+        asked: devices of each process to use; None for as many as divide the work evenly, and for
+            all of them where there are several processes.
+
+    Returns:
+        (devices for the agents, devices for the tasks), of which one is a single device.
     """
     of_each = jax.local_device_count() if asked is None else asked
     all_devices = DataParallel(of_each * jax.process_count())

@@ -1,9 +1,11 @@
 """Code of a user's own by its place: `FILE.py:NAME` or `MODULE:NAME`."""
 
+import functools
 import importlib
 import importlib.util
 import inspect
 import sys
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -76,8 +78,16 @@ def _import_file(path: Path) -> ModuleType:
         raise ConfigurationError(
             f"expected FILE.py:NAME, got no file {str(path)!r}; check the path."
         )
+    return _execute(path, path.resolve(), path.stat().st_mtime_ns)
+
+
+@functools.cache
+def _execute(path: Path, resolved: Path, modified: int) -> ModuleType:
+    """Imports a file once, and once more when it has changed."""
+    del modified
     # A name of its own, so that a file called random.py takes no module's place.
-    spec = importlib.util.spec_from_file_location(f"metarl_experiment_{path.stem}", path)
+    name = f"metarl_experiment_{path.stem}_{zlib.crc32(str(resolved).encode()):08x}"
+    spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)

@@ -109,7 +109,7 @@ def _own_kind(branch: str, name: str) -> type:
         )
     bases, attribute = ((Adam,), "optimizer") if branch == "optimizer" else ((), "objective")
     return dataclasses.make_dataclass(
-        found.__name__,
+        getattr(found, "__name__", "Own"),
         (),
         bases=bases,
         namespace={"name": name, attribute: staticmethod(found), "__doc__": found.__doc__},
@@ -151,7 +151,7 @@ def _require_returns(name: str, found: Any, record: type) -> None:
 def _memory_kind(name: str, found: Any) -> type:
     make: Callable[..., Any] = (lambda: found) if isinstance(found, Memory) else found
     require_memory(name, found)
-    parameters = inspect.signature(make).parameters
+    parameters = _parameters(make)
     fields = _fields(name, "memory", parameters, STEPS)
 
     def build(self: Any, num_steps: int) -> Memory:
@@ -165,7 +165,7 @@ def _memory_kind(name: str, found: Any) -> type:
 
 def _encoder_kind(name: str, found: Any) -> type:
     require_encoder(name, found)
-    parameters = inspect.signature(found).parameters
+    parameters = _parameters(found)
     fields = _fields(name, "encoder", parameters, next(iter(parameters), ""))
 
     def build(self: Any) -> Callable[[Any], Encoder]:
@@ -176,6 +176,10 @@ def _encoder_kind(name: str, found: Any) -> type:
     return _kind(name, found, fields, build)
 
 
+def _parameters(function: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
+    return inspect.signature(function, eval_str=True).parameters  # a file may defer its annotations
+
+
 _Field = tuple[str, Any, Any]
 
 
@@ -183,17 +187,18 @@ def _fields(
     name: str, branch: str, parameters: Mapping[str, inspect.Parameter], given: str
 ) -> list[_Field]:
     """The arguments that flags can set, which are all but the one that is given."""
-    fields = [
-        (p.name, p.annotation, dataclasses.field(default=p.default))
-        for p in parameters.values()
-        if p.name != given
-    ]
-    if bare := [n for n, kind, field in fields if inspect.Parameter.empty in (kind, field.default)]:
+    others = [p for p in parameters.values() if p.name != given]
+    if bare := [p.name for p in others if p.empty in (p.annotation, p.default)]:
         raise ConfigurationError(
             f"{name}: every argument of {_with_article(branch)} but {given} must have a type and a "
             f"default, got {', '.join(bare)} without; write it as `hidden_size: int = 64`."
         )
-    return fields
+    if mutable := [p.name for p in others if isinstance(p.default, list | dict | set)]:
+        raise ConfigurationError(
+            f"{name}: expected defaults that cannot change, got a list, dict or set for "
+            f"{', '.join(mutable)}; write a tuple."
+        )
+    return [(p.name, p.annotation, dataclasses.field(default=p.default)) for p in others]
 
 
 def _made(branch: str, name: str, record: Any, kind: Any, arguments: Mapping[str, Any]) -> Any:

@@ -198,20 +198,23 @@ def require_names(given: Any, expected: Any, what: str, where: Path) -> None:
         )
 
 
-def require_code_elsewhere(experiment: str, folder: Path) -> None:
-    """A run's folder is data: somebody else's can be looked at without running what lies in it.
+def require_code_elsewhere(code: str, folder: Path) -> None:
+    """Refuses code in a run's folder, which is data: reading it must not execute what lies there.
+
+    Args:
+        code: FILE.py:NAME of an experiment, a memory and so on; any other name is left alone.
+        folder: of the run.
 
     Raises:
-        ConfigurationError: the experiment is in a file there, or in one that is told by a path
-            relative to who knows where.
+        ConfigurationError: the file lies in the folder, or its path is relative.
     """
-    place = Path(experiment.rpartition(":")[0])
+    place = Path(code.rpartition(":")[0])
     if not str(place).endswith(".py"):
         return
     if not place.is_absolute() or place.resolve().is_relative_to(folder.resolve()):
         raise ConfigurationError(
-            f"expected the experiment of {folder} in a file of yours outside of that folder, got "
-            f"{experiment!r}, and no code is taken from a run; move one of the two."
+            f"expected the code of {folder} in a file of yours outside of that folder, got "
+            f"{code!r}; no code is taken from a run: move one of the two."
         )
 
 

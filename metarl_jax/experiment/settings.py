@@ -130,6 +130,11 @@ class Settings:
                 f"{', '.join(taken)}; set it where the algorithm or the optimizer has it."
             )
         for name, knots in self.schedules().items():
+            if callable(knots):
+                raise ConfigurationError(
+                    f"expected numbers for {name}, which are written to config.json, got a "
+                    "function; give its values, as in (1e-3, 1e-4)."
+                )
             check_schedule(name, knots)
 
     @property

@@ -98,19 +98,23 @@ class Loss:
 LossLike = Loss | StepFunction
 
 
+class NoLossError(ConfigurationError, TypeError):
+    """Something else stands where a loss is needed: an objective's result, or part of a sum."""
+
+
 def as_loss(function: LossLike) -> Loss:
     """A loss from a plain function of (outputs, rollout, targets), logged under its name.
 
     Raises:
-        TypeError: it is neither a loss nor a function.
+        NoLossError: it is neither a loss nor a function.
         ConfigurationError: in use, where its terms are not [T, B].
     """
     if isinstance(function, Loss):
         return function
     if not callable(function):
-        raise TypeError(
-            "a loss composes with losses and with functions (outputs, rollout, targets) -> [T, B], "
-            f"got {type(function).__name__}; to scale a loss, multiply it by a number."
+        raise NoLossError(
+            "expected a loss, or a function (outputs, rollout, targets) -> [T, B], got "
+            f"{type(function).__name__}; return it from the objective, and scale it by a product."
         )
     name = getattr(function, "__name__", type(function).__name__)
 
@@ -147,7 +151,7 @@ def _sum(first: Loss, second: Loss) -> Loss:
         for terms in (first_terms, second_terms):  # a sum would spread what is too short
             require_terms("each loss of a sum", terms, step[1].value.shape)
         if repeated := metrics.keys() & more.keys():
-            raise ValueError(
+            raise ConfigurationError(
                 f"two terms of a loss log the same metric {sorted(repeated)}; give each function a "
                 "name of its own, or add the term once."
             )

@@ -4,6 +4,8 @@ One knot is a constant, two are a line from the first update to the last, more a
 over evenly spaced stretches. Knots are leaves of the train state, so `vmap` sweeps them.
 """
 
+import contextlib
+import contextvars
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -19,6 +21,20 @@ Schedule = float | Sequence[float] | Callable[[Any], Any]
 a function of the number of updates done."""
 Knots = tuple[float, ...]
 """A schedule as a setting."""
+
+
+_READ: contextvars.ContextVar[set[str] | None] = contextvars.ContextVar("read", default=None)
+
+
+@contextlib.contextmanager
+def names_read() -> Iterator[set[str]]:
+    """Collects the names of the hyper-parameters that the block reads, if it only traces too."""
+    read: set[str] = set()
+    token = _READ.set(read)
+    try:
+        yield read
+    finally:
+        _READ.reset(token)
 
 
 class MissingHyperparameterError(ConfigurationError, KeyError):
@@ -47,6 +63,8 @@ class Hyperparameters(Mapping[str, Any]):
                 f"expected a hyper-parameter {name!r}, got only {', '.join(self._values)}; give "
                 f"hyperparameters({name}=...), or on the command line --hyperparameter {name}=..."
             )
+        if (read := _READ.get()) is not None:
+            read.add(name)
         return self._values[name]
 
     def __contains__(self, name: object) -> bool:
@@ -187,9 +205,15 @@ def _knots(name: str, schedule: Any, num_updates: int) -> np.ndarray:
     if not callable(schedule):
         return schedule
     with jax.ensure_compile_time_eval():
-        values = jax.vmap(lambda count: jnp.asarray(schedule(count), jnp.float32))(
-            jnp.arange(num_updates)
-        )
+        try:
+            values = jax.vmap(lambda count: jnp.asarray(schedule(count), jnp.float32))(
+                jnp.arange(num_updates)
+            )
+        except jax.errors.ConcretizationTypeError as error:
+            raise ConfigurationError(
+                f"{name}: expected a schedule that jax can trace, got one that takes a decision in "
+                "Python on the number of updates; write jnp.where, or optax.join_schedules."
+            ) from error
         return check_schedule(name, np.asarray(values).tolist())
 
 

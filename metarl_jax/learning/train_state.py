@@ -61,6 +61,7 @@ class Algorithm(NamedTuple):
         chunk_sizes: how many tasks of a gradient a device could take at a time, ascending; the last
             is what it does take. Empty where that is not known.
         name: of the algorithm.
+        spec: what it learns; None where that is not one agent.
     """
 
     init: Callable[..., TrainState]
@@ -69,6 +70,7 @@ class Algorithm(NamedTuple):
     find_nonfinite: Callable[[TrainState], dict[str, Array]] = lambda state: {}
     chunk_sizes: tuple[int, ...] = ()
     name: str = ""
+    spec: "AlgorithmSpec | None" = None
 
 
 def initial_shapes(algorithm: Algorithm, key: Key, num_updates: int | None = None) -> TrainState:

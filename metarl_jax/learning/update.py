@@ -47,6 +47,7 @@ def make_algorithm(
         find_nonfinite=devices.shard_map(made.find_nonfinite),
         chunk_sizes=config.chunk_sizes(config.num_tasks // (devices.count * minibatches)),
         name=spec.name,
+        spec=spec,
     )
 
 

@@ -163,7 +163,7 @@ def _policy(
 ) -> Policy:
     if architecture.precision == "bf16" and jax.default_backend() == "cpu":
         raise ConfigurationError(
-            "precision bf16 expected an accelerator, got a CPU, which has no product of bfloat16 "
+            "precision bf16 expected an accelerator, got a CPU, which has no bfloat16 matmul "
             "numbers: leave precision at f32."
         )
     spec = tasks if isinstance(tasks, Specification) else tasks.specification

@@ -130,9 +130,15 @@ class Senses:
         """[B, ...] where the last actions led."""
         if given is not None:
             if getattr(given, "dtype", np.dtype(float)).kind == "O":
+                if missing := [i for i in np.flatnonzero(ends).tolist() if given[i] is None]:
+                    raise ConfigurationError(
+                        f"expected a final observation of every episode that ended, got none for "
+                        f"the environments {missing}; pass what env.step returned, unchanged."
+                    )
                 given = self._stacked(given, now)
             return _where(ends, self._observed("final_observation", given), now)
-        if self._batch is not None and self._mode != "NextStep":
+        own_loop = self._batch is None and self._mode == "Disabled"
+        if not own_loop and self._mode != "NextStep":
             raise ConfigurationError(
                 "expected the final observations of the episodes that ended, got none; give "
                 'final_observation=infos["final_obs"], or say that the vector resets in the next '

@@ -169,8 +169,8 @@ def require_new(folder: Path) -> None:
     def look() -> str:
         if (folder / "metrics.jsonl").exists() or steps(folder / "checkpoints"):
             raise ConfigurationError(
-                f"expected a folder without a run, got {folder}, which holds one; resume it, or "
-                "give another folder."
+                f"expected a folder without a run, got {folder}, which holds one; go on "
+                "with it (resume=True, or metarl train --resume), or give another folder."
             )
         return ""
 

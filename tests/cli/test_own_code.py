@@ -112,6 +112,8 @@ def test_fewer_steps_than_before_are_refused(home: pathlib.Path) -> None:
         (["--hyperparameter", "prediction_weight"], "NAME=VALUE"),
         (["--hyperparameter", "discount=0.9"], "under other names than ours"),
         (["--objective", "corridor.py:objective"], "--hyperparameter prediction_weight="),
+        ([*OWN, "--hyperparameter", "prediction_wieght=1"], "did you mean prediction_weight?"),
+        ([*OWN, *OWN[-2:]], "prediction_weight more often"),
     ],
 )
 def test_what_is_off_is_refused_by_name(flags: list[str], told: str, home: pathlib.Path) -> None:
@@ -154,8 +156,19 @@ def test_a_run_begins_with_the_weights_of_another(home: pathlib.Path) -> None:
     result = metarl_here(*begin, "--init-from", "run", "--out", "warm", cwd=home)
     assert result.returncode == 0, result.stderr
     assert load_config(home / "warm").init_from == str(home / "run")
+    assert json.loads((home / "warm" / "run.json").read_text())["init_from_update"] == 8
     weights = [Agent.load(home / name).params.weights for name in ("run", "warm")]
     assert_same(*weights)
+
+
+def test_a_run_that_goes_on_needs_its_source_no_more(home: pathlib.Path) -> None:
+    shutil.copytree(home / "run", home / "source")
+    begin = ["train", "corridor.py:corridor", *OWN, *SMALL, "--out", "after", "--or-resume"]
+    begin += ["--init-from", "source"]
+    assert metarl_here(*begin, cwd=home).returncode == 0
+    shutil.rmtree(home / "source")
+    result = metarl_here(*begin, cwd=home)
+    assert result.returncode == 0, result.stderr
 
 
 def test_weights_of_other_sizes_are_refused_before_a_folder_is_made(home: pathlib.Path) -> None:

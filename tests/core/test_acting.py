@@ -149,6 +149,25 @@ def test_a_vector_that_resets_in_the_same_step(recorded: Recorded) -> None:
     jax.tree.map(close, agent._state.carry, recorded.carry)
 
 
+@pytest.mark.parametrize("batch", [None, B])
+def test_a_final_observation_that_is_missing_is_asked_for(
+    recorded: Recorded, batch: int | None
+) -> None:
+    """Where the environment resets itself, the observation is of the next episode already."""
+    first = lambda tree: tree if batch else jax.tree.map(lambda x: x[0], tree)
+    context = None if recorded.context is None else first(recorded.context)
+    recorded.agent.reset(batch=batch, autoreset="SameStep", context=context)
+    observation = first(recorded.steps[0][0])
+    recorded.agent.act(observation)
+    ends = first(np.ones(B, bool))
+    outcome = (observation, first(np.zeros(B)), ends, ends)
+    with pytest.raises(ConfigurationError, match="final observation"):
+        recorded.agent.act(*outcome)
+    if batch:
+        with pytest.raises(ConfigurationError, match=r"environments \[0, 1"):
+            recorded.agent.act(*outcome, np.full(B, None, object))
+
+
 def test_a_vector_that_resets_in_the_next_step(recorded: Recorded) -> None:
     """Its environments fall out of step: each has one more call for each of its resets."""
     calls = [[] for _ in range(B)]  # of each environment: what is told, and the action's time

@@ -3,6 +3,7 @@
 import asyncio
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from metarl_jax import (
     a2c,
     hyperparameters,
     train,
+    value_error,
 )
 from metarl_jax.learning.train_state import Algorithm
 from metarl_jax.memory import gru, unroll_by_steps
@@ -122,7 +124,7 @@ def test_what_is_there_is_not_overwritten(whole: tuple[Path, TrainResult]) -> No
     folder, _ = whole
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
     other = small_policy(TASKS, gru(5))
-    with pytest.raises(ConfigurationError, match="resume it"):
+    with pytest.raises(ConfigurationError, match="resume=True"):
         run(folder)
     with pytest.raises(ConfigurationError, match="another architecture"):
         run(folder, policy=other, algorithm=make(other), resume=True)
@@ -167,12 +169,49 @@ def test_a_schedule_of_optax_runs_over_the_updates_of_the_run() -> None:
         ({"total_steps": 0}, "total_steps"),
         ({"evaluation_tasks": 0}, "evaluation_tasks"),
         ({"final_evaluation_tasks": -1}, "final_evaluation_tasks"),
+        ({"evaluate_every": 0}, "evaluate_every"),
+        ({"evaluate_every": -5}, "evaluate_every"),
         ({"key": jax.random.split(jax.random.key(0), 2)}, "one key"),
+        ({"key": 0}, "jax.random.key"),
+        ({"key": jax.random.PRNGKey(0)}, "jax.random.key"),
+        ({"policy": small_policy(TASKS)}, "the policy that the algorithm was made with"),
     ],
 )
 def test_what_is_off_is_refused_by_name(wrong: dict[str, Any], told: str) -> None:
     with pytest.raises(ConfigurationError, match=told):
         run(None, **wrong)
+
+
+def test_a_schedule_that_decides_in_python_is_refused() -> None:
+    schedule = lambda count: 1e-2 if count < 2 else 1e-3
+    with pytest.raises(ConfigurationError, match=r"learning_rate: .* jnp\.where"):
+        run(None, 4, algorithm=make(rate=schedule))
+
+
+def test_several_processes_are_sent_to_the_command_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    with pytest.raises(ConfigurationError, match="metarl train"):
+        run(None)
+
+
+def test_what_a_deleted_run_left_decides_nothing(tmp_path: Path) -> None:
+    """A run.json without checkpoints is another's: this run's own steps set its schedules."""
+    run(tmp_path, 2)
+    shutil.rmtree(tmp_path / "checkpoints")
+    (tmp_path / "metrics.jsonl").unlink()
+    result = run(tmp_path, 4)
+    assert float(result.state.num_updates) == 4
+    assert json.loads((tmp_path / "run.json").read_text())["settings"]["total_steps"] == 4 * STEPS
+
+
+@pytest.mark.parametrize(
+    ("objective", "told"),
+    [(lambda h: None, "expected a loss"), (lambda h: value_error() + value_error(), "same metric")],
+)
+def test_an_objective_that_is_no_loss_is_refused(objective: Any, told: str) -> None:
+    h = hyperparameters()
+    with pytest.raises(ConfigurationError, match=told):
+        run(None, algorithm=a2c(TASKS, POLICY, h, UpdateConfig(num_tasks=4), objective=objective))
 
 
 def test_a_memory_that_runs_backwards_is_refused_before_anything_is_compiled() -> None:

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from metarl_jax.experiment.run_config import load_config
+from metarl_experiments.runs import create_run
+from metarl_jax.experiment.run_config import RunConfig, load_config
 from metarl_jax.experiment.settings import Budget, EvaluationSettings, Settings
 from metarl_jax.learning.settings import A2C, PPO, Adam, Discounting
 from metarl_jax.memory.settings import GRU, SNAIL
@@ -122,3 +123,17 @@ def test_a_newer_format_is_refused_by_its_number(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps(config))
     with pytest.raises(ConfigurationError, match="of format 2, got 3; .* install that one"):
         load_config(tmp_path)
+
+
+def test_settings_that_came_later_have_the_values_of_before(tmp_path: Path) -> None:
+    """A configuration of format 2 from before there were encoders and losses of one's own."""
+    create_run(tmp_path / "run", RunConfig("bandit_10_5", {}, Settings()), [])
+    place = tmp_path / "run" / "config.json"
+    raw = json.loads(place.read_text())
+    for name in ("encoder", "objective", "own_hyperparameters"):
+        del raw["settings"][name]
+    del raw["settings"]["algorithm"]["critic_sees_task"]
+    del raw["settings"]["budget"]["schedule_steps"]
+    del raw["settings"]["optimizer"]["name"]
+    place.write_text(json.dumps(raw))
+    assert load_config(tmp_path / "run").settings == Settings()

@@ -61,7 +61,7 @@ def restore_run(
     """
     settings = config.settings
     if settings.policy.precision != "f32" and jax.default_backend() == "cpu":
-        print("metarl: evaluated in f32, a CPU having no product of bfloat16.", file=sys.stderr)
+        print("metarl: evaluated in f32; a CPU has no bfloat16 matmul.", file=sys.stderr)
         settings = settings.change({"policy.precision": "f32"})
     setup = build_setup(tasks, settings, sweep=config.sweep)
     template = initial_shapes(setup.algorithm, setup.key, setup.plan.num_updates)

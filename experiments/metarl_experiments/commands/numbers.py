@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from metarl_jax.experiment.kinds import CHOICES
 from metarl_jax.experiment.settings import Settings
 from metarl_jax.experiment.sweep import NO_SWEEP, Sweep
 from metarl_jax.types import ConfigurationError
@@ -67,9 +68,16 @@ def own_schedules(
         ConfigurationError: a text has another form, or names something twice.
     """
     sweep = read_sweep(over)
-    own: dict[str, Any] = {**settings.own_hyperparameters, **dict(map(numbers_of, given))}
-    kinds = (settings.objective, settings.optimizer)
-    if any(kind is not None and ":" in kind.name for kind in kinds):
+    told = list(map(numbers_of, given))
+    names = [name for name, _ in told]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise ConfigurationError(
+            f"expected each --hyperparameter once, got {', '.join(twice)} more often; leave one "
+            "out."
+        )
+    own: dict[str, Any] = {**settings.own_hyperparameters, **dict(told)}
+    chosen = {branch: getattr(settings, branch) for branch in ("objective", "optimizer")}
+    if any(kind is not None and kind.name not in CHOICES[b] for b, kind in chosen.items()):
         swept = {name: values[:1] for name, values in sweep.items()}
         own |= {name: x for name, x in swept.items() if name not in settings.schedules()}
     return own, sweep

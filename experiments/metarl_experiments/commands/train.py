@@ -17,7 +17,7 @@ from metarl_experiments.commands.parsing import parse
 from metarl_experiments.commands.prepared_run import PreparedRun, make_loggers, run_prepared
 from metarl_experiments.commands.starting_settings import load_with_settings
 from metarl_experiments.commands.sweep_help import print_sweep_help
-from metarl_experiments.commands.warm_start import warm_start
+from metarl_experiments.commands.warm_start import begin_again, warm_start
 from metarl_experiments.process.early_flags import read_early_flags
 from metarl_experiments.runs import (
     create_run,
@@ -133,11 +133,12 @@ def _begin(experiment: Experiment, options: TrainOptions, command_line: Sequence
     init_from = "" if source is None else str(source.absolute())
     config = RunConfig(name, family, options.settings, options.sweep, init_from)
     policy = PolicyRecord.of(setup.policy, setup.algorithm, setup.key)
-    prepare = warm_start(config, setup)
-    folder = Path(broadcast_from_first(lambda: str(options.output.out or default_folder(name))))
+    out = options.output.out
     resume = options.output.or_resume and bool(
-        broadcast_from_first(lambda: holds_run(folder, config))
+        broadcast_from_first(lambda: holds_run(Path(str(out)), config))
     )
+    start = None if resume else warm_start(config, setup)  # refused before the run has a folder
+    folder = Path(broadcast_from_first(lambda: str(out or default_folder(name))))
     require_code_elsewhere(name, folder)
     for kind in (getattr(options.settings, branch) for branch in GROUPS):
         require_code_elsewhere("" if kind is None else kind.name, folder)
@@ -145,16 +146,18 @@ def _begin(experiment: Experiment, options: TrainOptions, command_line: Sequence
     if not resume and os.path.isdir(folder) and not is_configured(folder):
         require_new(folder)  # a run from Python
     # Loggers first: a missing extra leaves no run behind.
-    with removed_if_empty(folder) if options.output.out is None else contextlib.nullcontext():
+    with removed_if_empty(folder) if out is None else contextlib.nullcontext():
         loggers = on_all_processes(
             lambda: make_loggers(folder, config, options.output, setup.plan) if is_first() else []
         )
+    update = None if start is None else start.update
+    create = partial(create_run, folder, config, command_line, init_from_update=update)
     if not resume:
-        on_all_processes(lambda: create_run(folder, config, command_line) if is_first() else None)
+        on_all_processes(lambda: create() if is_first() else None)
     on_all_processes(lambda: require_shared(folder))
-    return run_prepared(
-        PreparedRun(folder, config, setup, loggers, imported, prepare, policy), resume=resume
-    )
+    prepare = begin_again(folder, config, setup) if start is None else start.prepare
+    prepared = PreparedRun(folder, config, setup, loggers, imported, prepare, policy)
+    return run_prepared(prepared, resume=resume)
 
 
 def _resume(options: ResumeOptions) -> int:
@@ -172,7 +175,7 @@ def _resume(options: ResumeOptions) -> int:
         lambda: make_loggers(options.resume, config, options, setup.plan) if is_first() else []
     )
     policy = PolicyRecord.of(setup.policy, setup.algorithm, setup.key)
-    prepare = lambda state: warm_start(config, setup)(state)  # where it was stopped at once
+    prepare = begin_again(options.resume, config, setup)
     prepared = PreparedRun(options.resume, config, setup, loggers, imported, prepare, policy)
     return run_prepared(prepared, resume=True, on_start=write)
 
