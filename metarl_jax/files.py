@@ -4,7 +4,7 @@ import json
 import math
 import os
 import reprlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -227,3 +227,36 @@ def mapping_of(read: Read[T]) -> Read[dict[str, T]]:
             raise ValueError(f"an object, each value {error}") from None
 
     return read_all
+
+
+REWRITE = (
+    "resume the run once (`metarl train --resume RUN`, or resume=True from Python), which writes "
+    "the file again"
+)
+"""What mends a file that every run writes when it begins."""
+
+
+def read_with_format(place: Path, formats: Sequence[int]) -> tuple[int, JsonFields]:
+    """A file that a run writes when it begins: its format's number, and its other fields.
+
+    Args:
+        place: of the file, in the run's folder.
+        formats: that can be read.
+
+    Raises:
+        ConfigurationError: there is none, as in the folders of older versions, or it is damaged or
+            of another format.
+    """
+    if not place.exists():
+        raise ConfigurationError(
+            f"expected {place.name} in {place.parent}, got none: the run has not begun, or an "
+            f"older version made it; {REWRITE}."
+        )
+    fields = JsonFields(read_object(place), str(place), REWRITE)
+    written_as = fields.take("format", whole_number)
+    if written_as not in formats:
+        raise ConfigurationError(
+            f"{place}: expected format {max(formats)}, got {written_as}; a newer version wrote it: "
+            "install that one."
+        )
+    return written_as, fields

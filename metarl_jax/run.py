@@ -94,11 +94,7 @@ def train(
         KeyboardInterrupt: Ctrl-C; the run is saved, and `resume=True` goes on.
         TrainingError: the run diverged, was terminated, or could not be saved.
     """
-    require_positive("total_steps", total_steps)
-    require_positive("evaluation_tasks", evaluation_tasks)
-    require_positive("final_evaluation_tasks", final_evaluation_tasks)
-    if evaluate_every is not None:
-        require_positive("evaluate_every", evaluate_every)
+    _check_counts(total_steps, evaluation_tasks, final_evaluation_tasks, evaluate_every)
     _check_parts(tasks, policy, algorithm, key)
     record, interface = PolicyRecord.of(policy, algorithm, key), interface_of(tasks)
     with contextlib.ExitStack() as stack:
@@ -138,6 +134,14 @@ def _console(header: Mapping[str, str], progress: bool) -> Iterator["Console"]:
         yield console
     finally:
         console.close()
+
+
+def _check_counts(
+    total_steps: int, evaluation_tasks: int, final_evaluation_tasks: int, evaluate_every: int | None
+) -> None:
+    for name, value in locals().items():
+        if value is not None:
+            require_positive(name, value)
 
 
 def _check_parts(tasks: TaskDistribution, policy: Policy, algorithm: Algorithm, key: Key) -> None:

@@ -23,11 +23,10 @@ from metarl_jax.experiment.code import load_object
 from metarl_jax.experiment.kinds import require_encoder, require_memory
 from metarl_jax.experiment.run_config import require_code_elsewhere
 from metarl_jax.files import (
-    JsonFields,
     json_text,
     read_object,
+    read_with_format,
     require_own,
-    whole_number,
     write_whole,
 )
 from metarl_jax.learning.train_state import Algorithm, initial_shapes
@@ -50,7 +49,6 @@ MadeBy = tuple[str, tuple[tuple[str, Any], ...]]
 FLAT: MadeBy = ("flat", ())
 NAME = "policy.json"
 FORMAT = 1
-MEND = "resume the run once (`metarl train --resume RUN`), which writes the file again"
 CONSTRUCTORS = {
     name: getattr(memories, name)
     for name in (
@@ -165,18 +163,8 @@ def load_policy_record(folder: Path) -> PolicyRecord:
         ConfigurationError: there is none, as in the folders of older versions, or it is damaged.
     """
     where = folder / NAME
-    if not where.exists():
-        raise ConfigurationError(
-            f"expected {NAME} in {folder}, got none: there is no run, or an older version made it; "
-            f"{MEND}."
-        )
+    read_with_format(where, (FORMAT,))
     raw = read_object(where)
-    fields = JsonFields(raw, str(where), MEND)
-    if (written_as := fields.take("format", whole_number)) != FORMAT:
-        raise ConfigurationError(
-            f"{where}: expected format {FORMAT}, got {written_as}; a newer version wrote it: "
-            "install that one."
-        )
     try:
         architecture = dict(raw["architecture"])
         architecture["head_sizes"] = tuple(architecture["head_sizes"])

@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 
 from metarl_jax.files import (
+    REWRITE,
     JsonFields,
     json_text,
     many,
     number,
     optional,
-    read_object,
+    read_with_format,
     text,
     whole_number,
     write_whole,
@@ -29,7 +30,6 @@ from metarl_jax.types import ConfigurationError
 
 NAME = "interface.json"
 FORMAT = 2
-MEND = "resume the run once (`metarl train --resume RUN`), which writes the file again"
 
 
 class UnscaledActionsError(ConfigurationError):
@@ -117,18 +117,7 @@ def load_interface(folder: Path) -> Interface:
         ConfigurationError: there is none, as in the folders of older versions, or it is damaged.
     """
     where = folder / NAME
-    if not where.exists():
-        raise ConfigurationError(
-            f"expected {NAME} in {folder}, got none: the run has not begun, or an older version "
-            f"made it; {MEND}."
-        )
-    fields = JsonFields(read_object(where), str(where), MEND)
-    written_as = fields.take("format", whole_number)
-    if written_as not in (1, FORMAT):
-        raise ConfigurationError(
-            f"{where}: expected format {FORMAT}, got {written_as}; it was written by another "
-            "version: install that one."
-        )
+    written_as, fields = read_with_format(where, (1, FORMAT))
     read = _first_format if written_as == 1 else _specification
     interface = Interface(
         family=fields.take("family", text),
@@ -151,7 +140,9 @@ def _specification(fields: JsonFields, where: str) -> Specification:
 
 def _first_format(fields: JsonFields, where: str) -> Specification:
     """The vectors and the actions of a family as version 0.1 wrote them."""
-    sizes = JsonFields(fields.take("specification", lambda x: x), f"{where}, specification", MEND)
+    sizes = JsonFields(
+        fields.take("specification", lambda x: x), f"{where}, specification", REWRITE
+    )
     observed = sizes.take("observation_size", _count)
     num_actions = sizes.take("num_actions", optional(_count))
     size = sizes.take("action_size", optional(_count))
@@ -161,7 +152,7 @@ def _first_format(fields: JsonFields, where: str) -> Specification:
     if (num_actions is None) == (size is None) or not len(low) == len(high) == (size or 0):
         raise ConfigurationError(
             f"{where}: expected either num_actions, or action_size and as many bounds, got "
-            f"{num_actions}, {size}, {low} and {high}; {MEND}."
+            f"{num_actions}, {size}, {low} and {high}; {REWRITE}."
         )
     low, high = _infinite(low, -math.inf), _infinite(high, math.inf)
     action = Discrete(num_actions) if num_actions is not None else Box(low, high, (len(low),))

@@ -5,12 +5,11 @@ import importlib
 import inspect
 from collections.abc import Callable
 from types import ModuleType
-from typing import Annotated, Any
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import tyro
 
 from metarl_envs.adapters.vary import parameter_values
 from metarl_jax.tasks.distribution import TaskDistribution
@@ -62,10 +61,9 @@ def family_of(
         if isinstance(p.default, bool | int | float | str | tuple)
     ]
     if parameters is not None:
-        options = _vary_options(parameters)
-        kind = Annotated[type(options), tyro.conf.arg(name="vary", prefix_name=False)]
-        keyword = inspect.Parameter.KEYWORD_ONLY
-        plain.append(inspect.Parameter("vary", keyword, default=options, annotation=kind))
+        options, keyword = _vary_options(parameters), inspect.Parameter.KEYWORD_ONLY
+        vary = inspect.Parameter("vary", keyword, default=options, annotation=type(options))
+        plain.append(vary)
     family.__signature__ = inspect.Signature(plain)  # type: ignore[attr-defined]
     family.__doc__ = adapter.__doc__
     return family

@@ -12,7 +12,8 @@ from metarl_jax.checks import suggestion
 from metarl_jax.types import Array, ConfigurationError, Key, PyTree
 
 Values = tuple[float, float] | Sequence[Any] | str
-"""A range (low, high) as a tuple, a list of values, or either as text: "5,15" or "5,10,15"."""
+"""A range (low, high) as a tuple, or a list of values; as text "5,15" is a range, and "5,10,15" and
+"[5,15]" are lists."""
 
 
 class Varied(NamedTuple):
@@ -76,7 +77,8 @@ class _Draw(NamedTuple):
 def _draw(name: str, field: str, default: np.ndarray, values: Values) -> _Draw:
     dtype = jnp.float32 if default.dtype.kind == "f" else jnp.dtype(default.dtype)
     listed = _listed(name, field, values)
-    is_range = len(listed) == 2 and not isinstance(values, list) and default.dtype.kind != "b"
+    as_list = isinstance(values, list) or "[" in values or default.dtype.kind == "b"
+    is_range = len(listed) == 2 and not as_list
     numbers = np.asarray(listed, float)
     if default.dtype.kind != "f" and (numbers != np.round(numbers)).any():
         raise ConfigurationError(
@@ -99,7 +101,7 @@ def _draw(name: str, field: str, default: np.ndarray, values: Values) -> _Draw:
 
 def _listed(name: str, field: str, values: Values) -> list[float]:
     try:
-        parts: Any = values.split(",") if isinstance(values, str) else values
+        parts: Any = values.strip("[]").split(",") if isinstance(values, str) else values
         words = {"true": 1.0, "false": 0.0}
         listed = [words.get(str(part).strip().lower()) for part in parts]
         listed = [float(p) if x is None else x for p, x in zip(parts, listed, strict=True)]

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import tyro
 from rich.console import Console
 
+from metarl_experiments.commands.options import parse_family_options
 from metarl_experiments.commands.parsing import parse
 from metarl_experiments.process.runtime import cache_folder
 from metarl_experiments.runs import make_tasks
@@ -38,8 +39,8 @@ class CheckOptions:
     """Check that a task family, a memory or a policy keeps the laws the framework relies on.
 
     Attributes:
-        name: a preset, or FILE.py:NAME for a family, a memory or a policy of your own; FILE.py
-            alone lists what the file holds.
+        name: a preset, SUITE:NAME, or FILE.py:NAME for a family, a memory or a policy of your own;
+            FILE.py alone lists what the file holds. The options of a family may follow.
     """
 
     name: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="NAME")]
@@ -47,15 +48,16 @@ class CheckOptions:
 
 def check_command(arguments: Sequence[str]) -> int:
     """Says what was checked, once the laws are found kept; or lists a file."""
-    options = parse(CheckOptions, "metarl check", arguments)
-    if options.name.endswith(".py"):
-        return _list_file(options.name)
-    own = ":" in options.name and not is_of_suite(options.name)
-    if own and (report := check_named(load_object(options.name))):
+    name = parse(CheckOptions, "metarl check", arguments[:1]).name
+    if name.endswith(".py"):
+        return _list_file(name)
+    own = ":" in name and not is_of_suite(name)
+    if own and (report := check_named(load_object(name))):
         print(report)
         return 0
-    experiment = load_experiment(options.name)
-    tasks = make_tasks(experiment, experiment.arguments)
+    experiment = load_experiment(name)
+    family = parse_family_options(experiment, arguments[1:], f"metarl check {name}")
+    tasks = make_tasks(experiment, dataclasses.asdict(family))
     casts = check_task_distribution(tasks)
     spec = tasks.specification
     print(

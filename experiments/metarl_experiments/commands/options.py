@@ -124,6 +124,23 @@ def parse_sweep_options(experiment: Experiment, arguments: Sequence[str]) -> Tra
     return _parse(experiment, arguments, f"metarl sweep {experiment.name}", description, OVER)
 
 
+def parse_family_options(experiment: Experiment, arguments: Sequence[str], prog: str) -> Any:
+    """Reads the flags of a task family alone.
+
+    Args:
+        experiment: the preset.
+        arguments: those after its name.
+        prog: the command, as it is typed.
+
+    Returns:
+        The family's arguments, a dataclass made by `family_options`.
+    """
+    family = family_options(experiment.family, experiment.arguments)
+    fields = [_field(Group("task family", "family", family, prefixed=True))]
+    flags = dataclasses.make_dataclass("Flags", fields, frozen=True, kw_only=True)
+    return parse(flags, prog, arguments).family
+
+
 Field = tuple[str, Any, Any]
 OVER: Field = ("over", tyro.conf.UseAppendAction[tuple[str, ...]], dataclasses.field(default=()))
 OWN: Field = (
@@ -282,6 +299,14 @@ def _over_row(settings: Settings) -> Row:
     return Row("--over SETTING=VALUE,VALUE,...", f"{text}{names}.", "")
 
 
+def _flag_type(parameter: inspect.Parameter) -> Any:
+    """The type of a family's argument; a record's flags are `--RECORD.FIELD`, wherever it is."""
+    if dataclasses.is_dataclass(parameter.default):
+        by_itself = tyro.conf.arg(name=parameter.name, prefix_name=False)
+        return Annotated[parameter.annotation, by_itself]
+    return parameter.annotation
+
+
 def family_options(family: Callable[..., Any], changes: dict[str, Any] | Any) -> Any:
     """The keyword arguments of a task family as a frozen dataclass, with its docstring.
 
@@ -289,10 +314,8 @@ def family_options(family: Callable[..., Any], changes: dict[str, Any] | Any) ->
         family: a function whose arguments all have defaults and plain types.
         changes: values that differ from the function's own defaults.
     """
-    fields = [
-        (name, parameter.annotation, dataclasses.field(default=parameter.default))
-        for name, parameter in inspect.signature(family).parameters.items()
-    ]
+    parameters = inspect.signature(family).parameters.values()
+    fields = [(p.name, _flag_type(p), dataclasses.field(default=p.default)) for p in parameters]
     kind = dataclasses.make_dataclass("FamilyOptions", fields, frozen=True, kw_only=True)
     kind.__doc__ = inspect.cleandoc(family.__doc__ or "").replace("Args:", "Attributes:")
     default = kind()
