@@ -57,7 +57,7 @@ def family_of(
 
     plain = [
         p.replace(annotation=type(p.default))
-        for p in inspect.signature(adapter).parameters.values()
+        for p in list(inspect.signature(adapter).parameters.values())[1:]
         if isinstance(p.default, bool | int | float | str | tuple)
     ]
     if parameters is not None:
