@@ -2,6 +2,7 @@
 
 from metarl_jax.policy.conformance import check_policy, check_unroll
 from metarl_jax.policy.distributions import ActionDistribution, Categorical, DiagonalGaussian
+from metarl_jax.policy.encoder import Encoder, cnn, encoder_of, flat, grid
 from metarl_jax.policy.heads import Heads
 from metarl_jax.policy.normalization import RunningStatistics, normalize
 from metarl_jax.policy.policy import (
@@ -22,6 +23,7 @@ __all__ = [
     "Categorical",
     "Contextual",
     "DiagonalGaussian",
+    "Encoder",
     "Heads",
     "Memoryless",
     "Policy",
@@ -31,7 +33,11 @@ __all__ = [
     "adaptive_policy",
     "check_policy",
     "check_unroll",
+    "cnn",
     "contextual_policy",
+    "encoder_of",
+    "flat",
+    "grid",
     "memoryless_policy",
     "normalize",
 ]

@@ -66,6 +66,8 @@ UNKNOWN = {
     "metarl_envs": OUTSIDE_THE_FRAMEWORK,
     "metarl_experiments": ("benchmarks", "system_checks"),
 }
+PICKLES = "metarl_envs.adapters.ruleset_files"
+"""The one module that reads a file of pickles, and lets nothing but arrays through."""
 FORBIDDEN_MODULES = ("pickle", "cloudpickle", "dill", "marshal", "shelve", "joblib")
 FORBIDDEN_NAMES = ("chex.dataclass", "jax.pmap", "jax.random.PRNGKey")
 
@@ -234,6 +236,8 @@ def environment_free(module: Module) -> Iterator[str]:
 def forbidden(module: Module) -> Iterator[str]:
     """No pickles, no evaluated strings, no mutable dataclasses, no pmap, no untyped keys."""
     for imported, line in module.imports:
+        if module.name == PICKLES and imported == "pickle":
+            continue
         if _within(imported, FORBIDDEN_MODULES + FORBIDDEN_NAMES):
             yield f"line {line}: {imported}"
     for attribute in _attributes(module.tree):

@@ -25,19 +25,18 @@ NAMES = (
 )
 
 
-class _Craftax(Worlds):
-    def __init__(self, environment: Any) -> None:
-        self.environment, self.parameters = environment, environment.default_params
-        space = environment.observation_space(self.parameters)
-        self.observation = Box(-np.inf, np.inf, space.shape)
-        self.action = Discrete(int(environment.action_space(self.parameters).n))
+def _adapted(environment: Any) -> Worlds:
+    parameters = environment.default_params
 
-    def generate(self, key: Key) -> tuple[PyTree, PyTree]:
-        return self.environment.reset_env(key, self.parameters)
+    def generate(key: Key) -> tuple[PyTree, PyTree]:
+        return environment.reset_env(key, parameters)
 
-    def step_env(self, key: Key, state: PyTree, action: PyTree, task: Array) -> Any:
-        del task
-        return self.environment.step_env(key, state, action, self.parameters)
+    def advance(key: Key, state: PyTree, action: PyTree) -> tuple[PyTree, PyTree, Array, Array]:
+        return environment.step_env(key, state, action, parameters)[:4]
+
+    observation = Box(-np.inf, np.inf, environment.observation_space(parameters).shape)
+    action = Discrete(int(environment.action_space(parameters).n))
+    return Worlds(generate, advance, observation, action)
 
 
 def from_craftax(
@@ -63,7 +62,7 @@ def from_craftax(
         hint = suggestion(environment, NAMES, f"{', '.join(NAMES)}.")
         raise ConfigurationError(f"expected an environment of craftax, got {environment!r}; {hint}")
     make = import_suite("craftax.craftax_env", "craftax").make_craftax_env_from_name
-    made = _Craftax(make(environment, auto_reset=False))
+    made = _adapted(make(environment, auto_reset=False))
     return worlds(environment, made, episode_length=episode_length, num_episodes=num_episodes)
 
 

@@ -20,22 +20,21 @@ from metarl_jax.types import Array, ConfigurationError, Key, PyTree
 NO_LIMIT = 10**9
 
 
-class _Jumanji(Worlds):
-    def __init__(self, environment: Any) -> None:
-        self.environment = environment
-        if hasattr(environment, "time_limit"):
-            environment.time_limit = NO_LIMIT
-        self.observation = space_of(environment.observation_spec)
-        self.action = space_of(environment.action_spec)
+def _adapted(environment: Any) -> Worlds:
+    if hasattr(environment, "time_limit"):
+        environment.time_limit = NO_LIMIT
 
-    def generate(self, key: Key) -> tuple[PyTree, PyTree]:
-        state, timestep = self.environment.reset(key)
+    def generate(key: Key) -> tuple[PyTree, PyTree]:
+        state, timestep = environment.reset(key)
         return timestep.observation, state
 
-    def step_env(self, key: Key, state: PyTree, action: PyTree, task: Array) -> Any:
-        del key, task
-        after, timestep = self.environment.step(state, action)
-        return timestep.observation, after, timestep.reward, timestep.discount == 0, {}
+    def advance(key: Key, state: PyTree, action: PyTree) -> tuple[PyTree, PyTree, Array, Array]:
+        del key
+        after, timestep = environment.step(state, action)
+        return timestep.observation, after, timestep.reward, timestep.discount == 0
+
+    spaces = space_of(environment.observation_spec), space_of(environment.action_spec)
+    return Worlds(generate, advance, *spaces)
 
 
 def from_jumanji(
@@ -59,7 +58,7 @@ def from_jumanji(
     named = isinstance(environment, str)
     made = make_jumanji(environment) if named else environment
     name = environment if named else type(environment).__name__
-    return worlds(name, _Jumanji(made), episode_length=episode_length, num_episodes=num_episodes)
+    return worlds(name, _adapted(made), episode_length=episode_length, num_episodes=num_episodes)
 
 
 def make_jumanji(name: str) -> Any:

@@ -19,21 +19,18 @@ LARGEST_CODE = 15
 """No entity, colour or state of MiniGrid has a larger number."""
 
 
-class _Navix(Worlds):
-    def __init__(self, environment: Any, terminated: Any) -> None:
-        self.environment, self.terminated = environment, terminated
-        self.action = Discrete(len(environment.action_set))
-        shape = environment.observation_space.shape
-        self.observation = Box(0, LARGEST_CODE, shape, "uint8")
-
-    def generate(self, key: Key) -> tuple[PyTree, PyTree]:
-        timestep = self.environment.reset(key)
+def _adapted(environment: Any, terminated: Any) -> Worlds:
+    def generate(key: Key) -> tuple[PyTree, PyTree]:
+        timestep = environment.reset(key)
         return timestep.observation, timestep
 
-    def step_env(self, key: Key, state: PyTree, action: PyTree, task: Array) -> Any:
-        del key, task
-        after = self.environment._step(state, action)  # `step` would begin the next episode itself
-        return after.observation, after, after.reward, after.step_type == self.terminated, {}
+    def advance(key: Key, state: Any, action: PyTree) -> tuple[PyTree, PyTree, Array, Array]:
+        del key
+        after = environment._step(state, action)  # `step` would begin the next episode itself
+        return after.observation, after, after.reward, after.step_type == terminated
+
+    observation = Box(0, LARGEST_CODE, environment.observation_space.shape, "uint8")
+    return Worlds(generate, advance, observation, Discrete(len(environment.action_set)))
 
 
 def from_navix(
@@ -61,7 +58,7 @@ def from_navix(
     made = navix.make(environment, observation_fn=observe, max_steps=NO_LIMIT)
     ended = navix.environments.environment.StepType.TERMINATION
     return worlds(
-        environment, _Navix(made, ended), episode_length=episode_length, num_episodes=num_episodes
+        environment, _adapted(made, ended), episode_length=episode_length, num_episodes=num_episodes
     )
 
 

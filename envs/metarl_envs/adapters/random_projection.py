@@ -69,7 +69,7 @@ def random_projection(
             f"{tasks.name}: expected a vector of floats in the observation to project, got "
             f"{spec.observation}."
         )
-    if any(path == f"[{ACTION_MASK!r}]" for path, _ in leaves_of(spec.observation)):
+    if any(path.startswith(f"[{ACTION_MASK!r}]") for path, _ in leaves_of(spec.observation)):
         raise ConfigurationError(
             f"{tasks.name}: expected actions without a mask, got {ACTION_MASK}; it would tell how "
             "they are permuted."

@@ -15,6 +15,8 @@ Values = tuple[float, float] | Sequence[Any] | str
 """A range (low, high) as a tuple, or a list of values; as text "5,15" is a range, and "5,10,15" and
 "[5,15]" are lists."""
 
+_DTYPES: Mapping[str, Any] = {"f": np.dtype(np.float32), "i": np.dtype(np.int32)}
+
 
 class Varied(NamedTuple):
     """A distribution of parameters, and the vector that tells one draw from another."""
@@ -75,7 +77,7 @@ class _Draw(NamedTuple):
 
 
 def _draw(name: str, field: str, default: np.ndarray, values: Values) -> _Draw:
-    dtype = jnp.float32 if default.dtype.kind == "f" else jnp.dtype(default.dtype)
+    dtype = _DTYPES.get(default.dtype.kind, default.dtype)
     listed = _listed(name, field, values)
     as_list = isinstance(values, list) or "[" in values or default.dtype.kind == "b"
     is_range = len(listed) == 2 and not as_list
@@ -139,7 +141,7 @@ def _is_number(value: Any) -> bool:
 
 def _strong(x: Any) -> Array:
     dtype = np.asarray(x).dtype
-    return jnp.asarray(x, {"f": jnp.float32, "i": jnp.int32}.get(dtype.kind, dtype))
+    return jnp.asarray(x, _DTYPES.get(dtype.kind, dtype))
 
 
 def _get(parameters: Any, name: str) -> Any:

@@ -1,6 +1,7 @@
 """Suites whose tasks are worlds: each is generated from a key, and all its episodes begin there."""
 
-from typing import Any
+import dataclasses
+from collections.abc import Callable
 
 from metarl_envs.adapters.suite import EPISODE_LENGTH, NUM_EPISODES, flat_vector, key_of, world_of
 from metarl_jax.tasks.distribution import TaskDistribution
@@ -8,24 +9,33 @@ from metarl_jax.tasks.spaces import Space
 from metarl_jax.types import Array, Key, PyTree, Task
 
 
+@dataclasses.dataclass(frozen=True)
 class Worlds:
-    """An environment whose task is the key data of a world, [2] uint32; a subclass is a suite's."""
+    """An environment whose task is the key data of a world, [2] uint32.
 
+    Attributes:
+        generate: `key -> (first observation, state)` of a world.
+        advance: `(key, state, action) -> (observation, state, reward, terminated)`.
+        observation: space of the observations.
+        action: space of the actions.
+    """
+
+    generate: Callable[[Key], tuple[PyTree, PyTree]]
+    advance: Callable[[Key, PyTree, PyTree], tuple[PyTree, PyTree, Array, Array]]
     observation: Space
     action: Space
-
-    def generate(self, key: Key) -> tuple[PyTree, PyTree]:
-        """Returns (first observation, state) of a world."""
-        raise NotImplementedError
-
-    def step_env(self, key: Key, state: PyTree, action: PyTree, task: Array) -> Any:
-        """Makes one step."""
-        raise NotImplementedError
 
     def reset_env(self, key: Key, task: Array) -> tuple[PyTree, PyTree]:
         """Begins an episode, as every other of this world."""
         del key
         return self.generate(key_of(task))
+
+    def step_env(
+        self, key: Key, state: PyTree, action: PyTree, task: Array
+    ) -> tuple[PyTree, PyTree, Array, Array, dict[str, Array]]:
+        """Makes one step."""
+        del task
+        return (*self.advance(key, state, action), {})
 
     def action_space(self, task: Task) -> Space:
         """The actions."""
@@ -44,7 +54,6 @@ def worlds(
     *,
     episode_length: int = EPISODE_LENGTH,
     num_episodes: int = NUM_EPISODES,
-    scene: Any = None,
 ) -> TaskDistribution:
     """The task distribution over all worlds; the contextual policy is told the first observation.
 
@@ -53,7 +62,6 @@ def worlds(
         environment: a suite's.
         episode_length: H, steps of an episode.
         num_episodes: E, episodes of a meta-episode.
-        scene: draws an episode.
     """
     return TaskDistribution(
         name=name,
@@ -63,5 +71,4 @@ def worlds(
         episode_length=episode_length,
         num_episodes=num_episodes,
         ends_early=True,
-        scene=scene,
     )
